@@ -1,0 +1,5421 @@
+/* uhttp_server.h - an HTTP/1.1 server in one C header, driven from your own loop
+ *
+ * MIT licence, see the end of the file.
+ */
+#ifndef UHTTP_SERVER_H
+#define UHTTP_SERVER_H
+
+/*==============================================================================
+ * 00 INTRODUCTION            what it is, how to use it, how long things live
+ *==============================================================================
+ * A program includes this header where it needs the declarations, and once, in
+ * one file, with UHTTP_IMPLEMENTATION defined. There is no thread and no callback:
+ * the program asks for the next request and answers it.
+ *
+ *     #define UHTTP_IMPLEMENTATION
+ *     #include "uhttp_server.h"
+ *     #include <stdio.h>
+ *     #include <string.h>
+ *
+ *     int main(void)
+ *     {
+ *         uhttp_server *server;
+ *         uhttp_result result = uhttp_server_open(&server, &(uhttp_config){ .port = 8080 });
+ *         if (result != UHTTP_OK) {
+ *             fprintf(stderr, "cannot listen: %s\n", uhttp_strerror(result));
+ *             return 1;
+ *         }
+ *         for (;;) {
+ *             uhttp_conn *c = uhttp_wait(server, 1000);
+ *             if (c == NULL)
+ *                 continue;                       // a quiet second: do your own work
+ *             if (strcmp(uhttp_path(c), "/") == 0)
+ *                 uhttp_respond_html(c, 200, "<h1>hello</h1>");
+ *             else
+ *                 uhttp_respond_error(c, 404);
+ *         }
+ *     }
+ *
+ * MANY AT ONCE  uhttp_wait() never blocks on one peer: it moves all of them along and
+ * returns the next that has something for the program. An answer may be given at once
+ * or hours later; other requests are served meanwhile.
+ *
+ * WHOSE IS A CONNECTION  From the moment uhttp_wait() returns a uhttp_conn until its
+ * response is finished, the pointer is the program's and stays valid, also when the
+ * client has gone meanwhile: calls on it then return UHTTP_ERR_CLOSED, and after that
+ * the program lets go of it. A response is finished when the call that completes it
+ * (uhttp_respond*, uhttp_stream_end, uhttp_close) has returned UHTTP_OK; sending the
+ * rest is the server's affair. For queues and other threads keep uhttp_id(c) instead:
+ * uhttp_find() gives the pointer back, or NULL, never another request.
+ *
+ * HOW LONG STRINGS LIVE  Every string (path, headers, body) ends with NUL and lies in
+ * the connection's own buffer. It is valid until the response is finished, and readable
+ * until the next uhttp_wait() after that. A piece of a streamed body lives only until
+ * the next uhttp_wait(). A NUL inside a string cannot happen: such a request is refused.
+ *
+ * ONE THREAD  All calls on a server and its connections are made in one thread, that of
+ * the loop; only uhttp_server_wakeup() may be called from others and from signal
+ * handlers. What the header calls (log, access_log, a transport) must not call it back.
+ * The header prints nothing, exits nowhere, keeps no global state and leaves signals alone.
+ *
+ * SWITCHES  Define them before the implementing include; a switch is on when it is
+ * defined, whatever its value.
+ *
+ *     UHTTP_IMPLEMENTATION   compile the server here (in one file)
+ *     UHTTP_STATIC           all functions static: a private copy for this one file
+ *     UHTTP_NO_LOG           no log texts in the binary; config.log is not called
+ *     UHTTP_MALLOC(size), UHTTP_REALLOC(pointer, size), UHTTP_FREE(pointer)
+ *                            the allocator; define all three or none
+ *     UHTTP_ASSERT(truth)    checks of the header's own invariants; nothing by default
+ *     UHTTP_MILLIS()         a millisecond clock, uint32_t, may wrap, never jumps
+ *     UHTTP_TIME()           seconds since 1970; before 2020 there is no Date header
+ *     UHTTP_LWIP             sockets of lwIP; ESP-IDF sets it by itself
+ *     FD_SETSIZE             Windows, before the include: sockets one server can watch
+ *
+ * Under a strict -std= on Linux the implementing include comes before all system
+ * headers, or the file defines _GNU_SOURCE itself.
+ *
+ * CONTENTS   search for the tag
+ *
+ *     01 PUBLIC API     types, configuration, functions
+ *     02 CONFIGURATION  switches and sizes
+ *     03 PLATFORM       sockets, clock, poller, wake-up
+ *     04 MEMORY         block pool, the one buffer type
+ *     05 TEXT           pure functions on slices
+ *     06 TRANSPORT      plain TCP; the place for TLS
+ *     07 CONNECTION     the slot, its state, moving bytes
+ *     08 RESPONSE       head writer, refusals, streams
+ *     09 REQUEST        what a head means; the accessors
+ *     10 BODY           length or chunked; collected, streamed, skipped
+ *     13 MACHINE        the table of states
+ *     14 SERVER         open, wait, deadlines, foreign loops, shutdown
+ *     15 CHANGES        what changed in which version
+ *
+ * THE LIFE OF A CONNECTION
+ *
+ *               accept
+ *                 v
+ *          +-------------+  done (plain: at once)
+ *          |  HANDSHAKE  |---------------.
+ *          +-------------+               v
+ *  .---------------------------------> +--------+   FIN in IDLE or HEAD, nothing owed: CLOSED
+ *  |  .------------------------------> |  IDLE  |   FIN, bytes still owed: SEND, then close
+ *  |  |                                +--------+
+ *  |  |                                    | first byte, arrived or already buffered
+ *  |  |                                    v
+ *  |  |              refused (4xx,5xx) +--------+
+ *  |  |        .-----------------------|  HEAD  |
+ *  |  |        |                       +--------+
+ *  |  |        |    event mode, body    |   |   | no body, or body all here:
+ *  |  |        |    still to come:      |   |   | REQUEST
+ *  |  |        |    HEADERS             v   |   |
+ *  |  |        |                 +-------+  |   |
+ *  |  |        |<---- answer ----| OFFER |  |   |
+ *  |  |        |                 +-------+  |   |
+ *  |  |        |      accept_body*,  |      |   |
+ *  |  |        |      100 Continue   v      v   |
+ *  |  |        |<-- early answer, +--------+    |
+ *  |  |        |    refused       |  BODY  |--. | complete: COMPLETE (or REQUEST)
+ *  |  |        |                  +--------+  | |
+ *  |  |        |                    DATA ^____| v
+ *  |  |        |                             +--------+
+ *  |  |        |<--------- respond* ---------| ANSWER |  with the program,
+ *  |  |        |                             +--------+  for a microsecond or an hour
+ *  |  |        v                    *_begin  |
+ *  |  |    +--------+     *_end  +--------+  |
+ *  |  '----|  SEND  |<-----------| STREAM |<-'
+ *  |  keep +--------+            +--------+
+ *  |        |  |
+ *  |   keep,|  | close, all sent
+ *  |  unread|  |
+ *  |   body v  v
+ *  |  +------+ +--------+  FIN, or deadline
+ *  '--| SKIP | | LINGER |----------------------> +--------+  program told   +------+
+ *     +------+ +--------+   any state, on        | CLOSED |---------------->| FREE |
+ *                           transport failure -> +--------+  the id is dead +------+
+ */
+
+/* An implementing file needs the system's full set of declarations, and this is the last
+ * moment to ask for it. */
+#if defined(UHTTP_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE) && \
+    !defined(_FEATURES_H) && !defined(UHTTP_LWIP)
+#define _GNU_SOURCE 1
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*==============================================================================
+ * 01 PUBLIC API                             everything a program needs to know
+ *==============================================================================
+ * Functions that can fail return UHTTP_OK or a negative uhttp_result. A call that
+ * fails leaves everything as it found it, unless its comment says otherwise.
+ */
+
+#define UHTTP_VERSION_MAJOR  0
+#define UHTTP_VERSION_MINOR  1
+#define UHTTP_VERSION_PATCH  0
+#define UHTTP_VERSION        "0.1.0"
+#define UHTTP_VERSION_NUMBER \
+    (UHTTP_VERSION_MAJOR * 10000 + UHTTP_VERSION_MINOR * 100 + UHTTP_VERSION_PATCH)
+
+#if defined(UHTTP_STATIC) && defined(__GNUC__)
+#define UHTTP_API static __attribute__((unused))
+#elif defined(UHTTP_STATIC)
+#define UHTTP_API static
+#else
+#define UHTTP_API extern
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct uhttp_server uhttp_server;   /* listeners, connections and their memory */
+typedef struct uhttp_conn uhttp_conn;       /* one client, and at most one request of it */
+
+/* A slice of text: len bytes at ptr, not NUL-terminated. ptr NULL: absent. */
+typedef struct uhttp_str {
+    const char *ptr;
+    size_t len;
+} uhttp_str;
+
+typedef enum uhttp_result {
+    UHTTP_OK              = 0,
+    UHTTP_ERR_CLOSED      = -1,     /* the peer has left */
+    UHTTP_ERR_STATE       = -2,     /* not at this moment; the connection is well */
+    UHTTP_ERR_INVALID     = -3,     /* an argument that cannot be sent or understood */
+    UHTTP_ERR_AGAIN       = -4,     /* not yet, or no room now; try later */
+    UHTTP_ERR_MEMORY      = -5,     /* no room, ever */
+    UHTTP_ERR_SYSTEM      = -6,     /* a file or a socket failed */
+    UHTTP_ERR_IN_USE      = -7,     /* the port is taken */
+    UHTTP_ERR_DENIED      = -8,     /* the system does not permit it, as a port below 1024 */
+    UHTTP_ERR_UNSUPPORTED = -9      /* built without this feature */
+} uhttp_result;
+
+/* What uhttp_wait() returned a connection for. Outside event mode always REQUEST. */
+typedef enum uhttp_event_type {
+    UHTTP_EVENT_NONE = 0,
+    UHTTP_EVENT_REQUEST,    /* a whole request: no body, or one that is all here */
+    UHTTP_EVENT_HEADERS,    /* a body is coming: answer now, or uhttp_accept_body*() */
+    UHTTP_EVENT_DATA,       /* a piece of a streamed body: uhttp_read_buffer() */
+    UHTTP_EVENT_COMPLETE,   /* the accepted body is whole */
+    UHTTP_EVENT_ERROR,      /* the request failed, see uhttp_error(); answer, or let it be refused */
+    UHTTP_EVENT_WRITABLE,   /* a stream that had no room has room again */
+    UHTTP_EVENT_CLOSED      /* the client of a held request or a stream has gone */
+} uhttp_event_type;
+
+/*------------------------------------------------------------------------------
+ * Transport: how bytes travel. The header brings plain TCP; a program may bring
+ * another (TLS of its own choice) through uhttp_tls_config. The functions work on a
+ * non-blocking socket and must never block. recv, send and handshake return a count
+ * (handshake: 0 when done) or one of the three words below.
+ */
+#define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
+#define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
+#define UHTTP_FAILED     (-3)   /* the connection is lost */
+
+typedef struct uhttp_transport {
+    void *(*open)(void *user, intptr_t fd);      /* state for one peer; NULL: no memory */
+    int (*handshake)(void *t);                   /* 0: done */
+    int (*recv)(void *t, void *to, size_t room); /* 0: the peer will send no more */
+    int (*send)(void *t, const uhttp_str *parts, int count);    /* gathered; may be partial */
+    size_t (*pending)(void *t);                  /* bytes recv can give without the network */
+    void (*close)(void *t, bool only_write_side); /* false: frees t; the server closes fd */
+} uhttp_transport;
+
+typedef struct uhttp_tls_config {
+    const uhttp_transport *transport;   /* the program's own transport */
+    void *transport_user;               /* handed to its open() */
+    uint32_t handshake_timeout_ms;      /* 0: 10000 */
+} uhttp_tls_config;
+
+/* What config.access_log is told when a response has been sent or has failed. The strings
+ * live only during the call. */
+typedef struct uhttp_access {
+    const char *address;        /* the TCP peer, "" when it has none */
+    const char *method;         /* "" when the request could not be read */
+    const char *url;
+    int version_minor;          /* 1 for HTTP/1.1 */
+    int status;
+    uint64_t bytes;             /* of body handed to the network */
+    uint32_t duration_ms;       /* from the head's last byte to the response's last */
+} uhttp_access;
+
+/*------------------------------------------------------------------------------
+ * Configuration: zero means default. Copied by uhttp_server_open(); what it points to
+ * must outlive the server (tls: only the call, but what tls points to, the server).
+ */
+#define UHTTP_NEVER     UINT32_MAX      /* for times: no limit */
+#define UHTTP_UNLIMITED SIZE_MAX        /* for sizes and counts: no limit */
+#define UHTTP_PORT_ANY  (-1)            /* let the system choose; see uhttp_server_port() */
+
+typedef struct uhttp_config {
+    const char *address;        /* numeric; NULL: "0.0.0.0"; "::" listens on IPv4 as well */
+    int port;                   /* 1 to 65535 or UHTTP_PORT_ANY; 0: 80 */
+    const intptr_t *listen_fd;  /* adopt this listening socket, ignore address and port; it
+                                   is the server's and closed with it; NULL: none */
+    int backlog;                /* of the listening socket; 0: 128 */
+    bool reuse_port;            /* SO_REUSEPORT: several processes accept on one port */
+    bool event_mode;            /* bodies as events, see uhttp_accept_body() */
+    const uhttp_tls_config *tls;    /* of the first listener; NULL: plain HTTP */
+
+    uint32_t max_connections;           /* slots, up to 2^24 - 1; 0: 5 */
+    uint32_t keep_alive_timeout_ms;     /* between two requests; 0: 30000 */
+    size_t keep_alive_max_requests;     /* on one connection, 1: no keep-alive; 0: 100 */
+    uint32_t request_timeout_ms;        /* first byte to end of head, and connect to first
+                                           byte; not renewed; 0: 5000 */
+    uint32_t body_timeout_ms;           /* without 1 KiB of progress of a body; 0: 10000 */
+    uint32_t send_timeout_ms;           /* without 1 KiB of progress of a reader; 0: 10000 */
+    uint32_t response_timeout_ms;       /* a request held longer is answered 503; 0: never */
+
+    size_t max_headers_length;  /* request line, fields and empty line; else 431; 0: 4 KiB */
+    size_t max_content_length;  /* of a body collected in memory; else 413; 0: 512 KiB */
+    size_t max_send_buffer;     /* of a copied response, its head included; 0: 64 KiB */
+
+    const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
+                                       response; checked at open; NULL: none */
+    void *memory;               /* all the memory there is, any alignment; NULL: the heap */
+    size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
+
+    void (*log)(void *user, const char *line);  /* one line for what was refused and why */
+    void (*access_log)(void *user, const uhttp_access *entry);
+    void *user;                 /* handed to log and access_log */
+} uhttp_config;
+
+/* Bytes that config.memory needs for so many connections with two buffers each, one in and
+ * one out. A request head with the decoded copies of its path, query and cookies, and a
+ * collected body behind it, must fit one buffer (431, 413), a copied response the other.
+ * A buffer has at least 512 bytes. A constant expression. */
+#define UHTTP_MEMORY_SIZE(connections, buffer)           \
+    (UHTTP_MEMORY_BASE + (size_t)(connections) *         \
+     (UHTTP_MEMORY_SLOT + 2u * (((size_t)(buffer) + 7u) & ~(size_t)7u)))
+
+#define UHTTP_MEMORY_SLOT (sizeof(void *) > 4 ? 400u : 320u)    /* one connection */
+#ifdef _WIN32
+#define UHTTP_MEMORY_BASE 3800u                                 /* the server; fd_set is large */
+#else
+#define UHTTP_MEMORY_BASE (sizeof(void *) > 4 ? 1680u : 1400u)  /* the server */
+#endif
+
+/* Counters since open, and what is so at this moment. */
+typedef struct uhttp_stats {
+    uint64_t accepted;          /* connections */
+    uint64_t requests;          /* heads that were understood */
+    uint64_t refused;           /* requests the server answered by itself */
+    uint64_t bytes_in, bytes_out;
+    uint64_t evicted;           /* idle connections that gave way to a newcomer */
+    uint64_t accept_failures;   /* accept() without descriptors or memory */
+    uint32_t connections;       /* now: slots taken, of max_connections */
+    uint32_t held;              /* now: requests with the program */
+    uint32_t forgotten;         /* now: slots that wait for the program to learn that the
+                                   client has gone; more and more of them are a leak */
+} uhttp_stats;
+
+/* One socket for the program's own loop. */
+#define UHTTP_READABLE 1u
+#define UHTTP_WRITABLE 2u
+
+typedef struct uhttp_watch {
+    intptr_t fd;
+    uint16_t wish;          /* UHTTP_READABLE | UHTTP_WRITABLE: what to wait for */
+    uint16_t ready;         /* what happened; set by the program (errors: both bits) */
+    uint32_t token;         /* handed back as it was */
+} uhttp_watch;
+
+/*------------------------------------------------------------------------------
+ * Server
+ */
+
+/* Opens a server: takes its memory, binds and listens.
+ *
+ *   server  receives the server; NULL on failure
+ *   config  NULL: all defaults
+ *
+ * Fails with
+ *   UHTTP_ERR_INVALID      a field of config is out of range or malformed
+ *   UHTTP_ERR_MEMORY       no memory, or config.memory gives less than 512 bytes a buffer
+ *   UHTTP_ERR_IN_USE       the port is taken
+ *   UHTTP_ERR_DENIED       the system does not permit this port
+ *   UHTTP_ERR_UNSUPPORTED  tls without a transport, IPv6 or reuse_port the system lacks
+ *   UHTTP_ERR_SYSTEM       anything else the system refused
+ */
+UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config);
+
+/* Adds a listener: IPv6 beside IPv4, HTTPS beside HTTP. Arguments as in uhttp_config.
+ * At most UHTTP_MAX_LISTENERS in all, else UHTTP_ERR_MEMORY; UHTTP_ERR_STATE after
+ * uhttp_server_shutdown(); otherwise as uhttp_server_open(). */
+#define UHTTP_MAX_LISTENERS 4
+UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
+                                           const uhttp_tls_config *tls);
+
+/* Moves all connections along and returns the next that has something for the program;
+ * NULL when timeout_ms passed without one, on a signal, and on uhttp_server_wakeup().
+ *
+ *   timeout_ms  0: ask the network once; negative: wait for ever
+ *
+ * Its own deadlines are kept by waking earlier; that alone never returns NULL. */
+UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
+
+/* For a program with a loop of its own: fills list with the sockets to watch and returns
+ * how many there are, which may exceed capacity (then only capacity were written). Ask
+ * anew before each sleep. */
+UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
+
+/* Milliseconds the program's own loop may sleep at most; 0: do not sleep; -1: for ever. */
+UHTTP_API int uhttp_server_timeout(uhttp_server *server);
+
+/* Tells the server what happened to sockets of the watch list (entries with ready 0 are
+ * passed over), moves connections along and returns the next that has something for the
+ * program. Call it again with (NULL, 0) until it returns NULL; call it also when only time
+ * has passed. A stale or spurious entry does no harm. */
+UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_watch *ready,
+                                           size_t count);
+
+/* The same pair for select(). Both sets are fd_set *, filled in addition to what is there;
+ * max_fd is raised where needed. UHTTP_ERR_MEMORY: a descriptor no fd_set can hold (the
+ * sets are as they were). FD_SETSIZE is that of the implementing file. */
+UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set,
+                                            void *write_set, int *max_fd);
+UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *read_set,
+                                            const void *write_set);
+
+/* Makes uhttp_wait() return NULL, now or next time; a watched loop wakes. The one call that
+ * is safe from another thread and from a signal handler (not from an interrupt of a
+ * microcontroller); keeps errno. None is lost, several may share one NULL.
+ * UHTTP_ERR_UNSUPPORTED where the system has nothing to wake with. */
+UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
+
+/* Ends the server gracefully, without blocking: closes listeners and idle connections, and
+ * ends the others with "Connection: close" after the request they are in. Returns
+ * UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it and
+ * uhttp_wait() in turn. Held requests and streams are the program's to end. */
+UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
+
+/* Closes everything at once and frees everything, also what the program still holds.
+ * NULL is allowed. */
+UHTTP_API void uhttp_server_close(uhttp_server *server);
+
+UHTTP_API int uhttp_server_port(const uhttp_server *server);    /* of the first listener */
+UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server); /* -1 after shutdown */
+UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server);
+UHTTP_API bool uhttp_server_event_mode(const uhttp_server *server);
+UHTTP_API void uhttp_server_stats(const uhttp_server *server, uhttp_stats *stats);
+
+UHTTP_API const char *uhttp_strerror(uhttp_result result);
+UHTTP_API const char *uhttp_version(void);
+
+/*------------------------------------------------------------------------------
+ * Request: what the client asked. All strings live as the introduction says.
+ */
+UHTTP_API const char *uhttp_method(const uhttp_conn *c);    /* "GET", or any other token */
+UHTTP_API const char *uhttp_url(const uhttp_conn *c);       /* the raw request target */
+UHTTP_API const char *uhttp_protocol(const uhttp_conn *c);  /* "HTTP/1.1" or "HTTP/1.0" */
+
+/* The decoded path, "*" for the asterisk form. Dot segments and %2F are decoded, not
+ * resolved; a plus stays a plus. Never empty. RFC 9112 section 3.2. */
+UHTTP_API const char *uhttp_path(const uhttp_conn *c);
+
+/* The host (with port, if any) the client meant: of an absolute target, else of the Host
+ * field; NULL when an HTTP/1.0 client named none. RFC 9112 section 3.3. */
+UHTTP_API const char *uhttp_host(const uhttp_conn *c);
+
+/* Composes scheme, host, path and query into buffer, with NUL. Returns the length or
+ * UHTTP_ERR_MEMORY when size is too small; a missing host is the server's own address. */
+UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size);
+
+/* The value of the first field of that name, whatever its case; NULL: absent. */
+UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name);
+UHTTP_API size_t uhttp_header_count(const uhttp_conn *c);
+/* The field of that index, in the order received; false: there is none. name and value
+ * may be NULL. */
+UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **name,
+                               const char **value);
+
+/* The decoded value of the first query parameter of that name ("?a=1&b=x+y"); "" when it
+ * has none ("?flag"); NULL: absent. */
+UHTTP_API const char *uhttp_query(uhttp_conn *c, const char *name);
+UHTTP_API size_t uhttp_query_count(const uhttp_conn *c);
+UHTTP_API bool uhttp_query_at(uhttp_conn *c, size_t index, const char **name,
+                              const char **value);
+
+/* The whole body, with a NUL behind it; length may be NULL. NULL: there is none, or it is
+ * not (or not yet) collected in memory. */
+UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length);
+
+/* The length announced, 0 without a body; -1: chunked and not yet all here. */
+UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c);
+UHTTP_API const char *uhttp_content_type(const uhttp_conn *c);      /* NULL: none */
+
+/* Writes the TCP peer as "192.0.2.1" or "2001:db8::1" (IPv4-mapped as IPv4) into buffer,
+ * with NUL, and its port behind port (may be NULL). Returns the length, 0 for a Unix
+ * socket; UHTTP_ERR_MEMORY when size is too small (46 always suffice). */
+UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t size, int *port);
+
+UHTTP_API bool uhttp_is_secure(const uhttp_conn *c);    /* arrived over a secure transport */
+UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is all here */
+/* False once the peer has shut its sending side or is gone. A peer that only shut its side
+ * still gets its answer. */
+UHTTP_API bool uhttp_is_open(const uhttp_conn *c);
+UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c);       /* -1 when the client has gone */
+
+/* Names this one request; never 0. The server's life long no other request has the same. */
+UHTTP_API uint64_t uhttp_id(const uhttp_conn *c);
+/* The request of that id while the program owns it and its client is there; else NULL. */
+UHTTP_API uhttp_conn *uhttp_find(uhttp_server *server, uint64_t id);
+/* Walks the connections the program owns: the first after c, NULL: the first of all. */
+UHTTP_API uhttp_conn *uhttp_next(uhttp_server *server, const uhttp_conn *c);
+
+/* A pointer of the program's own beside the request, NULL at its begin. */
+UHTTP_API void uhttp_set_context(uhttp_conn *c, void *context);
+UHTTP_API void *uhttp_context(const uhttp_conn *c);
+UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
+
+/*------------------------------------------------------------------------------
+ * Response. Common failures, in this order:
+ *
+ *   UHTTP_ERR_CLOSED   the client has gone; let go of c
+ *   UHTTP_ERR_STATE    this request has been answered, or a stream has begun
+ *   UHTTP_ERR_INVALID  status not 200 to 599, control characters in a header, data with
+ *                      204 or 304
+ *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or memory is out
+ *
+ * After a failure nothing has been sent and, but for CLOSED, another answer may be tried.
+ */
+
+/* Sends a whole response and finishes the request.
+ *
+ *   status        200 to 599; the reason phrase is supplied
+ *   content_type  NULL: none
+ *   data, length  any bytes; copied before the function returns
+ *
+ * What the peer cannot take at once is sent by later calls of uhttp_wait(). To a HEAD
+ * request only the head is sent. RFC 9110 section 15, RFC 9112 section 6. */
+UHTTP_API uhttp_result uhttp_respond(uhttp_conn *c, int status, const char *content_type,
+                                     const void *data, size_t length);
+UHTTP_API uhttp_result uhttp_respond_text(uhttp_conn *c, int status, const char *text);
+UHTTP_API uhttp_result uhttp_respond_html(uhttp_conn *c, int status, const char *html);
+UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char *json);
+
+/* The same without a copy, so of any length: data must stay until it has been sent, best
+ * for ever. */
+UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const char *content_type,
+                                            const void *data, size_t length);
+
+/* Location: url with status 301, 302, 303, 307 or 308 (0: 302). url is printable ASCII. */
+UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const char *url);
+
+/* A status with its standard phrase as plain text, as "404 Not Found". */
+UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
+
+/* Adds a field to the coming response. Content-Length, Transfer-Encoding, Trailer, Upgrade
+ * and Keep-Alive are the server's: UHTTP_ERR_INVALID, as are a name that is no token and
+ * control characters in value. "Connection: close" is a wish the server follows. */
+UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value);
+
+/* Begins a body of unknown length: chunked to HTTP/1.1, ended by closing to 1.0. */
+UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type);
+
+/* Appends a piece, all of it or nothing. UHTTP_ERR_AGAIN: no room now, the peer reads
+ * slowly; in event mode one UHTTP_EVENT_WRITABLE follows when it would fit.
+ * UHTTP_ERR_MEMORY: it could never fit. To a HEAD request it succeeds and sends nothing. */
+UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length);
+
+/* Ends the body and finishes the request; never fails for room. */
+UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c);
+
+/* Bytes the next uhttp_stream_write() could take now; 0 outside a stream. */
+UHTTP_API size_t uhttp_send_room(const uhttp_conn *c);
+
+/* Lets go of the request without an answer, or in the middle of a stream: the connection
+ * closes, an unfinished body looks unfinished. UHTTP_ERR_STATE: already finished. */
+UHTTP_API uhttp_result uhttp_close(uhttp_conn *c);
+
+/*------------------------------------------------------------------------------
+ * Event mode (config.event_mode): bodies larger than memory.
+ *
+ * Whether a small body came with its head depends on the network: be ready for _REQUEST
+ * and for _HEADERS. Every request told of ends exactly once: answered, _ERROR, _CLOSED,
+ * or a call that returned UHTTP_ERR_CLOSED.
+ */
+UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c);
+
+/* After UHTTP_EVENT_HEADERS: accepts the body into memory; one _COMPLETE follows, then
+ * uhttp_body(). Sends "100 Continue" if the client waits for it.
+ *
+ *   limit  bytes, announced or counted, beyond which _ERROR with 413 comes;
+ *          0: max_content_length
+ *
+ * UHTTP_ERR_STATE: at another moment than after _HEADERS. */
+UHTTP_API uhttp_result uhttp_accept_body(uhttp_conn *c, uint64_t limit);
+
+/* The same piece by piece: _DATA for what has arrived, then one _COMPLETE. A program that
+ * does not read stops the sender; memory stays bounded. limit 0: none. */
+UHTTP_API uhttp_result uhttp_accept_body_streaming(uhttp_conn *c, uint64_t limit);
+
+/* Takes all of a streamed body that is here, without a copy; NULL when nothing is. Valid
+ * until the next uhttp_wait(); also after accepting and after _COMPLETE. */
+UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length);
+
+UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c);   /* of this body, decoded */
+
+/* The status of what failed, for UHTTP_EVENT_ERROR, and a text (may be NULL); else 0. */
+UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
+
+/*------------------------------------------------------------------------------
+ * Pure parsers, usable without a server: no I/O, no allocation, never past the end.
+ */
+
+/* Decodes %XX (and, in queries and forms, + as a blank) from in to out, which has room for
+ * in.len bytes and may be where in lies. UHTTP_ERR_INVALID: a bad or cut escape, or %00.
+ * RFC 3986 section 2.1. */
+UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
+                                            size_t *length);
+
+typedef struct uhttp_url_parts {
+    uhttp_str scheme, host, port, path, query, fragment;    /* ptr NULL: absent */
+} uhttp_url_parts;
+
+/* Splits an absolute URL or an origin form ("/path?query"). Nothing is decoded; user
+ * information is refused. UHTTP_ERR_INVALID: malformed. RFC 3986 section 3. */
+UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts);
+
+/* Takes the next raw "name=value" off *query; value.ptr is NULL without '='. Empty pairs
+ * ("a&&b") are passed over. False: no more. */
+UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value);
+
+/* Takes the next "Name: value\r\n" off *fields, the value without white space around it.
+ * False: no more, or (fields->len is not 0 then) not a field line. RFC 9112 section 5. */
+UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *value);
+
+/* Takes the next element off a comma-separated list, empty ones passed over. False: no
+ * more. RFC 9110 section 5.6.1. */
+UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element);
+
+/* A request head taken apart; the slices lie in the text. */
+typedef struct uhttp_head {
+    uhttp_str method, target;
+    uhttp_str path;             /* raw; "/" when an absolute target has none */
+    uhttp_str query;            /* raw, behind the '?'; ptr NULL: none */
+    uhttp_str host;             /* of the absolute target, else of Host; ptr NULL: none */
+    uhttp_str fields;           /* all field lines, without the empty line */
+    int64_t content_length;     /* -1: none given */
+    size_t cookie_length;       /* of all Cookie values together */
+    int version_minor;          /* 0 or 1; a later 1.x counts as 1 */
+    bool chunked;
+    bool close;                 /* Connection: close */
+    bool keep_alive;            /* Connection: keep-alive */
+    bool expect_continue;       /* Expect: 100-continue in 1.1, and a body is coming */
+    const char *why;            /* after a failure: what is wrong; NULL with UHTTP_NO_LOG */
+} uhttp_head;
+
+/* Reads a strict request head (RFC 9112 sections 2 to 6). Returns its length, 0 when the
+ * text ends before the head does, or the negated status of the refusal: -400, -413, -417,
+ * -501 or -505. */
+UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head);
+
+/* The state of a chunked body; zero at its begin. */
+typedef struct uhttp_chunked {
+    uint64_t left;          /* of the current chunk */
+    uint64_t data;          /* bytes decoded so far */
+    uint64_t framing;       /* bytes of sizes, extensions, trailers so far */
+    uint8_t state;
+} uhttp_chunked;
+
+/* Decodes what is there: *in_length bytes at in, up to *out_length bytes to out, which may
+ * lie at in or before it. Both lengths become what was used. Returns UHTTP_OK at the end of
+ * the body (bytes behind it are not used), UHTTP_ERR_AGAIN when more input or room is
+ * needed, UHTTP_ERR_INVALID when it is malformed or its framing exceeds 16 KiB plus eight
+ * times its data. Trailers are checked and dropped. RFC 9112 section 7.1. */
+UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *in,
+                                            size_t *in_length, char *out, size_t *out_length);
+
+/* Writes an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT") and a NUL: 30 bytes. Seconds since
+ * 1970, up to the year 9999. RFC 9110 section 5.6.7. */
+UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
+
+/* The standard phrase of a status, "" when there is none. */
+UHTTP_API const char *uhttp_status_phrase(int status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* UHTTP_SERVER_H */
+
+#if defined(UHTTP_IMPLEMENTATION) && !defined(UH_IMPLEMENTED)
+#define UH_IMPLEMENTED
+
+/*==============================================================================
+ * 02 CONFIGURATION                    what the user defined, and every default
+ *==============================================================================
+ * Switches become 0 or 1 here and are asked with #if; numbers get their defaults.
+ */
+
+#ifdef UHTTP_NO_LOG
+#define UH_LOG 0
+#else
+#define UH_LOG 1
+#endif
+
+#if defined(UHTTP_LWIP) || defined(ESP_PLATFORM)
+#define UH_LWIP 1
+#else
+#define UH_LWIP 0
+#endif
+
+#if defined(_WIN32) && !UH_LWIP
+#define UH_WINSOCK 1
+#else
+#define UH_WINSOCK 0
+#endif
+
+#if defined(__linux__) && !UH_LWIP
+#define UH_LINUX 1
+#else
+#define UH_LINUX 0
+#endif
+
+/* Bitmaps of any length for select(): Linux takes them. */
+#ifndef UH_OWN_BITMAPS
+#define UH_OWN_BITMAPS UH_LINUX
+#endif
+
+#if defined(UHTTP_MALLOC) != defined(UHTTP_REALLOC) || defined(UHTTP_MALLOC) != defined(UHTTP_FREE)
+#error "uhttp_server.h: define all of UHTTP_MALLOC, UHTTP_REALLOC, UHTTP_FREE, or none"
+#endif
+#ifndef UHTTP_MALLOC
+#include <stdlib.h>
+#define UHTTP_MALLOC(size)           malloc(size)
+#define UHTTP_REALLOC(pointer, size) realloc(pointer, size)
+#define UHTTP_FREE(pointer)          free(pointer)
+#endif
+
+#ifndef UHTTP_ASSERT
+#define UHTTP_ASSERT(truth) ((void)0)
+#endif
+
+#define UH_BLOCK         2048u      /* first size of a buffer on the heap */
+#define UH_BUFFER_MIN    512u       /* the least a buffer in fixed memory may be */
+#define UH_HOLD          4096u      /* pipelined answers that may wait for the next, heap only */
+#define UH_CONTINUE_ROOM 32u        /* room in tx beside a response: "100 Continue" */
+#define UH_STREAM_BLOCK  65536u     /* reading block of a streamed body, heap only */
+#define UH_DIRECT        2048u      /* larger responses are sent from where they lie */
+#define UH_SKIP_LIMIT    65536u     /* unread body that is drained rather than closed upon */
+#define UH_WINDOW_MIN    64u        /* room behind a head that a body needs at least */
+#define UH_PROGRESS      1024u      /* bytes that renew a deadline */
+#define UH_TURNS         64         /* turns before the network is asked again */
+#define UH_LINGER_MS     2000u
+#define UH_GRACE_MS      1000u      /* a connection that has not spoken is not evicted before */
+#define UH_BACKOFF_MS    100u       /* no accept() after it ran out of descriptors */
+#define UH_TRIM_MS       1000u      /* how often unneeded blocks are given back */
+#define UH_SIZE_MAX      0x7fffffffu    /* of anything in one buffer */
+#define UH_SLOTS_MAX     0xffffffu  /* an id has 24 bits for the slot */
+
+#define UH_STATIC_ASSERT(truth, name) typedef char uh_static_assert_##name[(truth) ? 1 : -1]
+
+/*==============================================================================
+ * 03 PLATFORM                          POSIX, Winsock or lwIP: all of it is here
+ *==============================================================================
+ * Sockets that never block, a millisecond clock that may wrap, the poller around
+ * select(), and a socket that wakes it. Nobody else includes a system header.
+ */
+
+#include <string.h>
+
+#if UH_WINSOCK
+
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <time.h>
+
+typedef SOCKET uh_socket;
+#define UH_NO_SOCKET INVALID_SOCKET
+
+#elif UH_LWIP
+
+#include "lwip/opt.h"
+#include "lwip/sockets.h"
+#include "lwip/inet.h"
+#include "lwip/sys.h"
+
+typedef int uh_socket;
+#define UH_NO_SOCKET (-1)
+
+#else
+
+#if defined(__linux__) && !defined(_GNU_SOURCE) && !defined(_DEFAULT_SOURCE) && \
+    !defined(_POSIX_C_SOURCE)
+#error "uhttp_server.h: include it before system headers, or define _GNU_SOURCE"
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef int uh_socket;
+#define UH_NO_SOCKET (-1)
+
+#endif
+
+#if UH_LWIP
+#define UH_IPV6 LWIP_IPV6
+#else
+#define UH_IPV6 1
+#endif
+
+/* The TCP peer: family 0 (none: a Unix socket), 4 or 6. Mapped IPv4 is stored as 4. */
+typedef struct uh_peer {
+    uint8_t address[16];
+    uint16_t port;
+    uint8_t family;
+} uh_peer;
+
+typedef enum uh_sys_error { UH_SYS_AGAIN, UH_SYS_INTERRUPTED, UH_SYS_FULL, UH_SYS_FAILED } uh_sys_error;
+
+/*--- what differs between the systems -----------------------------------------*/
+
+#if UH_WINSOCK
+
+static uint32_t uh_sys_millis(void) { return (uint32_t)GetTickCount64(); }
+static int64_t uh_sys_time(void) { return (int64_t)time(NULL); }
+
+static bool uh_sys_start(void)
+{
+    WSADATA data;
+    return WSAStartup(MAKEWORD(2, 2), &data) == 0;
+}
+
+static void uh_sys_stop(void) { WSACleanup(); }
+
+static uh_sys_error uh_sys_last_error(void)
+{
+    switch (WSAGetLastError()) {
+    case WSAEWOULDBLOCK: return UH_SYS_AGAIN;
+    case WSAEINTR:       return UH_SYS_INTERRUPTED;
+    case WSAEMFILE:
+    case WSAENOBUFS:     return UH_SYS_FULL;
+    default:             return UH_SYS_FAILED;
+    }
+}
+
+static uhttp_result uh_sys_listen_result(void)
+{
+    switch (WSAGetLastError()) {
+    case WSAEADDRINUSE:   return UHTTP_ERR_IN_USE;
+    case WSAEACCES:       return UHTTP_ERR_DENIED;
+    case WSAEAFNOSUPPORT: return UHTTP_ERR_UNSUPPORTED;
+    default:              return UHTTP_ERR_SYSTEM;
+    }
+}
+
+static void uh_sys_close(uh_socket fd) { closesocket(fd); }
+static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SD_SEND); }
+
+static bool uh_sys_prepare(uh_socket fd)
+{
+    u_long on = 1;
+    return ioctlsocket(fd, FIONBIO, &on) == 0;
+}
+
+static int uh_sys_recv_raw(uh_socket fd, void *to, size_t room)
+{
+    return recv(fd, (char *)to, (int)room, 0);
+}
+
+static int uh_sys_send_raw(uh_socket fd, const uhttp_str *parts, int count)
+{
+    WSABUF list[2];
+    DWORD sent = 0;
+    for (int i = 0; i < count; i++) {
+        list[i].buf = (char *)(uintptr_t)parts[i].ptr;
+        list[i].len = (ULONG)parts[i].len;
+    }
+    if (WSASend(fd, list, (DWORD)count, &sent, 0, NULL, NULL) != 0)
+        return -1;
+    return (int)sent;
+}
+
+static uh_socket uh_sys_accept_raw(uh_socket fd, struct sockaddr *address, socklen_t *length)
+{
+    uh_socket peer = accept(fd, address, length);
+    if (peer != UH_NO_SOCKET && !uh_sys_prepare(peer)) {
+        uh_sys_close(peer);
+        return UH_NO_SOCKET;
+    }
+    return peer;
+}
+
+/* Windows: SO_REUSEADDR would let anyone steal the port; SO_REUSEPORT does not exist. */
+static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
+{
+    BOOL on = TRUE;
+    setsockopt(fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&on, sizeof on);
+    return !reuse_port;
+}
+
+#define UH_CALL(name) name
+
+#elif UH_LWIP
+
+static uint32_t uh_sys_millis(void) { return sys_now(); }
+static int64_t uh_sys_time(void) { return 0; }      /* UHTTP_TIME tells, where there is a clock */
+static bool uh_sys_start(void) { return true; }
+static void uh_sys_stop(void) { }
+
+static uh_sys_error uh_sys_last_error(void)
+{
+    if (errno == EWOULDBLOCK || errno == EAGAIN)
+        return UH_SYS_AGAIN;
+    return errno == ENFILE || errno == ENOMEM || errno == ENOBUFS ? UH_SYS_FULL : UH_SYS_FAILED;
+}
+
+static uhttp_result uh_sys_listen_result(void)
+{
+    return errno == EADDRINUSE ? UHTTP_ERR_IN_USE : UHTTP_ERR_SYSTEM;
+}
+
+static void uh_sys_close(uh_socket fd) { lwip_close(fd); }
+static void uh_sys_shut_write(uh_socket fd) { lwip_shutdown(fd, SHUT_WR); }
+
+static bool uh_sys_prepare(uh_socket fd)
+{
+    int on = 1;
+    lwip_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return lwip_fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static int uh_sys_recv_raw(uh_socket fd, void *to, size_t room)
+{
+    return (int)lwip_recv(fd, to, room, 0);
+}
+
+/* One part after the other: a socket that takes only some of a part takes no more. */
+static int uh_sys_send_raw(uh_socket fd, const uhttp_str *parts, int count)
+{
+    int sent = 0;
+    for (int i = 0; i < count; i++) {
+        int n = (int)lwip_send(fd, parts[i].ptr, parts[i].len, i + 1 < count ? MSG_MORE : 0);
+        if (n < 0)
+            return sent > 0 ? sent : -1;
+        sent += n;
+        if ((size_t)n < parts[i].len)
+            break;
+    }
+    return sent;
+}
+
+static uh_socket uh_sys_accept_raw(uh_socket fd, struct sockaddr *address, socklen_t *length)
+{
+    uh_socket peer = lwip_accept(fd, address, length);
+    if (peer != UH_NO_SOCKET && !uh_sys_prepare(peer)) {
+        uh_sys_close(peer);
+        return UH_NO_SOCKET;
+    }
+    return peer;
+}
+
+static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
+{
+    int on = 1;
+    lwip_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  /* fails without SO_REUSE */
+    return !reuse_port;
+}
+
+#define UH_CALL(name) lwip_##name
+
+#else
+
+static uint32_t uh_sys_millis(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)now.tv_sec * 1000u + (uint32_t)(now.tv_nsec / 1000000);
+}
+
+static int64_t uh_sys_time(void) { return (int64_t)time(NULL); }
+static bool uh_sys_start(void) { return true; }
+static void uh_sys_stop(void) { }
+
+static uh_sys_error uh_sys_last_error(void)
+{
+    switch (errno) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+        return UH_SYS_AGAIN;
+    case EINTR:
+        return UH_SYS_INTERRUPTED;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return UH_SYS_FULL;
+    default:
+        return UH_SYS_FAILED;
+    }
+}
+
+static uhttp_result uh_sys_listen_result(void)
+{
+    switch (errno) {
+    case EADDRINUSE:   return UHTTP_ERR_IN_USE;
+    case EACCES:
+    case EPERM:        return UHTTP_ERR_DENIED;
+    case EAFNOSUPPORT: return UHTTP_ERR_UNSUPPORTED;
+    default:           return UHTTP_ERR_SYSTEM;
+    }
+}
+
+static void uh_sys_close(uh_socket fd) { close(fd); }
+static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SHUT_WR); }
+
+static bool uh_sys_prepare(uh_socket fd)
+{
+#ifdef SO_NOSIGPIPE
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0 &&
+           fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+#ifdef MSG_NOSIGNAL
+#define UH_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define UH_SEND_FLAGS 0
+#endif
+
+static int uh_sys_recv_raw(uh_socket fd, void *to, size_t room)
+{
+    return (int)recv(fd, to, room, 0);
+}
+
+static int uh_sys_send_raw(uh_socket fd, const uhttp_str *parts, int count)
+{
+    struct iovec list[2];
+    struct msghdr message;
+    if (count == 1)
+        return (int)send(fd, parts[0].ptr, parts[0].len, UH_SEND_FLAGS);
+    memset(&message, 0, sizeof message);
+    for (int i = 0; i < count; i++) {
+        list[i].iov_base = (void *)(uintptr_t)parts[i].ptr;
+        list[i].iov_len = parts[i].len;
+    }
+    message.msg_iov = list;
+    message.msg_iovlen = 2;
+    return (int)sendmsg(fd, &message, UH_SEND_FLAGS);
+}
+
+static uh_socket uh_sys_accept_raw(uh_socket fd, struct sockaddr *address, socklen_t *length)
+{
+#if defined(__linux__) && defined(_GNU_SOURCE)
+    return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    uh_socket peer = accept(fd, address, length);
+    if (peer != UH_NO_SOCKET && !uh_sys_prepare(peer)) {
+        uh_sys_close(peer);
+        return UH_NO_SOCKET;
+    }
+    return peer;
+#endif
+}
+
+static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
+{
+    int on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+        return false;
+    if (!reuse_port)
+        return true;
+#ifdef SO_REUSEPORT
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
+#else
+    return false;
+#endif
+}
+
+#define UH_CALL(name) name
+
+#endif
+
+#ifndef UHTTP_MILLIS
+#define UHTTP_MILLIS() uh_sys_millis()
+#endif
+#ifndef UHTTP_TIME
+#define UHTTP_TIME() uh_sys_time()
+#endif
+
+/*--- sockets, the same everywhere ---------------------------------------------*/
+
+typedef union uh_sockaddr {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_storage space;
+#if UH_IPV6
+    struct sockaddr_in6 v6;
+#endif
+} uh_sockaddr;
+
+static uint16_t uh_port_read(const void *network_order)
+{
+    const uint8_t *bytes = (const uint8_t *)network_order;
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
+static void uh_port_write(void *network_order, int port)
+{
+    uint8_t *bytes = (uint8_t *)network_order;
+    bytes[0] = (uint8_t)(port >> 8);
+    bytes[1] = (uint8_t)port;
+}
+
+static void uh_peer_set(uh_peer *peer, const uh_sockaddr *from)
+{
+    memset(peer, 0, sizeof *peer);
+    if (from->any.sa_family == AF_INET) {
+        peer->family = 4;
+        peer->port = uh_port_read(&from->v4.sin_port);
+        memcpy(peer->address, &from->v4.sin_addr, 4);
+    }
+#if UH_IPV6
+    static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+    if (from->any.sa_family == AF_INET6) {
+        const uint8_t *bytes = (const uint8_t *)&from->v6.sin6_addr;
+        bool is_v4 = memcmp(bytes, mapped, sizeof mapped) == 0;
+        peer->family = is_v4 ? 4 : 6;
+        peer->port = uh_port_read(&from->v6.sin6_port);
+        memcpy(peer->address, is_v4 ? bytes + 12 : bytes, is_v4 ? 4 : 16);
+    }
+#endif
+}
+
+/* Reads a numeric address into a socket address; its length, 0: not an address. */
+static socklen_t uh_sockaddr_set(uh_sockaddr *to, const char *address, int port)
+{
+    memset(to, 0, sizeof *to);
+    if (UH_CALL(inet_pton)(AF_INET, address, &to->v4.sin_addr) == 1) {
+        to->v4.sin_family = AF_INET;
+        uh_port_write(&to->v4.sin_port, port);
+        return (socklen_t)sizeof to->v4;
+    }
+#if UH_IPV6
+    if (UH_CALL(inet_pton)(AF_INET6, address, &to->v6.sin6_addr) == 1) {
+        to->v6.sin6_family = AF_INET6;
+        uh_port_write(&to->v6.sin6_port, port);
+        return (socklen_t)sizeof to->v6;
+    }
+#endif
+    return 0;
+}
+
+static bool uh_sys_option(uh_socket fd, int level, int name, int value)
+{
+    return UH_CALL(setsockopt)(fd, level, name, (const char *)&value, (socklen_t)sizeof value) == 0;
+}
+
+/* "::" takes IPv4 as well, a specific IPv6 address only its own kind. */
+static bool uh_sys_set_dual_stack(uh_socket fd, const uh_sockaddr *address)
+{
+#if UH_IPV6
+    static const uint8_t any[16] = { 0 };
+    if (address->any.sa_family != AF_INET6)
+        return true;
+    return uh_sys_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+                         memcmp(&address->v6.sin6_addr, any, sizeof any) != 0);
+#else
+    (void)fd;
+    (void)address;
+    return true;
+#endif
+}
+
+static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port, int backlog,
+                                  bool reuse_port)
+{
+    uh_sockaddr at;
+    socklen_t length = uh_sockaddr_set(&at, address, port);
+    if (length == 0)
+        return UHTTP_ERR_INVALID;
+    *fd = UH_CALL(socket)(at.any.sa_family, SOCK_STREAM, 0);
+    if (*fd == UH_NO_SOCKET)
+        return uh_sys_listen_result();
+    uhttp_result result = UHTTP_OK;
+    if (!uh_sys_reuse(*fd, reuse_port) || !uh_sys_set_dual_stack(*fd, &at))
+        result = UHTTP_ERR_UNSUPPORTED;
+    else if (!uh_sys_prepare(*fd) || UH_CALL(bind)(*fd, &at.any, length) != 0 ||
+             UH_CALL(listen)(*fd, backlog) != 0)
+        result = uh_sys_listen_result();
+    /* An answer in several sends must not wait for the peer's delayed ACK; accepted sockets
+     * inherit it. */
+    uh_sys_option(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (result != UHTTP_OK) {
+        uh_sys_close(*fd);
+        *fd = UH_NO_SOCKET;
+    }
+    return result;
+}
+
+/* The address of a socket's own end; family 0 if it has none. */
+static uh_peer uh_sys_local(uh_socket fd)
+{
+    uh_sockaddr at;
+    uh_peer local;
+    socklen_t length = (socklen_t)sizeof at;
+    memset(&local, 0, sizeof local);
+    memset(&at, 0, sizeof at);
+    if (fd != UH_NO_SOCKET && UH_CALL(getsockname)(fd, &at.any, &length) == 0)
+        uh_peer_set(&local, &at);
+    return local;
+}
+
+static uh_socket uh_sys_accept(uh_socket fd, uh_peer *peer, uh_sys_error *error)
+{
+    uh_sockaddr from;
+    socklen_t length = (socklen_t)sizeof from;
+    from.any.sa_family = 0;
+    uh_socket accepted = uh_sys_accept_raw(fd, &from.any, &length);
+    if (accepted == UH_NO_SOCKET)
+        *error = uh_sys_last_error();
+    else
+        uh_peer_set(peer, &from);
+    return accepted;
+}
+
+static int uh_sys_count(int n)
+{
+    if (n >= 0)
+        return n;
+    uh_sys_error error = uh_sys_last_error();
+    return error == UH_SYS_FAILED ? UHTTP_FAILED : UHTTP_WANT_READ;
+}
+
+/* A count, 0 at the end, UHTTP_WANT_READ or UHTTP_FAILED. */
+static int uh_sys_recv(uh_socket fd, void *to, size_t room)
+{
+    return uh_sys_count(uh_sys_recv_raw(fd, to, room));
+}
+
+/* A count, UHTTP_WANT_WRITE or UHTTP_FAILED. */
+static int uh_sys_send(uh_socket fd, const uhttp_str *parts, int count)
+{
+    int n = uh_sys_count(uh_sys_send_raw(fd, parts, count));
+    return n == UHTTP_WANT_READ ? UHTTP_WANT_WRITE : n;
+}
+
+/* Writes an address with its NUL; its length, 0: none, or size is too small. */
+static size_t uh_peer_format(const uh_peer *peer, char *out, size_t size)
+{
+    char text[64];
+    const char *done = NULL;
+    if (peer->family == 4)
+        done = UH_CALL(inet_ntop)(AF_INET, peer->address, text, sizeof text);
+#if UH_IPV6
+    if (peer->family == 6)
+        done = UH_CALL(inet_ntop)(AF_INET6, peer->address, text, sizeof text);
+#endif
+    size_t length = done != NULL ? strlen(text) : 0;
+    if (length == 0 || length >= size)
+        return 0;
+    memcpy(out, text, length + 1);
+    return length;
+}
+
+/*--- wake-up: a socket that one thread reads and any may write ------------------*/
+
+#if !UH_WINSOCK && !UH_LWIP
+
+typedef struct uh_wake {
+    uh_socket in, out;
+} uh_wake;
+
+static bool uh_wake_open(uh_wake *w)
+{
+    int ends[2];
+    if (pipe(ends) != 0)
+        return false;
+    w->in = ends[0];
+    w->out = ends[1];
+    if (uh_sys_prepare(w->in) && uh_sys_prepare(w->out))
+        return true;
+    close(w->in);
+    close(w->out);
+    return false;
+}
+
+static void uh_wake_send(const uh_wake *w)
+{
+    int saved = errno;
+    ssize_t n = write(w->out, "", 1);
+    (void)n;            /* a full pipe wakes as well */
+    errno = saved;
+}
+
+static void uh_wake_drain(const uh_wake *w)
+{
+    char trash[64];
+    while (read(w->in, trash, sizeof trash) == (ssize_t)sizeof trash) { }
+}
+
+static void uh_wake_close(uh_wake *w)
+{
+    close(w->in);
+    close(w->out);
+}
+
+#else
+
+typedef struct uh_wake {
+    uh_socket in;       /* a UDP socket connected to itself */
+} uh_wake;
+
+static bool uh_wake_open(uh_wake *w)
+{
+    uh_sockaddr at;
+    socklen_t length = uh_sockaddr_set(&at, "127.0.0.1", 0);
+    w->in = UH_CALL(socket)(AF_INET, SOCK_DGRAM, 0);
+    if (w->in == UH_NO_SOCKET)
+        return false;
+    if (UH_CALL(bind)(w->in, &at.any, length) == 0 &&
+        UH_CALL(getsockname)(w->in, &at.any, &length) == 0 &&
+        UH_CALL(connect)(w->in, &at.any, length) == 0 && uh_sys_prepare(w->in))
+        return true;
+    uh_sys_close(w->in);
+    return false;
+}
+
+static void uh_wake_send(const uh_wake *w)
+{
+    uhttp_str byte;
+    byte.ptr = "";
+    byte.len = 1;
+    (void)uh_sys_send_raw(w->in, &byte, 1);
+}
+
+static void uh_wake_drain(const uh_wake *w)
+{
+    char trash[16];
+    while (uh_sys_recv_raw(w->in, trash, sizeof trash) > 0) { }
+}
+
+static void uh_wake_close(uh_wake *w) { uh_sys_close(w->in); }
+
+#endif
+
+/*--- the poller: the one thing that knows select() ------------------------------*/
+
+#define UH_READ  1u         /* what a socket is watched for, and what happened to it */
+#define UH_WRITE 2u
+
+enum { UH_WANT_R, UH_WANT_W, UH_GOT_R, UH_GOT_W, UH_SETS };
+
+/* Can a set of the system's own size hold fd, and so many others besides? Windows counts
+ * sockets, the others have a bit for each descriptor. */
+static bool uh_fd_set_holds(const fd_set *set, uh_socket fd, uint32_t others)
+{
+#if UH_WINSOCK
+    (void)fd;
+    return set->fd_count + others < FD_SETSIZE;
+#elif UH_LWIP && defined(LWIP_SOCKET_OFFSET)
+    (void)set;
+    (void)others;
+    return fd >= LWIP_SOCKET_OFFSET && fd - LWIP_SOCKET_OFFSET < (int)FD_SETSIZE;
+#else
+    (void)set;
+    (void)others;
+    return fd >= 0 && fd < (int)FD_SETSIZE;
+#endif
+}
+
+#if UH_OWN_BITMAPS
+
+/* Bitmaps as the kernel defines them, but as long as the highest descriptor needs. */
+#define UH_WORD_BITS ((uint32_t)sizeof(unsigned long) * 8u)
+
+typedef struct uh_fd_sets {
+    unsigned long *set[UH_SETS];
+    uint32_t words;                 /* of each set */
+    bool fixed;
+    unsigned long own[UH_SETS][1024u / (sizeof(unsigned long) * 8u)];
+} uh_fd_sets;
+
+static void uh_fd_sets_open(uh_fd_sets *f, bool fixed)
+{
+    memset(f, 0, sizeof *f);
+    f->fixed = fixed;
+    f->words = 1024u / UH_WORD_BITS;
+    for (int i = 0; i < UH_SETS; i++)
+        f->set[i] = f->own[i];
+}
+
+static void uh_fd_sets_close(uh_fd_sets *f)
+{
+    if (f->set[0] != f->own[0])
+        UHTTP_FREE(f->set[0]);
+}
+
+static bool uh_fd_sets_grow(uh_fd_sets *f, uint32_t words)
+{
+    if (f->fixed)
+        return false;
+    size_t bytes = (size_t)words * sizeof(unsigned long);
+    unsigned long *all = (unsigned long *)UHTTP_MALLOC(UH_SETS * bytes);
+    if (all == NULL)
+        return false;
+    memset(all, 0, UH_SETS * bytes);
+    for (uint32_t i = 0; i < UH_SETS; i++)
+        memcpy(all + i * words, f->set[i], (size_t)f->words * sizeof(unsigned long));
+    uh_fd_sets_close(f);
+    for (uint32_t i = 0; i < UH_SETS; i++)
+        f->set[i] = all + i * words;
+    f->words = words;
+    return true;
+}
+
+/* Room for this descriptor in the sets? */
+static bool uh_fd_sets_fit(uh_fd_sets *f, uh_socket fd)
+{
+    uint32_t words = (uint32_t)fd / UH_WORD_BITS + 1u;
+    return fd >= 0 && (words <= f->words || uh_fd_sets_grow(f, words * 2u));
+}
+
+static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
+{
+    unsigned long bit = 1ul << ((uint32_t)fd % UH_WORD_BITS);
+    unsigned long *word = &f->set[set][(uint32_t)fd / UH_WORD_BITS];
+    *word = on ? *word | bit : *word & ~bit;
+}
+
+static bool uh_fd_sets_has(const uh_fd_sets *f, int set, uh_socket fd)
+{
+    return (f->set[set][(uint32_t)fd / UH_WORD_BITS] >> ((uint32_t)fd % UH_WORD_BITS) & 1u) != 0;
+}
+
+static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *timeout)
+{
+    size_t bytes = ((uint32_t)highest / UH_WORD_BITS + 1u) * sizeof(unsigned long);
+    memcpy(f->set[UH_GOT_R], f->set[UH_WANT_R], bytes);
+    memcpy(f->set[UH_GOT_W], f->set[UH_WANT_W], bytes);
+    return select((int)highest + 1, (fd_set *)(void *)f->set[UH_GOT_R],
+                  (fd_set *)(void *)f->set[UH_GOT_W], NULL, timeout);
+}
+
+#else
+
+typedef struct uh_fd_sets {
+    fd_set set[UH_SETS];
+} uh_fd_sets;
+
+static void uh_fd_sets_open(uh_fd_sets *f, bool fixed)
+{
+    (void)fixed;
+    for (int i = 0; i < UH_SETS; i++)
+        FD_ZERO(&f->set[i]);
+}
+
+static void uh_fd_sets_close(uh_fd_sets *f) { (void)f; }
+
+static bool uh_fd_sets_fit(const uh_fd_sets *f, uh_socket fd)
+{
+    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, 0) && uh_fd_set_holds(&f->set[UH_WANT_W], fd, 0);
+}
+
+static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
+{
+    if (on)
+        FD_SET(fd, &f->set[set]);
+    else
+        FD_CLR(fd, &f->set[set]);
+}
+
+static bool uh_fd_sets_has(uh_fd_sets *f, int set, uh_socket fd)
+{
+    return FD_ISSET(fd, &f->set[set]) != 0;
+}
+
+static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *timeout)
+{
+    f->set[UH_GOT_R] = f->set[UH_WANT_R];
+    f->set[UH_GOT_W] = f->set[UH_WANT_W];
+    return UH_CALL(select)((int)highest + 1, &f->set[UH_GOT_R], &f->set[UH_GOT_W], NULL, timeout);
+}
+
+#endif
+
+/* Watched sockets stand densely in list, in any order; where tells the place of a token,
+ * plus one. Interest changes rarely, so a change may cost more than a look. */
+typedef struct uh_watched {
+    uh_socket fd;
+    uint32_t token;
+} uh_watched;
+
+typedef struct uh_poller {
+    uh_fd_sets sets;
+    uh_watched *list;
+    uint32_t *where;        /* by token; 0: not watched */
+    uint32_t count;
+    uint32_t cursor;        /* of uh_poller_next */
+    int pending;            /* bits that select() reported and next has not shown */
+    uh_socket highest;
+} uh_poller;
+
+/* Bytes of list and where for so many tokens. */
+static size_t uh_poller_size(uint32_t tokens)
+{
+    return (size_t)tokens * (sizeof(uh_watched) + sizeof(uint32_t));
+}
+
+static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fixed)
+{
+    memset(p, 0, sizeof *p);
+    uh_fd_sets_open(&p->sets, fixed);
+    p->list = (uh_watched *)memory;
+    p->where = (uint32_t *)(void *)(p->list + tokens);
+    memset(memory, 0, uh_poller_size(tokens));
+}
+
+static void uh_poller_close(uh_poller *p) { uh_fd_sets_close(&p->sets); }
+
+/* Watches fd under this token for exactly interest; 0: no longer. False: fd does not fit
+ * (then nothing has changed). A token has one socket at a time. */
+static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned interest)
+{
+    uint32_t place = p->where[token];
+    if (place == 0 && interest == 0)
+        return true;
+    if (place == 0 && !uh_fd_sets_fit(&p->sets, fd))
+        return false;
+    uh_fd_sets_put(&p->sets, UH_WANT_R, fd, (interest & UH_READ) != 0);
+    uh_fd_sets_put(&p->sets, UH_WANT_W, fd, (interest & UH_WRITE) != 0);
+    if (place == 0) {
+        p->list[p->count].fd = fd;
+        p->list[p->count].token = token;
+        p->where[token] = ++p->count;
+        if (p->count == 1 || fd > p->highest)
+            p->highest = fd;
+    } else if (interest == 0) {
+        p->list[place - 1] = p->list[--p->count];
+        p->where[p->list[place - 1].token] = place;
+        p->where[token] = 0;
+        if (fd == p->highest) {
+            p->highest = 0;
+            for (uint32_t i = 0; i < p->count; i++)
+                p->highest = p->list[i].fd > p->highest ? p->list[i].fd : p->highest;
+        }
+    }
+    return true;
+}
+
+/* Sleeps until something happens, at most timeout_ms (negative: for ever). False: a signal
+ * came. */
+static bool uh_poller_wait(uh_poller *p, int timeout_ms)
+{
+    struct timeval timeout;
+    timeout.tv_sec = timeout_ms / 1000;
+    timeout.tv_usec = timeout_ms % 1000 * 1000;
+    p->cursor = 0;
+    p->pending = 0;
+#if UH_WINSOCK
+    if (p->count == 0) {        /* Winsock refuses to select() on nothing */
+        Sleep(timeout_ms < 0 ? INFINITE : (DWORD)timeout_ms);
+        return true;
+    }
+#endif
+    int n = uh_fd_sets_select(&p->sets, p->highest, timeout_ms < 0 ? NULL : &timeout);
+    if (n < 0)
+        return uh_sys_last_error() != UH_SYS_INTERRUPTED;
+    p->pending = n;
+    return true;
+}
+
+/* The next socket something happened to; 0: no more. */
+static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
+{
+    while (p->pending > 0 && p->cursor < p->count) {
+        const uh_watched *w = &p->list[p->cursor++];
+        unsigned got = uh_fd_sets_has(&p->sets, UH_GOT_R, w->fd) ? UH_READ : 0u;
+        if (uh_fd_sets_has(&p->sets, UH_GOT_W, w->fd))
+            got |= UH_WRITE;
+        if (got != 0) {
+            p->pending -= got == (UH_READ | UH_WRITE) ? 2 : 1;
+            *token = w->token;
+            return got;
+        }
+    }
+    return 0;
+}
+
+/*==============================================================================
+ * 04 MEMORY                    a pool of equal blocks, and the one buffer type
+ *==============================================================================
+ * A buffer's first block comes from the pool; on the heap it may grow beyond it.
+ * uh_buf_reserve is the only function that makes room, and nothing outside this
+ * section knows whether memory is fixed.
+ */
+
+typedef struct uh_block {
+    struct uh_block *next;
+} uh_block;
+
+typedef struct uh_pool {
+    uh_block *free;
+    uint32_t count;         /* of free blocks */
+    uint32_t idle;          /* blocks that stayed free since the last trim */
+    uint32_t block_size;
+    bool fixed;             /* all blocks are there from the start; nothing grows */
+} uh_pool;
+
+static void *uh_pool_take(uh_pool *m)
+{
+    uh_block *block = m->free;
+    if (block == NULL)
+        return m->fixed ? NULL : UHTTP_MALLOC(m->block_size);
+    m->free = block->next;
+    m->count--;
+    if (m->idle > m->count)
+        m->idle = m->count;
+    return block;
+}
+
+static void uh_pool_give(uh_pool *m, void *memory)
+{
+    uh_block *block = (uh_block *)memory;
+    block->next = m->free;
+    m->free = block;
+    m->count++;
+}
+
+/* Frees what was not needed since the last call. */
+static void uh_pool_trim(uh_pool *m)
+{
+    for (; m->idle > 0 && !m->fixed; m->idle--) {
+        uh_block *block = m->free;
+        m->free = block->next;
+        m->count--;
+        UHTTP_FREE(block);
+    }
+    m->idle = m->count;
+}
+
+/*   0 ... head ... tail ... size            limit: size may grow up to here
+ *        [ bytes ]  [ room ]                fixed memory: limit == size        */
+typedef struct uh_buf {
+    uint8_t *data;
+    uint32_t head, tail, size, limit;
+} uh_buf;
+
+static uint32_t uh_buf_used(const uh_buf *b) { return b->tail - b->head; }
+static uint32_t uh_buf_room(const uh_buf *b) { return b->size - b->tail; }
+
+static void uh_buf_release(uh_pool *m, uh_buf *b)
+{
+    if (b->data != NULL && b->size == m->block_size)
+        uh_pool_give(m, b->data);
+    else if (b->data != NULL)
+        UHTTP_FREE(b->data);
+    b->data = NULL;
+    b->head = b->tail = b->size = 0;
+}
+
+/* A larger block of at least this size, the bytes at its front. */
+static bool uh_buf_grow(uh_pool *m, uh_buf *b, uint32_t least)
+{
+    uint32_t used = uh_buf_used(b);
+    uint32_t size = b->size > 0 ? b->size : m->block_size;
+    while (size < least)
+        size = size > UH_SIZE_MAX / 2 ? UH_SIZE_MAX : size * 2;
+    if (size > b->limit && size > m->block_size)
+        size = b->limit;
+    if (size < least || (m->fixed && b->data != NULL))
+        return false;
+    uint8_t *data = size == m->block_size ? (uint8_t *)uh_pool_take(m)
+                                          : (uint8_t *)UHTTP_MALLOC(size);
+    if (data == NULL)
+        return false;
+    if (used > 0)
+        memcpy(data, b->data + b->head, used);
+    uh_buf_release(m, b);
+    b->data = data;
+    b->size = size;
+    b->tail = used;
+    return true;
+}
+
+/* Makes room for n more bytes behind tail: slides, then grows, then says no. */
+static bool uh_buf_reserve(uh_pool *m, uh_buf *b, size_t n)
+{
+    uint32_t used = uh_buf_used(b);
+    if (b->data != NULL && n <= uh_buf_room(b))
+        return true;
+    if (n > UH_SIZE_MAX - used)
+        return false;
+    if (b->data == NULL || n > b->size - used)
+        return uh_buf_grow(m, b, used + (uint32_t)n);
+    memmove(b->data, b->data + b->head, used);
+    b->head = 0;
+    b->tail = used;
+    return true;
+}
+
+/* Takes up to n bytes off the front; how many there were. */
+static uint32_t uh_buf_drop(uh_buf *b, uint64_t n)
+{
+    uint32_t taken = n < uh_buf_used(b) ? (uint32_t)n : uh_buf_used(b);
+    b->head += taken;
+    return taken;
+}
+
+/*==============================================================================
+ * 05 TEXT                              pure functions: bytes in, meaning out
+ *==============================================================================
+ * No I/O, no clock, no allocation, no connection. Nothing here looks past the end of
+ * what it is given or needs a NUL behind it.
+ */
+
+/*--- 05a characters -------------------------------------------------------------*/
+
+#define UH_IS_TOKEN 1u      /* tchar, RFC 9110 section 5.6.2 */
+#define UH_IS_HOST  2u      /* of a reg-name, RFC 3986 section 3.2.2 */
+#define UH_IS_HEX   4u
+
+/* What a character may be part of; 2 * 64 entries for ASCII, from the blank on. */
+static const uint8_t uh_char_class[96] = {
+    0, 3, 0, 1, 3, 3, 3, 3, 2, 2, 3, 3, 2, 3, 3, 0,     /*   !"#$%&'()*+,-./ */
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 2, 0, 2, 0, 0,     /*  0123456789:;<=>? */
+    0, 7, 7, 7, 7, 7, 7, 3, 3, 3, 3, 3, 3, 3, 3, 3,     /*  @ABCDEFGHIJKLMNO */
+    3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 0, 0, 1, 3,     /*  PQRSTUVWXYZ[\]^_ */
+    1, 7, 7, 7, 7, 7, 7, 3, 3, 3, 3, 3, 3, 3, 3, 3,     /*  `abcdefghijklmno */
+    3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 1, 0, 3, 0      /*  pqrstuvwxyz{|}~  */
+};
+
+static bool uh_char_is(char c, unsigned what)
+{
+    unsigned char u = (unsigned char)c;
+    return u >= 0x20 && u < 0x80 && (uh_char_class[u - 0x20] & what) != 0;
+}
+
+static bool uh_char_is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool uh_char_is_blank(char c) { return c == ' ' || c == '\t'; }
+
+/* A control character other than the tab: nothing a field value may contain. */
+static bool uh_char_is_control(char c)
+{
+    unsigned char u = (unsigned char)c;
+    return (u < 0x20 && u != '\t') || u == 0x7f;
+}
+
+static char uh_char_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
+
+static int uh_char_hex(char c)
+{
+    if (uh_char_is_digit(c))
+        return c - '0';
+    return uh_char_is(c, UH_IS_HEX) ? uh_char_lower(c) - 'a' + 10 : -1;
+}
+
+/*--- 05b words: compare, numbers, percent, query, URL, lists ----------------------*/
+
+static uhttp_str uh_text_slice(const char *p, const char *end)
+{
+    uhttp_str s;
+    s.ptr = p;
+    s.len = (size_t)(end - p);
+    return s;
+}
+
+static uhttp_str uh_text_of(const char *string)
+{
+    return uh_text_slice(string, string + strlen(string));
+}
+
+static bool uh_text_is(uhttp_str s, const char *word)
+{
+    return strlen(word) == s.len && memcmp(s.ptr, word, s.len) == 0;
+}
+
+/* word is in lower case */
+static bool uh_text_is_nocase(uhttp_str s, const char *word)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (uh_char_lower(s.ptr[i]) != word[i])     /* also at the NUL of a shorter word */
+            return false;
+    }
+    return word[s.len] == '\0';
+}
+
+/* Skips a token; the first byte behind it, p if there is none. */
+static const char *uh_text_token(const char *p, const char *end)
+{
+    while (p < end && uh_char_is(*p, UH_IS_TOKEN))
+        p++;
+    return p;
+}
+
+/* The first control character but the tab, or end. Most text has none for long, so whole
+ * words are asked at once: a borrow shows in the top bit of each byte below the limit. */
+static const char *uh_text_until_control(const char *p, const char *end)
+{
+    const size_t ones = (size_t)-1 / 0xff;
+    for (;;) {
+        size_t word;
+        while ((size_t)(end - p) >= sizeof word) {
+            memcpy(&word, p, sizeof word);
+            size_t is_low = (word - ones * 0x20) & ~word;
+            size_t is_del = ((word ^ ones * 0x7f) - ones) & ~(word ^ ones * 0x7f);
+            if (((is_low | is_del) & ones * 0x80) != 0)
+                break;
+            p += sizeof word;
+        }
+        for (size_t i = 0; i < sizeof word; i++, p++) {
+            if (p == end || uh_char_is_control(*p))
+                return p;
+        }
+    }
+}
+
+static uhttp_str uh_text_trim(uhttp_str s)
+{
+    while (s.len > 0 && uh_char_is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    while (s.len > 0 && uh_char_is_blank(*s.ptr)) {
+        s.ptr++;
+        s.len--;
+    }
+    return s;
+}
+
+typedef enum uh_number { UH_NUMBER_OK, UH_NUMBER_BAD, UH_NUMBER_LARGE } uh_number;
+
+/* Decimal digits and nothing else, up to INT64_MAX. */
+static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
+{
+    uint64_t n = 0;
+    bool large = false;
+    if (s.len == 0)
+        return UH_NUMBER_BAD;
+    for (size_t i = 0; i < s.len; i++) {
+        if (!uh_char_is_digit(s.ptr[i]))
+            return UH_NUMBER_BAD;
+        unsigned digit = (unsigned)(s.ptr[i] - '0');
+        large = large || n > ((uint64_t)INT64_MAX - digit) / 10;
+        n = n * 10 + digit;
+    }
+    *value = (int64_t)(n & (uint64_t)INT64_MAX);
+    return large ? UH_NUMBER_LARGE : UH_NUMBER_OK;
+}
+
+/* Writes n in decimal; the end of what was written (at most 20 digits). */
+static char *uh_text_put_decimal(char *out, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    memcpy(out, digits + at, sizeof digits - at);
+    return out + (sizeof digits - at);
+}
+
+static char *uh_text_put(char *out, const void *text, size_t length)
+{
+    if (length > 0)
+        memcpy(out, text, length);
+    return out + length;
+}
+
+UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
+                                            size_t *length)
+{
+    const char *p = in.ptr;
+    const char *end = in.ptr + in.len;
+    char *to = out;
+    while (p < end) {
+        char c = *p++;
+        if (c == '%') {
+            int high = end - p >= 2 ? uh_char_hex(p[0]) : -1;
+            int low = high >= 0 ? uh_char_hex(p[1]) : -1;
+            if (low < 0 || (high | low) == 0)
+                return UHTTP_ERR_INVALID;
+            c = (char)(high << 4 | low);
+            p += 2;
+        } else if (c == '+' && plus_is_blank) {
+            c = ' ';
+        }
+        *to++ = c;
+    }
+    *length = (size_t)(to - out);
+    return UHTTP_OK;
+}
+
+/* Is every escape whole, and none of them a NUL? */
+static bool uh_text_escapes_are_good(uhttp_str s)
+{
+    const char *end = s.ptr + s.len;
+    const char *p = s.ptr;
+    while (p < end && (p = (const char *)memchr(p, '%', (size_t)(end - p))) != NULL) {
+        if (end - p < 3 || uh_char_hex(p[1]) < 0 || uh_char_hex(p[2]) < 0)
+            return false;
+        if (p[1] == '0' && p[2] == '0')
+            return false;
+        p += 3;
+    }
+    return true;
+}
+
+/* "[v6]", or a name or IPv4 address; then optionally ':' and a port. RFC 3986 section 3.2.2 */
+static bool uh_text_split_host(uhttp_str s, uhttp_str *host, uhttp_str *port)
+{
+    const char *p = s.ptr;
+    const char *end = s.ptr + s.len;
+    if (p < end && *p == '[') {
+        p++;
+        while (p < end && (uh_char_is(*p, UH_IS_HEX) || *p == ':' || *p == '.'))
+            p++;
+        if (p == end || *p != ']' || p - s.ptr < 3)
+            return false;
+        p++;
+    } else {
+        while (p < end && uh_char_is(*p, UH_IS_HOST))
+            p++;
+    }
+    *host = uh_text_slice(s.ptr, p);
+    port->ptr = NULL;
+    port->len = 0;
+    if (p == end)
+        return uh_text_escapes_are_good(*host);
+    if (*p != ':')
+        return false;
+    *port = uh_text_slice(p + 1, end);
+    int64_t number = 0;
+    if (port->len > 0 && (uh_text_decimal(*port, &number) != UH_NUMBER_OK || number > 65535))
+        return false;
+    return uh_text_escapes_are_good(*host);
+}
+
+/* Splits "path?query#fragment". */
+static void uh_text_split_path(uhttp_str s, uhttp_str *path, uhttp_str *query,
+                               uhttp_str *fragment)
+{
+    const char *end = s.ptr + s.len;
+    const char *hash = s.len > 0 ? (const char *)memchr(s.ptr, '#', s.len) : NULL;
+    const char *stop = hash != NULL ? hash : end;
+    const char *mark = stop > s.ptr
+        ? (const char *)memchr(s.ptr, '?', (size_t)(stop - s.ptr)) : NULL;
+    *path = uh_text_slice(s.ptr, mark != NULL ? mark : stop);
+    if (mark != NULL)
+        *query = uh_text_slice(mark + 1, stop);
+    if (hash != NULL)
+        *fragment = uh_text_slice(hash + 1, end);
+}
+
+UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
+{
+    const char *p = url.ptr;
+    const char *end = url.ptr + url.len;
+    memset(parts, 0, sizeof *parts);
+    for (const char *q = p; q < end; q++) {
+        if (uh_char_is_control(*q) || uh_char_is_blank(*q))
+            return UHTTP_ERR_INVALID;
+    }
+    if (url.len > 0 && *p != '/') {
+        while (p < end && (uh_char_is(*p, UH_IS_TOKEN)))
+            p++;
+        parts->scheme = uh_text_slice(url.ptr, p);
+        if (parts->scheme.len == 0 || end - p < 3 || memcmp(p, "://", 3) != 0)
+            return UHTTP_ERR_INVALID;
+        p += 3;
+        const char *from = p;
+        while (p < end && *p != '/' && *p != '?' && *p != '#')
+            p++;
+        if (!uh_text_split_host(uh_text_slice(from, p), &parts->host, &parts->port) ||
+            parts->host.len == 0)
+            return UHTTP_ERR_INVALID;
+    }
+    uh_text_split_path(uh_text_slice(p, end), &parts->path, &parts->query, &parts->fragment);
+    return url.len > 0 && uh_text_escapes_are_good(url) ? UHTTP_OK : UHTTP_ERR_INVALID;
+}
+
+UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value)
+{
+    while (query->len > 0) {
+        const char *p = query->ptr;
+        const char *end = p + query->len;
+        const char *stop = (const char *)memchr(p, '&', query->len);
+        *query = uh_text_slice(stop != NULL ? stop + 1 : end, end);
+        if (stop == NULL)
+            stop = end;
+        if (stop == p)
+            continue;
+        const char *equals = (const char *)memchr(p, '=', (size_t)(stop - p));
+        *name = uh_text_slice(p, equals != NULL ? equals : stop);
+        value->ptr = NULL;
+        value->len = 0;
+        if (equals != NULL)
+            *value = uh_text_slice(equals + 1, stop);
+        return true;
+    }
+    return false;
+}
+
+UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element)
+{
+    while (list->len > 0) {
+        const char *end = list->ptr + list->len;
+        const char *stop = (const char *)memchr(list->ptr, ',', list->len);
+        *element = uh_text_trim(uh_text_slice(list->ptr, stop != NULL ? stop : end));
+        *list = uh_text_slice(stop != NULL ? stop + 1 : end, end);
+        if (element->len > 0)
+            return true;
+    }
+    return false;
+}
+
+/*--- 05c request head ---------------------------------------------------------------*/
+
+#if UH_LOG
+#define UH_WHY(text) text
+#else
+#define UH_WHY(text) NULL
+#endif
+
+static int uh_head_refuse(uhttp_head *head, int status, const char *why)
+{
+    head->why = why;
+    return -status;
+}
+
+/* Reads "name:" strictly; the byte behind the colon, NULL: no field line starts here. White
+ * space before the colon and folded lines end here (RFC 9112 sections 5.1 and 5.2). */
+static const char *uh_head_name(const char *p, const char *end, uhttp_str *name)
+{
+    const char *colon = uh_text_token(p, end);
+    *name = uh_text_slice(p, colon);
+    return colon > p && colon < end && *colon == ':' ? colon + 1 : NULL;
+}
+
+/* Reads up to CRLF; the byte behind it, NULL: a control character, a bare CR or LF. */
+static const char *uh_head_value(const char *p, const char *end, uhttp_str *value)
+{
+    const char *cr = uh_text_until_control(p, end);
+    if (end - cr < 2 || cr[0] != '\r' || cr[1] != '\n')
+        return NULL;
+    *value = uh_text_trim(uh_text_slice(p, cr));
+    return cr + 2;
+}
+
+UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *value)
+{
+    const char *end = fields->ptr + fields->len;
+    const char *p = fields->len > 0 ? uh_head_name(fields->ptr, end, name) : NULL;
+    if (p != NULL)
+        p = uh_head_value(p, end, value);
+    if (p != NULL)
+        *fields = uh_text_slice(p, end);
+    return p != NULL;
+}
+
+/* Is this the end of a head (CRLF CRLF)? Searches from *scanned on, a line at a time, and
+ * moves it, so that no byte is searched twice. Returns the end, NULL: not yet; *bare: an LF
+ * without CR, which will never become one. */
+static const char *uh_head_find_end(const char *text, uint32_t *scanned, const char *end,
+                                    bool *bare)
+{
+    const char *p = text + *scanned;
+    while (p < end) {
+        const char *lf = (const char *)memchr(p, '\n', (size_t)(end - p));
+        if (lf == NULL)
+            break;
+        if (lf == text || lf[-1] != '\r') {
+            *bare = true;
+            return NULL;
+        }
+        p = lf + 1;
+        if (lf - text >= 3 && lf[-2] == '\n')
+            return p;
+    }
+    *scanned = (uint32_t)(end - text);
+    return NULL;
+}
+
+/* Is the final coding "chunked", and is it the only one? RFC 9112 section 6.1 */
+static int uh_head_transfer_encoding(uhttp_head *head, uhttp_str value)
+{
+    uhttp_str coding = { NULL, 0 };
+    size_t count = 0;
+    while (uhttp_list_next(&value, &coding)) {
+        if (uh_text_token(coding.ptr, coding.ptr + coding.len) != coding.ptr + coding.len)
+            return uh_head_refuse(head, 400, UH_WHY("malformed Transfer-Encoding"));
+        if (uh_text_is_nocase(coding, "chunked") && (head->chunked || value.len > 0))
+            return uh_head_refuse(head, 400, UH_WHY("chunked is not the last coding"));
+        head->chunked = uh_text_is_nocase(coding, "chunked");
+        count++;
+    }
+    if (!head->chunked)
+        return uh_head_refuse(head, 400, UH_WHY("chunked is not the last coding"));
+    return count == 1 ? 0 : uh_head_refuse(head, 501, UH_WHY("unknown transfer coding"));
+}
+
+/* What the fields that decide something have said so far. */
+typedef struct uh_head_seen {
+    bool host, transfer_encoding, expect_unknown;
+} uh_head_seen;
+
+static int uh_head_content_length(uhttp_head *head, uhttp_str value)
+{
+    if (head->content_length >= 0)
+        return uh_head_refuse(head, 400, UH_WHY("repeated Content-Length"));
+    switch (uh_text_decimal(value, &head->content_length)) {
+    case UH_NUMBER_OK:    return 0;
+    case UH_NUMBER_LARGE: return uh_head_refuse(head, 413, UH_WHY("Content-Length beyond 2^63"));
+    case UH_NUMBER_BAD:   break;
+    }
+    return uh_head_refuse(head, 400, UH_WHY("malformed Content-Length"));
+}
+
+static int uh_head_host(uhttp_head *head, uh_head_seen *seen, uhttp_str value)
+{
+    uhttp_str host, port;
+    if (seen->host)
+        return uh_head_refuse(head, 400, UH_WHY("repeated Host"));
+    if (!uh_text_split_host(value, &host, &port) || (host.len == 0 && port.ptr != NULL))
+        return uh_head_refuse(head, 400, UH_WHY("malformed Host"));
+    seen->host = true;
+    if (head->host.ptr == NULL)     /* an absolute target's host beats the field */
+        head->host = value;
+    return 0;
+}
+
+/* Notes what a field decides; 0 or a negated status. Names are told apart by length first. */
+static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, uhttp_str value)
+{
+    uhttp_str option;
+    switch (name.len) {
+    case 4:
+        return uh_text_is_nocase(name, "host") ? uh_head_host(head, seen, value) : 0;
+    case 6:
+        if (uh_text_is_nocase(name, "cookie"))
+            head->cookie_length += value.len + 2;   /* and "; " between two of them */
+        else if (uh_text_is_nocase(name, "expect") && head->version_minor > 0) {
+            if (uh_text_is_nocase(value, "100-continue"))
+                head->expect_continue = true;
+            else
+                seen->expect_unknown = true;
+        }
+        return 0;
+    case 10:
+        if (!uh_text_is_nocase(name, "connection"))
+            return 0;
+        while (uhttp_list_next(&value, &option)) {
+            head->close = head->close || uh_text_is_nocase(option, "close");
+            head->keep_alive = head->keep_alive || uh_text_is_nocase(option, "keep-alive");
+        }
+        return 0;
+    case 14:
+        return uh_text_is_nocase(name, "content-length") ? uh_head_content_length(head, value)
+                                                         : 0;
+    case 17:
+        if (!uh_text_is_nocase(name, "transfer-encoding"))
+            return 0;
+        if (seen->transfer_encoding)
+            return uh_head_refuse(head, 400, UH_WHY("repeated Transfer-Encoding"));
+        seen->transfer_encoding = true;
+        return uh_head_transfer_encoding(head, value);
+    }
+    return 0;
+}
+
+/* Reads "HTTP/1.1"; 0 or a negated status. RFC 9112 section 2.3 */
+static int uh_head_version(uhttp_head *head, const char *p, const char *end)
+{
+    if (end - p != 8 || memcmp(p, "HTTP/", 5) != 0 || !uh_char_is_digit(p[5]) || p[6] != '.' ||
+        !uh_char_is_digit(p[7]))
+        return uh_head_refuse(head, 400, UH_WHY("malformed request line"));
+    if (p[5] != '1')
+        return uh_head_refuse(head, 505, UH_WHY("version other than HTTP/1"));
+    head->version_minor = p[7] == '0' ? 0 : 1;
+    return 0;
+}
+
+/* Origin, absolute or asterisk form; 0 or a negated status. RFC 9112 section 3.2 */
+static int uh_head_target(uhttp_head *head)
+{
+    uhttp_str target = head->target;
+    uhttp_url_parts parts;
+    if (uh_text_is(head->method, "CONNECT"))
+        return uh_head_refuse(head, 501, UH_WHY("CONNECT"));
+    if (uh_text_is(target, "*") && uh_text_is(head->method, "OPTIONS")) {
+        head->path = target;
+        return 0;
+    }
+    if (uhttp_url_split(target, &parts) != UHTTP_OK || parts.fragment.ptr != NULL)
+        return uh_head_refuse(head, 400, UH_WHY("malformed request target"));
+    if (parts.scheme.ptr != NULL) {
+        const char *authority_end = parts.path.ptr;
+        if (!uh_text_is_nocase(parts.scheme, "http") && !uh_text_is_nocase(parts.scheme, "https"))
+            return uh_head_refuse(head, 400, UH_WHY("target of another scheme"));
+        head->host = uh_text_slice(parts.host.ptr, authority_end);
+    }
+    head->path = parts.path.len > 0 ? parts.path : uh_text_of("/");
+    head->query = parts.query;
+    return 0;
+}
+
+/* Reads the request line; the byte behind it, NULL: refused, *status says how. */
+static const char *uh_head_line(uhttp_head *head, const char *p, const char *end, int *status)
+{
+    const char *cr = uh_text_until_control(p, end);
+    const char *method_end = uh_text_token(p, cr);
+    *status = -400;
+    head->why = UH_WHY("malformed request line");
+    if (method_end == p || method_end == cr || *method_end != ' ' || end - cr < 2 ||
+        cr[0] != '\r' || cr[1] != '\n')
+        return NULL;
+    const char *target = method_end + 1;
+    const char *target_end = (const char *)memchr(target, ' ', (size_t)(cr - target));
+    if (target_end == NULL || target_end == target)
+        return NULL;
+    head->method = uh_text_slice(p, method_end);
+    head->target = uh_text_slice(target, target_end);
+    *status = uh_head_version(head, target_end + 1, cr);
+    if (*status == 0)
+        *status = uh_head_target(head);
+    return *status == 0 ? cr + 2 : NULL;
+}
+
+/* What the fields mean together; 0 or a negated status. RFC 9112 sections 3.2 and 6.3 */
+static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
+{
+    bool has_body = head->chunked || head->content_length > 0;
+    if (!seen->host && head->version_minor > 0)
+        return uh_head_refuse(head, 400, UH_WHY("no Host"));
+    if (seen->transfer_encoding && (head->content_length >= 0 || head->version_minor == 0))
+        return uh_head_refuse(head, 400, UH_WHY("Transfer-Encoding with Content-Length or 1.0"));
+    if (seen->expect_unknown && has_body)
+        return uh_head_refuse(head, 417, UH_WHY("unknown expectation"));
+    head->expect_continue = head->expect_continue && has_body;
+    return 0;
+}
+
+static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len) = '\0'; }
+
+/* Reads a whole head: the text ends with its empty line. Its length or a negated status.
+ * terminate: the text may be written to, and every string in it gets its NUL. */
+static int uh_head_parse(const char *text, const char *end, bool terminate, uhttp_head *head)
+{
+    uh_head_seen seen;
+    int status;
+    memset(head, 0, sizeof *head);
+    memset(&seen, 0, sizeof seen);
+    head->content_length = -1;
+    const char *p = uh_head_line(head, text, end, &status);
+    if (p == NULL)
+        return status;
+    head->fields = uh_text_slice(p, end - 2);
+    if (terminate) {
+        uh_head_terminate(head->method);
+        uh_head_terminate(head->target);
+        uh_head_terminate(uh_text_slice(text, p - 2));      /* the version */
+    }
+    while (p < end - 2) {
+        uhttp_str name, value;
+        p = uh_head_name(p, end, &name);
+        if (p != NULL)
+            p = uh_head_value(p, end, &value);
+        if (p == NULL)
+            return uh_head_refuse(head, 400, UH_WHY("malformed header field"));
+        status = uh_head_field(head, &seen, name, value);
+        if (status != 0)
+            return status;
+        if (terminate) {
+            uh_head_terminate(name);
+            uh_head_terminate(value);
+        }
+    }
+    status = uh_head_framing(head, &seen);
+    head->why = NULL;
+    return status != 0 ? status : (int)(end - text);
+}
+
+UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head)
+{
+    uint32_t scanned = 0;
+    bool bare = false;
+    memset(head, 0, sizeof *head);
+    if (text.len > UH_SIZE_MAX)
+        return uh_head_refuse(head, 413, UH_WHY("text too long"));
+    const char *end = text.len == 0 ? NULL
+        : uh_head_find_end(text.ptr, &scanned, text.ptr + text.len, &bare);
+    if (bare)
+        return uh_head_refuse(head, 400, UH_WHY("LF without CR"));
+    return end == NULL ? 0 : uh_head_parse(text.ptr, end, false, head);
+}
+
+/*--- 05d chunked ----------------------------------------------------------------------*/
+
+typedef enum uh_chunk_state {
+    UH_CHUNK_SIZE,          /* before the first digit */
+    UH_CHUNK_DIGITS, UH_CHUNK_EXTENSION, UH_CHUNK_SIZE_LF,
+    UH_CHUNK_DATA, UH_CHUNK_DATA_CR, UH_CHUNK_DATA_LF,
+    UH_CHUNK_TRAILER,       /* at the start of a line */
+    UH_CHUNK_TRAILER_NAME, UH_CHUNK_TRAILER_VALUE, UH_CHUNK_TRAILER_LF, UH_CHUNK_END_LF,
+    UH_CHUNK_DONE
+} uh_chunk_state;
+
+/* One more hexadecimal digit; false: no digit, or beyond 2^60. */
+static bool uh_chunk_digit(uhttp_chunked *d, char c)
+{
+    int digit = uh_char_hex(c);
+    if (digit < 0 || d->left >= (uint64_t)1 << 56)
+        return false;
+    d->left = d->left << 4 | (unsigned)digit;
+    return true;
+}
+
+/* The state behind one byte of framing; -1: malformed. */
+static int uh_chunk_byte(uhttp_chunked *d, char c)
+{
+    switch ((uh_chunk_state)d->state) {
+    case UH_CHUNK_SIZE:
+        return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
+    case UH_CHUNK_DIGITS:
+        if (c == '\r')
+            return UH_CHUNK_SIZE_LF;
+        if (c == ';')
+            return UH_CHUNK_EXTENSION;
+        return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
+    case UH_CHUNK_EXTENSION:
+        if (c == '\r')
+            return UH_CHUNK_SIZE_LF;
+        return uh_char_is_control(c) ? -1 : UH_CHUNK_EXTENSION;
+    case UH_CHUNK_SIZE_LF:
+        if (c != '\n')
+            return -1;
+        return d->left > 0 ? UH_CHUNK_DATA : UH_CHUNK_TRAILER;
+    case UH_CHUNK_DATA_CR:
+        return c == '\r' ? UH_CHUNK_DATA_LF : -1;
+    case UH_CHUNK_DATA_LF:
+        return c == '\n' ? UH_CHUNK_SIZE : -1;
+    case UH_CHUNK_TRAILER:
+        if (c == '\r')
+            return UH_CHUNK_END_LF;
+        return uh_char_is(c, UH_IS_TOKEN) ? UH_CHUNK_TRAILER_NAME : -1;
+    case UH_CHUNK_TRAILER_NAME:
+        if (c == ':')
+            return UH_CHUNK_TRAILER_VALUE;
+        return uh_char_is(c, UH_IS_TOKEN) ? UH_CHUNK_TRAILER_NAME : -1;
+    case UH_CHUNK_TRAILER_VALUE:
+        if (c == '\r')
+            return UH_CHUNK_TRAILER_LF;
+        return uh_char_is_control(c) ? -1 : UH_CHUNK_TRAILER_VALUE;
+    case UH_CHUNK_TRAILER_LF:
+        return c == '\n' ? UH_CHUNK_TRAILER : -1;
+    case UH_CHUNK_END_LF:
+        return c == '\n' ? UH_CHUNK_DONE : -1;
+    case UH_CHUNK_DATA:
+    case UH_CHUNK_DONE:
+        break;
+    }
+    return -1;
+}
+
+/* Moves data of the current chunk; how much. */
+static size_t uh_chunk_data(uhttp_chunked *d, const char *in, size_t length, char *out,
+                            size_t room)
+{
+    size_t n = length < room ? length : room;
+    if (n > d->left)
+        n = (size_t)d->left;
+    if (out != in && n > 0)
+        memmove(out, in, n);
+    d->left -= n;
+    d->data += n;
+    if (d->left == 0)
+        d->state = UH_CHUNK_DATA_CR;
+    return n;
+}
+
+UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *in,
+                                            size_t *in_length, char *out, size_t *out_length)
+{
+    size_t used = 0;
+    size_t made = 0;
+    uhttp_result result = UHTTP_ERR_AGAIN;
+    while (chunked->state != UH_CHUNK_DONE && used < *in_length) {
+        if (chunked->state == UH_CHUNK_DATA) {
+            size_t n = uh_chunk_data(chunked, in + used, *in_length - used, out + made,
+                                     *out_length - made);
+            if (n == 0)
+                break;
+            used += n;
+            made += n;
+            continue;
+        }
+        int next = uh_chunk_byte(chunked, in[used]);
+        if (next < 0 || chunked->framing > 16384 + 8 * chunked->data) {
+            result = UHTTP_ERR_INVALID;
+            break;
+        }
+        chunked->state = (uint8_t)next;
+        chunked->framing++;
+        used++;
+    }
+    *in_length = used;
+    *out_length = made;
+    return chunked->state == UH_CHUNK_DONE ? UHTTP_OK : result;
+}
+
+/* Bytes that certainly still belong to the body: its data and the shortest end. */
+static uint64_t uh_chunk_certain(const uhttp_chunked *d)
+{
+    switch ((uh_chunk_state)d->state) {
+    case UH_CHUNK_DATA:           return d->left + 7;      /* CR LF 0 CR LF CR LF */
+    case UH_CHUNK_DATA_CR:        return 7;
+    case UH_CHUNK_DATA_LF:        return 6;
+    case UH_CHUNK_SIZE:           return 5;
+    case UH_CHUNK_DIGITS:         return d->left > 0 ? 9 : 4;
+    case UH_CHUNK_EXTENSION:      return d->left > 0 ? 9 : 4;
+    case UH_CHUNK_SIZE_LF:        return d->left > 0 ? d->left + 8 : 3;
+    case UH_CHUNK_TRAILER:        return 2;
+    case UH_CHUNK_TRAILER_NAME:   return 5;
+    case UH_CHUNK_TRAILER_VALUE:  return 4;
+    case UH_CHUNK_TRAILER_LF:     return 3;
+    case UH_CHUNK_END_LF:         return 1;
+    case UH_CHUNK_DONE:           break;
+    }
+    return 0;
+}
+
+/*--- 05f dates and phrases --------------------------------------------------------------*/
+
+/* Two digits. */
+static char *uh_text_put_two(char *out, int n)
+{
+    out[0] = (char)('0' + n / 10);
+    out[1] = (char)('0' + n % 10);
+    return out + 2;
+}
+
+UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
+{
+    static const char names[] = "ThuFriSatSunMonTueWedMarAprMayJunJulAugSepOctNovDecJanFeb";
+    int64_t days = seconds / 86400;
+    int second = (int)(seconds % 86400);
+    if (second < 0) {
+        second += 86400;
+        days--;
+    }
+    /* Years begin in March here, so that the leap day is a year's last, and are counted in
+     * eras of 400 years, which all have 146097 days. */
+    int64_t from_era = days + 719468;
+    int64_t era = (from_era >= 0 ? from_era : from_era - 146096) / 146097;
+    int day_of_era = (int)(from_era - era * 146097);
+    int year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int month = (5 * day_of_year + 2) / 153;        /* 0: March */
+    int day = day_of_year - (153 * month + 2) / 5 + 1;
+    int year = (int)(era * 400 + year_of_era) + (month >= 10 ? 1 : 0);
+    char *p = uh_text_put(out, names + (days % 7 + 7) % 7 * 3, 3);
+    p = uh_text_put(p, ", ", 2);
+    p = uh_text_put_two(p, day);
+    *p++ = ' ';
+    p = uh_text_put(p, names + 21 + month * 3, 3);
+    *p++ = ' ';
+    p = uh_text_put_two(p, year / 100 % 100);
+    p = uh_text_put_two(p, year % 100);
+    *p++ = ' ';
+    p = uh_text_put_two(p, second / 3600);
+    *p++ = ':';
+    p = uh_text_put_two(p, second / 60 % 60);
+    *p++ = ':';
+    p = uh_text_put_two(p, second % 60);
+    uh_text_put(p, " GMT", 5);
+}
+
+/* Registered phrases (RFC 9110 section 15 and others), each behind its status. */
+static const char uh_phrases[] =
+    "200OK\0" "201Created\0" "202Accepted\0" "203Non-Authoritative Information\0"
+    "204No Content\0" "205Reset Content\0" "206Partial Content\0" "207Multi-Status\0"
+    "208Already Reported\0" "300Multiple Choices\0" "301Moved Permanently\0" "302Found\0"
+    "303See Other\0" "304Not Modified\0" "307Temporary Redirect\0" "308Permanent Redirect\0"
+    "400Bad Request\0" "401Unauthorized\0" "402Payment Required\0" "403Forbidden\0"
+    "404Not Found\0" "405Method Not Allowed\0" "406Not Acceptable\0"
+    "407Proxy Authentication Required\0" "408Request Timeout\0" "409Conflict\0" "410Gone\0"
+    "411Length Required\0" "412Precondition Failed\0" "413Content Too Large\0"
+    "414URI Too Long\0" "415Unsupported Media Type\0" "416Range Not Satisfiable\0"
+    "417Expectation Failed\0" "418I'm a teapot\0" "421Misdirected Request\0"
+    "422Unprocessable Content\0" "423Locked\0" "424Failed Dependency\0" "425Too Early\0"
+    "426Upgrade Required\0" "428Precondition Required\0" "429Too Many Requests\0"
+    "431Request Header Fields Too Large\0" "451Unavailable For Legal Reasons\0"
+    "500Internal Server Error\0" "501Not Implemented\0" "502Bad Gateway\0"
+    "503Service Unavailable\0" "504Gateway Timeout\0" "505HTTP Version Not Supported\0"
+    "507Insufficient Storage\0" "508Loop Detected\0" "511Network Authentication Required\0";
+
+UHTTP_API const char *uhttp_status_phrase(int status)
+{
+    char digits[3];
+    if (status < 200 || status > 599)
+        return "";
+    digits[0] = (char)('0' + status / 100);
+    uh_text_put_two(digits + 1, status % 100);
+    for (const char *p = uh_phrases; *p != '\0'; p += strlen(p) + 1) {
+        if (memcmp(p, digits, 3) == 0)
+            return p + 3;
+    }
+    return "";
+}
+
+/*==============================================================================
+ * 06 TRANSPORT                                   how bytes travel: plain TCP
+ *==============================================================================
+ * The same six functions as a program's own transport (see uhttp_transport). Plain TCP
+ * needs no state: its pointer is the descriptor plus one, as 0 is a valid descriptor.
+ */
+
+static void *uh_plain_open(void *user, intptr_t fd)
+{
+    (void)user;
+    return (void *)(fd + 1);
+}
+
+static int uh_plain_handshake(void *t)
+{
+    (void)t;
+    return 0;
+}
+
+static int uh_plain_recv(void *t, void *to, size_t room)
+{
+    return uh_sys_recv((uh_socket)((intptr_t)t - 1), to, room);
+}
+
+static int uh_plain_send(void *t, const uhttp_str *parts, int count)
+{
+    return uh_sys_send((uh_socket)((intptr_t)t - 1), parts, count);
+}
+
+static size_t uh_plain_pending(void *t)
+{
+    (void)t;
+    return 0;
+}
+
+static void uh_plain_close(void *t, bool only_write_side)
+{
+    if (only_write_side)
+        uh_sys_shut_write((uh_socket)((intptr_t)t - 1));
+}
+
+static const uhttp_transport uh_plain = {
+    uh_plain_open, uh_plain_handshake, uh_plain_recv, uh_plain_send, uh_plain_pending,
+    uh_plain_close
+};
+
+/*==============================================================================
+ * 07 CONNECTION                     one peer: its slot, its state, its buffers
+ *==============================================================================
+ * The only section that assigns c->state, and the only one that calls the
+ * transport. Later sections decide; this one moves the bytes.
+ */
+
+/* What a state lets the connection read, and which deadline it arms. */
+typedef enum uh_reads { UH_READ_NONE, UH_READ_TLS, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
+typedef enum uh_time {
+    UH_TIME_NONE, UH_TIME_HANDSHAKE, UH_TIME_IDLE, UH_TIME_REQUEST, UH_TIME_RESPONSE,
+    UH_TIME_BODY, UH_TIME_SEND, UH_TIME_LINGER
+} uh_time;
+
+/* The machine, once: the enum and its columns are made of it here, the table of steps in
+ * 13. A step looks at the bytes and the request and says what is next. */
+#define UH_STATES(X)                                                                           \
+    /* state      step                what is read   deadline           where it may lead */   \
+    X(FREE,       uh_step_none,       UH_READ_NONE,  UH_TIME_NONE,                             \
+      UH_IN_HANDSHAKE | UH_IN_IDLE)                                                            \
+    X(HANDSHAKE,  uh_step_none,       UH_READ_TLS,   UH_TIME_HANDSHAKE,                        \
+      UH_IN_IDLE)                                                                              \
+    X(IDLE,       uh_step_idle,       UH_READ_ROOM,  UH_TIME_IDLE,                             \
+      UH_IN_HEAD | UH_IN_SEND)                                                                 \
+    X(HEAD,       uh_step_head,       UH_READ_ROOM,  UH_TIME_REQUEST,                          \
+      UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND)                                    \
+    X(OFFER,      uh_step_offer,      UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
+      UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                   \
+    X(BODY,       uh_step_body,       UH_READ_ROOM,  UH_TIME_BODY,                             \
+      UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                                \
+    X(ANSWER,     uh_step_none,       UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
+      UH_IN_SEND | UH_IN_STREAM)                                                               \
+    X(SEND,       uh_step_send,       UH_READ_ROOM,  UH_TIME_SEND,                             \
+      UH_IN_IDLE | UH_IN_SKIP | UH_IN_LINGER)                                                  \
+    X(STREAM,     uh_step_stream,     UH_READ_ROOM,  UH_TIME_SEND,                             \
+      UH_IN_SEND)                                                                              \
+    X(SKIP,       uh_step_skip,       UH_READ_ROOM,  UH_TIME_BODY,                             \
+      UH_IN_IDLE | UH_IN_LINGER)                                                               \
+    X(LINGER,     uh_step_linger,     UH_READ_TRASH, UH_TIME_LINGER,                           \
+      0)                                                                                       \
+    X(CLOSED,     uh_step_none,       UH_READ_NONE,  UH_TIME_NONE,                             \
+      UH_IN_FREE)
+
+#define UH_STATE_NAME(name, step, reads, time, leads) UH_##name,
+#define UH_STATE_BIT(name, step, reads, time, leads) UH_IN_##name = 1 << UH_##name,
+#define UH_STATE_READS(name, step, reads, time, leads) (uint8_t)(reads),
+#define UH_STATE_TIME(name, step, reads, time, leads) (uint8_t)(time),
+#define UH_STATE_LEADS(name, step, reads, time, leads) (uint16_t)(leads),
+
+typedef enum uh_state { UH_STATES(UH_STATE_NAME) UH_STATE_COUNT } uh_state;
+enum { UH_STATES(UH_STATE_BIT) UH_IN_NONE = 0 };
+
+static const uint8_t uh_state_reads[] = { UH_STATES(UH_STATE_READS) };
+static const uint8_t uh_state_time[] = { UH_STATES(UH_STATE_TIME) };
+static const uint16_t uh_state_leads[] = { UH_STATES(UH_STATE_LEADS) };
+
+/* What a step answers: run me again; only the network, the clock or the program can help;
+ * the program must hear something first. */
+typedef enum uh_next { UH_MORE, UH_WAIT, UH_EVENT } uh_next;
+
+/* Where a body goes. */
+typedef enum uh_sink { UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM } uh_sink;
+
+/* All that belongs to one request; wiped as a whole. Offsets count from the head's first
+ * byte, which stays where it is until the request ends. */
+typedef struct uh_request {
+    uint32_t at;                /* where the head begins in rx */
+    uint32_t head_len;          /* 0 until the head is whole */
+    uint32_t scanned;           /* bytes of the head already searched for its end */
+    uint32_t url;               /* the method stands at 0; protocol and fields follow url */
+    uint32_t path, query, query_room, host; /* path and host: in the head or in the margin;
+                                               query in the head, 0: none */
+    uint32_t margin;            /* bytes at the end of rx that are not window */
+    uint32_t began;             /* when the head was whole */
+    uint16_t status, error;     /* answered with; what failed */
+    const char *why;            /* text for error */
+    void *context;
+    int64_t content_length;     /* announced; -1: none */
+    uhttp_chunked framing;      /* of either kind: left and data count the body */
+    uint64_t limit;             /* of the body; while skipping: bytes that may still come */
+    uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
+    uint64_t sent;              /* bytes of the response's body given to the network */
+    uint8_t sink;
+    uint8_t overwritten;        /* the byte where a collected body's NUL stands */
+    bool minor;                 /* HTTP/1.1 */
+    bool chunked, is_head, expects;         /* expects: 100 Continue is still owed */
+    bool whole;                 /* the body is all here, or there is none */
+    bool has_nul, shown, taken; /* overwritten is in use; DATA was posted; data was read */
+    bool dated, no_body, streaming;         /* the response: has a Date; ends with its head;
+                                               chunks are written */
+    uint32_t wanted;            /* a stream had no room for so much: WRITABLE is owed */
+} uh_request;
+
+struct uhttp_conn {
+    uhttp_server *server;
+    const uhttp_transport *transport;
+    void *t;                    /* the transport's state */
+    uhttp_conn *next;           /* in the ready queue; of a FREE slot: in the free list */
+    uhttp_conn *aside;          /* in the list of those that owe held output, or are closed */
+    uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
+    uh_socket fd;
+    uint32_t deadline;          /* valid while armed */
+    uint32_t since;             /* when the state was entered */
+    uint32_t progress;          /* bytes since the deadline was renewed */
+    uint32_t draft;             /* bytes at the end of tx that wait for their response */
+    uint32_t served;            /* requests on this connection */
+    uh_buf rx, tx, body;
+    const uint8_t *source;      /* static bytes that follow tx */
+    size_t source_left;
+    uh_request request;
+    uh_peer peer;
+    uint8_t state;
+    uint8_t event;              /* of uhttp_event_type; see posted */
+    uint8_t interest;           /* what the poller was told */
+    uint8_t wants;              /* what the transport waits for beside what we do */
+    bool posted;                /* event has not been returned yet */
+    bool armed, spared;         /* deadline is valid; it was due once and the peer had spoken */
+    bool queued;                /* in the ready queue; stays true for a slot freed there */
+    bool set_aside;
+    bool readable;              /* recv may have something */
+    bool blocked;               /* send would not take more */
+    bool fin;                   /* the peer will send no more */
+    bool keep;                  /* the connection survives this response */
+    bool told;                  /* the program owns it: has neither finished nor heard the end */
+    bool skipped_blank;         /* one empty line before a request has been passed over */
+    bool parting;               /* closing was the peer's wish: it needs no lingering */
+    bool secure;
+    bool starved;               /* no memory for input */
+};
+
+typedef struct uh_listener {
+    uh_socket fd;
+    const uhttp_transport *transport;   /* NULL: plain */
+    void *transport_user;
+    uint32_t handshake_ms;
+    bool ready;                 /* accept() may have something */
+} uh_listener;
+
+struct uhttp_server {
+    uhttp_config config;        /* completed: no zero means default any more */
+    uh_pool pool;
+    uh_poller poller;
+    uhttp_conn *slots;
+    uhttp_conn *free_slot;
+    uhttp_conn *ready_first, *ready_last;
+    uhttp_conn *owing;          /* held output, to be sent before sleeping */
+    uhttp_conn *closed;         /* to become FREE */
+    uhttp_conn *last;           /* returned by the last wait */
+    void *memory;               /* to be freed at close; NULL: the program's */
+    void *poller_memory;
+    uh_listener listeners[UHTTP_MAX_LISTENERS];
+    uint32_t listener_count;
+    uint32_t counts[UH_STATE_COUNT];
+    uint32_t now;               /* milliseconds; asked once a turn of the poller */
+    uint32_t next_deadline;     /* nothing is due earlier; valid while armed */
+    uint32_t accept_at;         /* while paused: when listeners are watched again */
+    uint32_t trim_at;
+    uint32_t handshake_ms;
+    uint32_t hold;              /* output that may wait for the next answer */
+    size_t default_headers_length;
+    int turns;                  /* left until the network is asked */
+    uh_wake wake;
+    bool armed;
+    bool paused;                /* accept() failed for want of descriptors */
+    bool crowded;               /* no slot could be had; listeners are not watched */
+    bool listening;             /* listeners are watched */
+    bool trimming;
+    bool can_wake, woken, stopping;
+    uint32_t date_at;           /* now, when date was last compared with the clock */
+    int64_t date_seconds;
+    char date[40];              /* "Date: ...\r\n", "" without a clock */
+    uhttp_stats stats;
+};
+
+/* Tokens of the poller: slots first, then listeners, then the wake-up socket. */
+static uint32_t uh_conn_slot(const uhttp_conn *c) { return (uint32_t)(c - c->server->slots); }
+
+static uint32_t uh_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* True when a is before b on a clock that wraps. */
+static bool uh_time_before(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
+
+static void uh_server_log(uhttp_server *s, const uhttp_conn *c, int status, const char *why)
+{
+#if UH_LOG
+    char line[192];
+    char *p = line;
+    if (s->config.log == NULL || why == NULL)
+        return;
+    if (status > 0) {
+        p = uh_text_put_decimal(p, (unsigned)status);
+        *p++ = ' ';
+    }
+    p = uh_text_put(p, why, strlen(why) < 100 ? strlen(why) : 100);
+    if (c != NULL && c->peer.family != 0) {
+        p = uh_text_put(p, ", from ", 7);
+        p += uh_peer_format(&c->peer, p, 48);
+    }
+    *p = '\0';
+    s->config.log(s->config.user, line);
+#else
+    (void)s;
+    (void)c;
+    (void)status;
+    (void)why;
+#endif
+}
+
+/*--- queues ---------------------------------------------------------------------*/
+
+static void uh_ready_push(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    if (c->queued)
+        return;
+    c->queued = true;
+    c->next = NULL;
+    if (s->ready_first == NULL)
+        s->ready_first = c;
+    else
+        s->ready_last->next = c;
+    s->ready_last = c;
+}
+
+static uhttp_conn *uh_ready_pop(uhttp_server *s)
+{
+    uhttp_conn *c = s->ready_first;
+    if (c != NULL) {
+        s->ready_first = c->next;
+        c->queued = false;
+    }
+    return c;
+}
+
+static void uh_conn_set_aside(uhttp_conn **list, uhttp_conn *c)
+{
+    if (c->set_aside)
+        return;
+    c->set_aside = true;
+    c->aside = *list;
+    *list = c;
+}
+
+static uhttp_conn *uh_aside_pop(uhttp_conn **list)
+{
+    uhttp_conn *c = *list;
+    if (c != NULL) {
+        *list = c->aside;
+        c->set_aside = false;
+    }
+    return c;
+}
+
+/*--- deadlines ------------------------------------------------------------------*/
+
+static uint32_t uh_conn_time(const uhttp_conn *c)
+{
+    const uhttp_config *config = &c->server->config;
+    switch ((uh_time)uh_state_time[c->state]) {
+    case UH_TIME_NONE:      return UHTTP_NEVER;
+    case UH_TIME_HANDSHAKE: return c->server->handshake_ms;
+    case UH_TIME_IDLE:
+        return c->served > 0 ? config->keep_alive_timeout_ms : config->request_timeout_ms;
+    case UH_TIME_REQUEST:   return config->request_timeout_ms;
+    case UH_TIME_RESPONSE:  return config->response_timeout_ms;
+    case UH_TIME_BODY:      return config->body_timeout_ms;
+    case UH_TIME_SEND:      return config->send_timeout_ms;
+    case UH_TIME_LINGER:    return UH_LINGER_MS;
+    }
+    return UHTTP_NEVER;
+}
+
+/* Sets the deadline of the state anew. Later than the earliest known costs no more than
+ * this; the scan that comes too early finds the next. */
+static void uh_conn_arm(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    uint32_t time = uh_conn_time(c);
+    c->progress = 0;
+    c->spared = false;
+    c->armed = time != UHTTP_NEVER;
+    if (!c->armed)
+        return;
+    c->deadline = s->now + uh_min(time, UH_SIZE_MAX);
+    if (!s->armed || uh_time_before(c->deadline, s->next_deadline)) {
+        s->armed = true;
+        s->next_deadline = c->deadline;
+    }
+}
+
+/* A byte now and then renews nothing; a kilobyte does, and so does the last of all. */
+static void uh_conn_made_progress(uhttp_conn *c, uint32_t bytes, bool all)
+{
+    c->progress += bytes;
+    if (c->armed && (all || c->progress >= UH_PROGRESS))
+        uh_conn_arm(c);
+}
+
+/*--- states -----------------------------------------------------------------------*/
+
+static bool uh_conn_owes(const uhttp_conn *c)
+{
+    return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
+}
+
+static void uh_conn_hang_up(uhttp_conn *c)
+{
+    if (c->t != NULL)
+        (c->transport->close)(c->t, false);
+    c->t = NULL;
+    if (c->fd != UH_NO_SOCKET) {
+        uh_poller_watch(&c->server->poller, c->fd, uh_conn_slot(c), 0);
+        uh_sys_close(c->fd);
+    }
+    c->fd = UH_NO_SOCKET;
+    c->interest = 0;
+}
+
+/* The single transition: arms the deadline and does what belongs to arriving. */
+static void uh_conn_enter(uhttp_conn *c, uh_state state)
+{
+    uhttp_server *s = c->server;
+    UHTTP_ASSERT((uh_state_leads[c->state] & 1u << state) != 0 || state == UH_CLOSED);
+    s->counts[c->state]--;
+    s->counts[state]++;
+    c->state = (uint8_t)state;
+    c->since = s->now;
+    uh_conn_arm(c);
+    if (state == UH_LINGER && c->t != NULL) {
+        UHTTP_ASSERT(!uh_conn_owes(c));
+        (c->transport->close)(c->t, true);
+    } else if (state == UH_CLOSED) {
+        uh_conn_hang_up(c);
+        if (!c->told)
+            uh_conn_set_aside(&s->closed, c);
+    }
+}
+
+static void uh_conn_post(uhttp_conn *c, uhttp_event_type event)
+{
+    UHTTP_ASSERT(!c->posted);
+    c->event = (uint8_t)event;
+    c->posted = true;
+    uh_ready_push(c);
+}
+
+/* The program has finished with this request, or has been told that it is over. */
+static void uh_conn_let_go(uhttp_conn *c)
+{
+    c->told = false;
+    c->posted = false;
+    if (c->state == UH_CLOSED)
+        uh_conn_set_aside(&c->server->closed, c);
+}
+
+/* The way out when the transport failed, a deadline expired or the program said so. What the
+ * program holds stays readable; it hears CLOSED, or learns from its next call. */
+static void uh_conn_drop(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    if (c->state == UH_CLOSED)
+        return;
+    uh_conn_enter(c, UH_CLOSED);
+    if (!c->told)
+        return;
+    c->posted = false;
+    if (s->config.event_mode)
+        uh_conn_post(c, UHTTP_EVENT_CLOSED);
+    else
+        uh_server_log(s, c, 0, UH_WHY("client has gone while the program holds its request"));
+}
+
+/* May the program call this in these states? Names the failure; nothing was touched. Also
+ * refreshes the clock: the program may come back after a long time. */
+static uhttp_result uh_conn_may(uhttp_conn *c, unsigned states)
+{
+    c->server->now = UHTTP_MILLIS();
+    if (!c->told)
+        return c->state == UH_CLOSED ? UHTTP_ERR_CLOSED : UHTTP_ERR_STATE;
+    if ((states & 1u << c->state) != 0)
+        return UHTTP_OK;
+    if (c->state == UH_CLOSED || c->state == UH_SEND || c->state == UH_LINGER) {
+        uh_conn_let_go(c);      /* gone, or refused for the program: now it knows */
+        return UHTTP_ERR_CLOSED;
+    }
+    return UHTTP_ERR_STATE;
+}
+
+/*--- the window: where a body arrives -----------------------------------------------
+ *
+ *   rx    [ head | decoded | raw ... room | margin ]     until a body outgrows it, then
+ *   body         [ decoded | raw ... room ]              on the heap
+ *
+ * Raw bytes lie from buffer's head to its tail, decoded ones before them.
+ */
+
+static uh_buf *uh_window(uhttp_conn *c) { return c->body.data != NULL ? &c->body : &c->rx; }
+
+/* Room behind the raw bytes; one byte more is there for a NUL. */
+static uint32_t uh_window_room(const uhttp_conn *c, const uh_buf *w)
+{
+    uint32_t end = w->size - (w == &c->body ? 1u : c->request.margin);
+    return w->data != NULL && w->tail < end ? end - w->tail : 0;
+}
+
+/* Turns raw bytes into decoded ones. UHTTP_OK: the body is whole; AGAIN, INVALID. */
+static uhttp_result uh_window_decode(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uh_buf *w = uh_window(c);
+    if (r->whole)
+        return UHTTP_OK;
+    uint8_t *to = w->data + r->body + r->body_len;
+    size_t in = uh_buf_used(w);
+    size_t out = in;
+    uhttp_result result;
+    if (r->chunked) {
+        result = uhttp_chunked_decode(&r->framing, (const char *)w->data + w->head, &in,
+                                      (char *)to, &out);
+    } else {
+        in = in < r->framing.left ? in : (size_t)r->framing.left;
+        if (in > 0 && to != w->data + w->head)
+            memmove(to, w->data + w->head, in);
+        out = in;
+        r->framing.left -= in;
+        r->framing.data += in;
+        result = r->framing.left == 0 ? UHTTP_OK : UHTTP_ERR_AGAIN;
+    }
+    w->head += (uint32_t)in;
+    r->body_len += (uint32_t)out;
+    r->shown = r->shown && out == 0;
+    r->whole = result == UHTTP_OK;
+    if (w->head == w->tail)         /* what the framing took is room again */
+        w->head = w->tail = r->body + r->body_len;
+    else if (r->whole && w == &c->body) {
+        memcpy(c->rx.data + c->rx.tail, w->data + w->head, uh_buf_used(w));
+        c->rx.tail += uh_buf_used(w);
+        w->head = w->tail;
+    }
+    return result;
+}
+
+/* Drops what is decoded and slides the raw bytes to its place. */
+static void uh_window_drop(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uh_buf *w = uh_window(c);
+    uint32_t raw = uh_buf_used(w);
+    r->body_len = 0;
+    if (r->whole)
+        return;
+    memmove(w->data + r->body, w->data + w->head, raw);
+    w->head = r->body;
+    w->tail = r->body + raw;
+}
+
+/* Moves the window from rx to a block of its own with room for more bytes, or makes that
+ * larger; false: no memory, or the limit is reached. */
+static bool uh_window_grow(uhttp_conn *c, uint32_t limit, uint32_t more)
+{
+    uh_request *r = &c->request;
+    uh_pool *m = &c->server->pool;
+    if (m->fixed)
+        return false;
+    c->body.limit = limit;
+    if (c->body.data != NULL) {
+        uint32_t head = c->body.head;
+        c->body.head = 0;           /* what is decoded is kept as well */
+        bool grown = uh_buf_reserve(m, &c->body, more);
+        c->body.head = head;
+        return grown;
+    }
+    uint32_t used = c->rx.tail - r->body;
+    if (!uh_buf_reserve(m, &c->body, (size_t)used + more))
+        return false;
+    memcpy(c->body.data, c->rx.data + r->body, used);
+    c->body.head = c->rx.head - r->body;
+    c->body.tail = used;
+    c->rx.head = c->rx.tail = r->body;
+    r->body = 0;
+    return true;
+}
+
+/* Most that may be read into body: its certain end and what the window of rx takes back. */
+static size_t uh_window_bound(const uhttp_conn *c)
+{
+    const uh_request *r = &c->request;
+    uint64_t bound = r->framing.left;
+    if (r->chunked)
+        bound = uh_chunk_certain(&r->framing) + uh_window_room(c, &c->rx);
+    bound -= bound < uh_buf_used(&c->body) ? bound : uh_buf_used(&c->body);
+    return bound < SIZE_MAX ? (size_t)bound : SIZE_MAX;
+}
+
+/*--- moving bytes -------------------------------------------------------------------*/
+
+/* Makes room in rx between requests. An eighth stays free until the head ends, for the
+ * margin. */
+static size_t uh_conn_head_room(uhttp_conn *c)
+{
+    uh_buf *rx = &c->rx;
+    uint32_t spare = c->state == UH_SKIP ? 0 : rx->size / 8;
+    if (rx->head == rx->tail)
+        rx->head = rx->tail = 0;
+    if (uh_buf_room(rx) <= spare) {
+        c->starved = !uh_buf_reserve(&c->server->pool, rx, (size_t)spare + 1);
+        spare = c->state == UH_SKIP ? 0 : rx->size / 8;
+    }
+    return uh_buf_room(rx) > spare ? uh_buf_room(rx) - spare : 0;
+}
+
+/* Where the next bytes go; NULL with room: they are thrown away. */
+static uh_buf *uh_conn_target(uhttp_conn *c, size_t *room)
+{
+    bool has_window = c->state == UH_OFFER || c->state == UH_BODY;
+    uh_buf *w = has_window ? uh_window(c) : &c->rx;
+    *room = 0;
+    if (uh_state_reads[c->state] == UH_READ_NONE || c->t == NULL)
+        return NULL;
+    if (uh_state_reads[c->state] == UH_READ_TRASH || (c->state == UH_STREAM && !c->keep)) {
+        *room = SIZE_MAX;
+        return NULL;
+    }
+    if (c->state == UH_IDLE || c->state == UH_HEAD || c->state == UH_SKIP)
+        *room = SIZE_MAX;           /* is made when it is needed */
+    else
+        *room = uh_window_room(c, w);
+    if (w == &c->body && *room > uh_window_bound(c))
+        *room = uh_window_bound(c);
+    return w;
+}
+
+/* Asks the transport once for as much as there is room for. A short read means that the
+ * socket is empty: it is not asked again before the poller reports it. */
+static void uh_conn_pull(uhttp_conn *c)
+{
+    uint8_t trash[512];
+    size_t room;
+    if (c->state == UH_HANDSHAKE || !c->readable || c->fin)
+        return;
+    uh_buf *to = uh_conn_target(c, &room);
+    if (to != NULL && room == SIZE_MAX)
+        room = uh_conn_head_room(c);
+    if (to == NULL && room > sizeof trash)
+        room = sizeof trash;
+    if (room == 0)
+        return;
+    if (room > UH_SIZE_MAX)
+        room = UH_SIZE_MAX;
+    int n = (c->transport->recv)(c->t, to != NULL ? to->data + to->tail : trash, room);
+    c->readable = false;
+    if (n > 0) {
+        c->server->stats.bytes_in += (unsigned)n;
+        c->readable = (size_t)n == room || (c->transport->pending)(c->t) > 0;
+        if (to != NULL)
+            to->tail += (uint32_t)n;
+        if (c->state == UH_BODY || c->state == UH_SKIP)
+            uh_conn_made_progress(c, (uint32_t)n, false);
+    } else if (n == 0) {
+        c->fin = true;
+    } else if (n == UHTTP_WANT_WRITE) {
+        c->wants |= UH_WRITE;
+    } else if (n != UHTTP_WANT_READ) {
+        uh_conn_drop(c);
+    }
+}
+
+/* Offers what is owed to the transport once; true when some of it went. */
+static bool uh_conn_flush(uhttp_conn *c)
+{
+    uhttp_str parts[2];
+    int count = 0;
+    uint32_t owed = uh_buf_used(&c->tx) - c->draft;
+    if (c->blocked || c->t == NULL || !uh_conn_owes(c))
+        return false;
+    if (owed > 0)
+        parts[count++] = uh_text_slice((const char *)c->tx.data + c->tx.head,
+                                       (const char *)c->tx.data + c->tx.head + owed);
+    if (c->source_left > 0) {
+        parts[count].ptr = (const char *)c->source;
+        parts[count++].len = c->source_left < UH_SIZE_MAX / 2 ? c->source_left : UH_SIZE_MAX / 2;
+    }
+    int n = (c->transport->send)(c->t, parts, count);
+    if (n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE) {
+        c->blocked = true;
+        c->wants |= n == UHTTP_WANT_READ ? UH_READ : UH_WRITE;
+        return false;
+    }
+    if (n <= 0) {
+        uh_conn_drop(c);
+        return false;
+    }
+    uint32_t from_tx = uh_buf_drop(&c->tx, uh_min((uint32_t)n, owed));
+    c->source += (uint32_t)n - from_tx;
+    c->source_left -= (uint32_t)n - from_tx;
+    c->server->stats.bytes_out += (unsigned)n;
+    c->blocked = from_tx < owed || (count > 0 && c->source_left > 0 &&
+                                    (uint32_t)n - from_tx < parts[count - 1].len);
+    if (c->blocked)
+        c->wants |= UH_WRITE;
+    if (c->state == UH_SEND || c->state == UH_STREAM)
+        uh_conn_made_progress(c, (uint32_t)n, !uh_conn_owes(c));
+    return true;
+}
+
+/* Agrees on keys as far as it goes without waiting. */
+static void uh_conn_shake(uhttp_conn *c)
+{
+    int n = (c->transport->handshake)(c->t);
+    if (n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE) {
+        c->wants = n == UHTTP_WANT_READ ? UH_READ : UH_WRITE;
+    } else if (n != 0) {
+        uh_conn_drop(c);
+    } else {
+        c->readable = true;
+        uh_conn_enter(c, UH_IDLE);
+    }
+}
+
+/* Turns state, buffers and the transport's wish into what to watch. */
+static unsigned uh_conn_interest(uhttp_conn *c)
+{
+    size_t room;
+    unsigned interest = c->wants;
+    uh_conn_target(c, &room);
+    if (room > 0 && !c->fin)
+        interest |= UH_READ;
+    return interest;
+}
+
+/* After a turn: gives back what is not needed, keeps the deadline to the peer's share of
+ * time, tells the poller what has changed, and comes again if there is more to do. */
+static void uh_conn_settle(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    if (c->state == UH_CLOSED || c->state == UH_FREE)
+        return;
+    if (c->tx.data != NULL && uh_buf_used(&c->tx) == 0)
+        uh_buf_release(&s->pool, &c->tx);
+    if (c->state == UH_IDLE && uh_buf_used(&c->rx) == 0)
+        uh_buf_release(&s->pool, &c->rx);
+    unsigned interest = uh_conn_interest(c);
+    bool peers_turn = true;
+    if (c->state == UH_BODY)
+        peers_turn = (interest & UH_READ) != 0;
+    else if (c->state == UH_STREAM)
+        peers_turn = uh_conn_owes(c) || c->fin;
+    if (!peers_turn)
+        c->armed = false;
+    else if (!c->armed)
+        uh_conn_arm(c);
+    if (interest != c->interest) {
+        if (!uh_poller_watch(&s->poller, c->fd, uh_conn_slot(c), interest)) {
+            uh_conn_drop(c);
+            return;
+        }
+        c->interest = (uint8_t)interest;
+    }
+    if ((c->readable && (interest & UH_READ) != 0) ||
+        (uh_conn_owes(c) && !c->blocked && !c->set_aside))
+        uh_ready_push(c);
+}
+
+/*==============================================================================
+ * 08 RESPONSE                     heads, refusals, whole responses and streams
+ *==============================================================================
+ * Composes into tx; 07 sends it. Room for all of a response is made sure before any of
+ * it is written, so it is taken or refused whole. No byte of the program's reaches a
+ * head unchecked.
+ */
+
+#define UH_STREAM_END 5u        /* "0\r\n\r\n", which joins the last piece if it can */
+
+/* Compares the clock once a millisecond and formats once a second. */
+static uhttp_str uh_server_date(uhttp_server *s)
+{
+    if (s->date_at != s->now || s->date_seconds == 0) {
+        int64_t seconds = UHTTP_TIME();
+        s->date_at = s->now;
+        if (seconds != s->date_seconds) {
+            s->date_seconds = seconds;
+            s->date[0] = '\0';
+            if (seconds >= 1577836800) {        /* 2020: earlier means a clock not set */
+                memcpy(s->date, "Date: ", 6);
+                uhttp_date_format(seconds, s->date + 6);
+                memcpy(s->date + 35, "\r\n", 3);
+            }
+        }
+    }
+    return uh_text_of(s->date);
+}
+
+static bool uh_value_is_good(const char *value)
+{
+    uhttp_str s = uh_text_of(value);
+    return uh_text_until_control(s.ptr, s.ptr + s.len) == s.ptr + s.len;
+}
+
+/* Settles whether the connection survives the response that is about to be composed. */
+static void uh_response_decide_keep(uhttp_conn *c)
+{
+    const uhttp_server *s = c->server;
+    const uh_request *r = &c->request;
+    if (s->stopping || c->served >= s->config.keep_alive_max_requests)
+        c->keep = false;
+    /* A peer that shut its side gets the answers to all it sent, and no more comes. */
+    if (c->fin && r->whole && uh_buf_used(&c->rx) == 0)
+        c->keep = false;
+    if (!r->whole && (r->expects || c->fin || (!r->chunked && r->framing.left > UH_SKIP_LIMIT)))
+        c->keep = false;
+}
+
+/* Runs the decoder over what has come of a body nobody will read, without moving a byte: the
+ * program may still be looking at decoded ones. The next request goes back to rx. */
+static void uh_body_abandon(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    if (c->body.data == NULL || r->whole)
+        return;
+    size_t in = uh_buf_used(&c->body);
+    size_t out = in;
+    char *raw = (char *)c->body.data + c->body.head;
+    if (r->chunked) {
+        uhttp_result result = uhttp_chunked_decode(&r->framing, raw, &in, raw, &out);
+        r->whole = result == UHTTP_OK;
+        c->keep = c->keep && result != UHTTP_ERR_INVALID;
+    }
+    c->body.head += (uint32_t)in;
+    if (r->whole) {
+        memcpy(c->rx.data + c->rx.tail, c->body.data + c->body.head, uh_buf_used(&c->body));
+        c->rx.tail += uh_buf_used(&c->body);
+    }
+    c->body.tail = c->body.head;
+}
+
+/* Makes room in tx; offers first to the socket what may stand in the way. */
+static bool uh_response_reserve(uhttp_conn *c, size_t n)
+{
+    uh_pool *m = &c->server->pool;
+    if (uh_buf_reserve(m, &c->tx, n))
+        return true;
+    return uh_conn_flush(c) && uh_buf_reserve(m, &c->tx, n);
+}
+
+/* What it means that no room could be made: making it may have shown that the peer is gone. */
+static uhttp_result uh_response_no_room(uhttp_conn *c)
+{
+    if (c->state != UH_CLOSED)
+        return UHTTP_ERR_MEMORY;
+    uh_conn_let_go(c);
+    return UHTTP_ERR_CLOSED;
+}
+
+static char *uh_put_line(char *out, const char *name, const char *value)
+{
+    out = uh_text_put(out, name, strlen(name));
+    out = uh_text_put(out, value, strlen(value));
+    return uh_text_put(out, "\r\n", 2);
+}
+
+/* The lines behind a head's other fields: length, connection, end. */
+static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t length, char *out)
+{
+    const uh_request *r = &c->request;
+    char *p = out;
+    if (length >= 0 && status != 204 && status != 304) {
+        p = uh_text_put(p, "Content-Length: ", 16);
+        p = uh_text_put_decimal(p, (uint64_t)length);
+        p = uh_text_put(p, "\r\n", 2);
+    } else if (length < 0 && r->minor) {
+        p = uh_text_put(p, "Transfer-Encoding: chunked\r\n", 28);
+    }
+    if (!c->keep)
+        p = uh_text_put(p, "Connection: close\r\n", 19);
+    else if (!r->minor)
+        p = uh_text_put(p, "Connection: keep-alive\r\n", 24);
+    return (size_t)(uh_text_put(p, "\r\n", 2) - out);
+}
+
+/* Writes the head into tx, around the fields drafted there.
+ *
+ *   length  of the body; -1: a stream
+ *   extra   bytes that must fit tx behind the head */
+static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *content_type,
+                                     int64_t length, size_t extra)
+{
+    uhttp_server *s = c->server;
+    const char *phrase = uhttp_status_phrase(status);
+    char start[64];
+    char end[96];
+    char *p = uh_text_put(start, "HTTP/1.1 ", 9);
+    p = uh_text_put_decimal(p, (unsigned)status);
+    *p++ = ' ';
+    p = uh_text_put(p, phrase, strlen(phrase));
+    p = uh_text_put(p, "\r\n", 2);
+    bool was_keep = c->keep;
+    uh_response_decide_keep(c);
+    size_t start_length = (size_t)(p - start);
+    size_t end_length = uh_response_framing(c, status, length, end);
+    uhttp_str date = { "", 0 };
+    if (!c->request.dated)
+        date = uh_server_date(s);
+    size_t type_length = content_type != NULL ? strlen(content_type) + 16 : 0;
+    size_t before = start_length + date.len + s->default_headers_length;
+    size_t head = before + type_length + end_length;
+    size_t limit = s->config.max_send_buffer;
+    if (extra > limit || head + c->draft > limit - extra ||
+        !uh_response_reserve(c, head + extra)) {
+        c->keep = was_keep;
+        return uh_response_no_room(c);
+    }
+    char *to = (char *)c->tx.data + c->tx.tail - c->draft;
+    memmove(to + before, to, c->draft);
+    to = uh_text_put(to, start, start_length);
+    to = uh_text_put(to, date.ptr, date.len);
+    to = uh_text_put(to, s->config.default_headers, s->default_headers_length) + c->draft;
+    if (content_type != NULL)
+        to = uh_put_line(to, "Content-Type: ", content_type);
+    uh_text_put(to, end, end_length);
+    c->tx.tail += (uint32_t)head;
+    c->draft = 0;
+    c->request.status = (uint16_t)status;
+    return UHTTP_OK;
+}
+
+/* More input is here, so this answer may wait to leave with the next one. */
+static bool uh_response_may_wait(const uhttp_conn *c)
+{
+    return c->keep && c->request.whole && uh_buf_used(&c->rx) > 0 && c->source_left == 0 &&
+           uh_buf_used(&c->tx) <= c->server->hold;
+}
+
+/* All of the response is composed: the request is the server's again. */
+static void uh_response_finish(uhttp_conn *c)
+{
+    uh_conn_let_go(c);
+    if (c->state == UH_CLOSED)
+        return;
+    uh_body_abandon(c);
+    uh_conn_enter(c, UH_SEND);
+    if (!uh_response_may_wait(c))
+        uh_conn_flush(c);
+    uh_ready_push(c);
+}
+
+/* Answers for the program, or before it has heard of the request. Without memory for an
+ * answer a static one is sent. */
+static void uh_refuse(uhttp_conn *c, int status, const char *why)
+{
+    static const char no_memory[] =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    uh_request *r = &c->request;
+    const char *phrase = uhttp_status_phrase(status);
+    size_t phrase_length = strlen(phrase);
+    uh_server_log(c->server, c, status, why);
+    c->server->stats.refused++;
+    c->tx.tail -= c->draft;
+    c->draft = 0;
+    c->keep = false;
+    c->posted = false;
+    uh_body_abandon(c);
+    size_t length = 3 + 1 + phrase_length + 1;
+    size_t copied = r->is_head ? 0 : length;
+    if (uh_response_head(c, status, "text/plain", (int64_t)length, copied) != UHTTP_OK) {
+        if (c->state == UH_CLOSED)
+            return;
+        c->source = (const uint8_t *)no_memory;
+        c->source_left = sizeof no_memory - 1;
+        r->status = 503;
+    } else if (copied > 0) {
+        char *to = uh_text_put_decimal((char *)c->tx.data + c->tx.tail, (unsigned)status);
+        *to++ = ' ';
+        to = uh_text_put(to, phrase, phrase_length);
+        *to = '\n';
+        c->tx.tail += (uint32_t)length;
+        r->sent = length;
+    }
+    uh_conn_enter(c, UH_SEND);
+}
+
+/*--- the end of a request --------------------------------------------------------------*/
+
+static void uh_request_log(uhttp_conn *c)
+{
+    const uhttp_server *s = c->server;
+    const uh_request *r = &c->request;
+    uhttp_access entry;
+    char address[48];
+    if (s->config.access_log == NULL || r->status == 0)
+        return;
+    const char *head = r->head_len > 0 ? (const char *)c->rx.data + r->at : NULL;
+    address[0] = '\0';
+    uh_peer_format(&c->peer, address, sizeof address);
+    entry.address = address;
+    entry.method = head != NULL ? head : "";
+    entry.url = head != NULL ? head + r->url : "";
+    entry.version_minor = r->minor ? 1 : 0;
+    entry.status = r->status;
+    entry.bytes = r->sent - (r->sent < c->source_left ? r->sent : c->source_left);
+    entry.duration_ms = head != NULL ? s->now - r->began : 0;
+    s->config.access_log(s->config.user, &entry);
+}
+
+/* Forgets the request but for what is left of its body; the input goes on behind it. */
+static void uh_request_end(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uhttp_chunked framing = r->framing;
+    bool whole = r->whole;
+    bool chunked = r->chunked;
+    uh_request_log(c);
+    if (c->told)        /* refused while the program held it: its strings stay */
+        return;
+    if (r->has_nul)
+        uh_window(c)->data[r->body + r->body_len] = r->overwritten;
+    uh_buf_release(&c->server->pool, &c->body);
+    memset(r, 0, sizeof *r);
+    r->framing = framing;
+    r->chunked = chunked;
+    r->whole = whole;
+    r->limit = UH_SKIP_LIMIT;
+}
+
+/* No more requests will come: what is owed is sent, then the connection ends. */
+static uh_next uh_conn_finish(uhttp_conn *c)
+{
+    c->keep = false;
+    c->parting = true;
+    c->request.whole = true;
+    if (uh_conn_owes(c)) {
+        uh_conn_enter(c, UH_SEND);
+        return UH_MORE;
+    }
+    uh_conn_drop(c);
+    return UH_WAIT;
+}
+
+static uh_next uh_step_send(uhttp_conn *c)
+{
+    bool owes = uh_conn_owes(c);
+    if (owes && !uh_response_may_wait(c))
+        return UH_WAIT;
+    if (owes)
+        uh_conn_set_aside(&c->server->owing, c);
+    uh_request_end(c);
+    if (c->keep) {
+        uh_conn_enter(c, c->request.whole ? UH_IDLE : UH_SKIP);
+        return UH_MORE;
+    }
+    /* Closing loses nothing when it was the peer's wish and all it sent has been read;
+     * otherwise a reset could overtake the answer (RFC 9112 section 9.6). */
+    if ((c->parting || c->fin) && c->request.whole && uh_buf_used(&c->rx) == 0 && !c->readable)
+        uh_conn_drop(c);
+    else
+        uh_conn_enter(c, UH_LINGER);
+    return UH_MORE;
+}
+
+static uh_next uh_step_linger(uhttp_conn *c)
+{
+    if (c->fin)
+        uh_conn_drop(c);
+    return UH_WAIT;
+}
+
+/*--- whole responses -------------------------------------------------------------------*/
+
+#define UH_MAY_RESPOND ((unsigned)(UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER))
+
+static bool uh_status_has_no_body(int status)
+{
+    return status == 204 || status == 205 || status == 304;
+}
+
+static uhttp_result uh_response_check(uhttp_conn *c, int status, const char *content_type)
+{
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    if (status < 200 || status > 599)
+        return UHTTP_ERR_INVALID;
+    return content_type == NULL || uh_value_is_good(content_type) ? UHTTP_OK : UHTTP_ERR_INVALID;
+}
+
+/* Sends static data from where it lies, and copies to tx what the socket did not take. */
+static void uh_response_copy(uhttp_conn *c, const void *data, size_t length)
+{
+    if (length > UH_DIRECT && uh_buf_used(&c->rx) == 0) {
+        c->source = (const uint8_t *)data;
+        c->source_left = length;
+        uh_conn_flush(c);
+        data = c->source;
+        length = c->source_left;
+        c->source_left = 0;
+    }
+    if (c->state != UH_CLOSED && length > 0) {
+        memcpy(c->tx.data + c->tx.tail, data, length);
+        c->tx.tail += (uint32_t)length;
+    }
+}
+
+static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_type,
+                               const void *data, size_t length, bool copy)
+{
+    uhttp_result result = uh_response_check(c, status, content_type);
+    if (result != UHTTP_OK)
+        return result;
+    if (length > 0 && (data == NULL || uh_status_has_no_body(status)))
+        return UHTTP_ERR_INVALID;
+    size_t sent = c->request.is_head ? 0 : length;
+    result = uh_response_head(c, status, content_type, (int64_t)length, copy ? sent : 0);
+    if (result != UHTTP_OK)
+        return result;
+    c->request.sent = sent;
+    if (!copy) {
+        c->source = (const uint8_t *)data;
+        c->source_left = sent;
+    } else if (sent > 0) {
+        uh_response_copy(c, data, sent);
+    }
+    uh_response_finish(c);
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_respond(uhttp_conn *c, int status, const char *content_type,
+                                     const void *data, size_t length)
+{
+    return uh_respond(c, status, content_type, data, length, true);
+}
+
+UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const char *content_type,
+                                            const void *data, size_t length)
+{
+    return uh_respond(c, status, content_type, data, length, false);
+}
+
+UHTTP_API uhttp_result uhttp_respond_text(uhttp_conn *c, int status, const char *text)
+{
+    return uh_respond(c, status, "text/plain; charset=utf-8", text, strlen(text), true);
+}
+
+UHTTP_API uhttp_result uhttp_respond_html(uhttp_conn *c, int status, const char *html)
+{
+    return uh_respond(c, status, "text/html; charset=utf-8", html, strlen(html), true);
+}
+
+UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char *json)
+{
+    return uh_respond(c, status, "application/json", json, strlen(json), true);
+}
+
+UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status)
+{
+    char text[64];
+    char *p = text;
+    if (status >= 200 && status <= 599 && !uh_status_has_no_body(status)) {
+        const char *phrase = uhttp_status_phrase(status);
+        p = uh_text_put_decimal(p, (unsigned)status);
+        *p++ = ' ';
+        p = uh_text_put(p, phrase, strlen(phrase));
+        *p++ = '\n';
+    }
+    return uh_respond(c, status, p > text ? "text/plain" : NULL, text, (size_t)(p - text), true);
+}
+
+/*--- fields the program adds --------------------------------------------------------------*/
+
+/* Fields by which peers find the end of a message are the server's alone. */
+static bool uh_field_is_ours(uhttp_str name)
+{
+    static const char *const ours[] = { "content-length", "transfer-encoding", "connection",
+                                        "keep-alive", "trailer", "upgrade", "te" };
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (uh_text_is_nocase(name, ours[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool uh_name_is_good(uhttp_str name)
+{
+    const char *end = name.ptr + name.len;
+    return name.len > 0 && uh_text_token(name.ptr, end) == end;
+}
+
+UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value)
+{
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    uhttp_str field = uh_text_of(name);
+    if (!uh_name_is_good(field) || !uh_value_is_good(value))
+        return UHTTP_ERR_INVALID;
+    if (uh_text_is_nocase(field, "connection") && uh_text_is_nocase(uh_text_of(value), "close")) {
+        c->keep = false;
+        return UHTTP_OK;
+    }
+    if (uh_field_is_ours(field))
+        return UHTTP_ERR_INVALID;
+    size_t length = field.len + 2 + strlen(value) + 2;
+    if (length > c->server->config.max_send_buffer - c->draft || !uh_response_reserve(c, length))
+        return uh_response_no_room(c);
+    char *p = uh_text_put((char *)c->tx.data + c->tx.tail, field.ptr, field.len);
+    p = uh_put_line(p, ": ", value);
+    c->request.dated = c->request.dated || uh_text_is_nocase(field, "date");
+    c->tx.tail += (uint32_t)length;
+    c->draft += (uint32_t)length;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const char *url)
+{
+    if (status == 0)
+        status = 302;
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    if ((status < 301 || status > 303) && status != 307 && status != 308)
+        return UHTTP_ERR_INVALID;
+    for (const char *p = url; *p != '\0'; p++) {
+        if (*p <= ' ' || *p > '~')          /* also those beyond ASCII, char signed or not */
+            return UHTTP_ERR_INVALID;
+    }
+    uint32_t draft = c->draft;
+    uhttp_result result = uhttp_add_header(c, "Location", url);
+    if (result == UHTTP_OK)
+        result = uh_respond(c, status, NULL, NULL, 0, true);
+    if (result != UHTTP_OK && c->state != UH_CLOSED) {      /* as if Location was never added */
+        c->tx.tail -= c->draft - draft;
+        c->draft = draft;
+    }
+    return result;
+}
+
+/* Writes "100 Continue" before what is drafted, once; unless the body has begun. */
+static void uh_respond_continue(uhttp_conn *c)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const size_t length = sizeof text - 1;
+    bool expects = c->request.expects;
+    c->request.expects = false;
+    if (!expects || c->request.framing.data > 0 || uh_buf_used(uh_window(c)) > 0)
+        return;
+    if (!uh_response_reserve(c, length))
+        return;                     /* a client sends its body in the end without it */
+    char *to = (char *)c->tx.data + c->tx.tail - c->draft;
+    memmove(to + length, to, c->draft);
+    memcpy(to, text, length);
+    c->tx.tail += (uint32_t)length;
+    uh_ready_push(c);
+}
+
+/*--- streams ----------------------------------------------------------------------------*/
+
+UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type)
+{
+    uhttp_result result = uh_response_check(c, status, content_type);
+    if (result != UHTTP_OK)
+        return result;
+    if (uh_status_has_no_body(status))
+        return UHTTP_ERR_INVALID;
+    bool keep = c->keep;
+    if (!c->request.minor) {        /* to HTTP/1.0 the end of the connection is the end */
+        c->keep = false;
+        c->parting = true;
+    }
+    result = uh_response_head(c, status, content_type, -1, UH_STREAM_END);
+    if (result != UHTTP_OK) {
+        c->keep = keep;
+        return result;
+    }
+    uh_body_abandon(c);
+    c->request.no_body = c->request.is_head;
+    uh_conn_enter(c, UH_STREAM);
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
+/* Bytes of framing around a piece: its size in hexadecimal and two line ends. */
+static size_t uh_stream_overhead(const uhttp_conn *c, size_t length)
+{
+    size_t digits = 1;
+    if (!c->request.minor)
+        return 0;
+    while (length >>= 4)
+        digits++;
+    return digits + 4;
+}
+
+/* Bytes a write may take when so many are free in tx, room for the end kept back. */
+static size_t uh_stream_fits(const uhttp_conn *c, size_t room)
+{
+    size_t kept = uh_stream_overhead(c, room) + (c->request.minor ? UH_STREAM_END : 0);
+    return room > kept ? room - kept : 0;
+}
+
+static size_t uh_stream_room(const uhttp_conn *c, size_t used)
+{
+    size_t limit = c->server->config.max_send_buffer;
+    return uh_stream_fits(c, limit > used ? limit - used : 0);
+}
+
+UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
+{
+    return c->state == UH_STREAM && c->told ? uh_stream_room(c, uh_buf_used(&c->tx)) : 0;
+}
+
+static void uh_stream_put(uhttp_conn *c, const void *data, size_t length)
+{
+    char *p = (char *)c->tx.data + c->tx.tail;
+    char *start = p;
+    if (c->request.minor) {
+        for (size_t digit = uh_stream_overhead(c, length) - 4; digit-- > 0; )
+            *p++ = "0123456789abcdef"[length >> (4 * digit) & 15u];
+        p = uh_text_put(p, "\r\n", 2);
+    }
+    p = uh_text_put(p, data, length);
+    if (c->request.minor)
+        p = uh_text_put(p, "\r\n", 2);
+    c->tx.tail += (uint32_t)(p - start);
+}
+
+UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length)
+{
+    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
+    if (may != UHTTP_OK)
+        return may;
+    if (length > 0 && data == NULL)
+        return UHTTP_ERR_INVALID;
+    if (length == 0 || c->request.no_body)
+        return UHTTP_OK;
+    if (length > uh_stream_room(c, 0))
+        return UHTTP_ERR_MEMORY;
+    if (length > uhttp_send_room(c)) {
+        uh_conn_flush(c);
+        if (c->state == UH_CLOSED)
+            return uh_conn_may(c, UH_IN_STREAM);
+    }
+    size_t need = length + uh_stream_overhead(c, length) + UH_STREAM_END;
+    if (length > uhttp_send_room(c) || !uh_buf_reserve(&c->server->pool, &c->tx, need)) {
+        c->request.wanted = (uint32_t)length;
+        uh_ready_push(c);
+        return UHTTP_ERR_AGAIN;
+    }
+    uh_stream_put(c, data, length);
+    c->request.sent += length;
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
+{
+    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
+    if (may != UHTTP_OK)
+        return may;
+    if (c->request.minor && !c->request.no_body) {      /* needs no memory: see UH_STREAM_END */
+        static const char end[] = "0\r\n\r\n";
+        if (uh_buf_room(&c->tx) >= UH_STREAM_END) {
+            memcpy(c->tx.data + c->tx.tail, end, UH_STREAM_END);
+            c->tx.tail += UH_STREAM_END;
+        } else {
+            c->source = (const uint8_t *)end;
+            c->source_left = UH_STREAM_END;
+        }
+    }
+    uh_response_finish(c);
+    return UHTTP_OK;
+}
+
+static uh_next uh_step_stream(uhttp_conn *c)
+{
+    uint32_t wanted = c->request.wanted;
+    if (wanted == 0 || !c->server->config.event_mode || uhttp_send_room(c) < wanted)
+        return UH_WAIT;
+    c->request.wanted = 0;
+    uh_conn_post(c, UHTTP_EVENT_WRITABLE);
+    return UH_EVENT;
+}
+
+UHTTP_API uhttp_result uhttp_close(uhttp_conn *c)
+{
+    unsigned anywhere = UH_MAY_RESPOND | (unsigned)UH_IN_STREAM;
+    uhttp_result may = uh_conn_may(c, anywhere);
+    if (may != UHTTP_OK)
+        return may;
+    uh_conn_flush(c);               /* answers to earlier requests */
+    uh_conn_let_go(c);
+    uh_conn_drop(c);
+    return UHTTP_OK;
+}
+
+/*==============================================================================
+ * 09 REQUEST                            what a head means, and the accessors
+ *==============================================================================
+ * Finds the head in rx, has it parsed once, and lays out the window and the margin.
+ * From the first event on nothing here moves a byte the program may look at.
+ */
+
+/* States that wait for the network, the clock or the program alone. */
+static uh_next uh_step_none(uhttp_conn *c)
+{
+    (void)c;
+    return UH_WAIT;
+}
+
+static uh_next uh_step_idle(uhttp_conn *c)
+{
+    if (uh_buf_used(&c->rx) > 0) {
+        c->skipped_blank = false;
+        uh_conn_enter(c, UH_HEAD);
+        return UH_MORE;
+    }
+    if (c->starved) {
+        c->starved = false;
+        uh_refuse(c, 503, UH_WHY("no memory for a request"));
+        return UH_MORE;
+    }
+    return c->fin || c->server->stopping ? uh_conn_finish(c) : UH_WAIT;
+}
+
+/* Where the copies of a request's decoded strings go, and the room they need:
+ *
+ *   margin  [ NUL of a body | path | host | query | cookies ]  each with its NUL
+ */
+typedef struct uh_margin {
+    bool path, host;            /* does it need a copy? */
+    size_t body, length;
+} uh_margin;
+
+static uh_margin uh_margin_plan(const uhttp_head *head)
+{
+    uh_margin m;
+    const char *target_end = head->target.ptr + head->target.len;
+    m.path = head->path.ptr + head->path.len != target_end ||
+             memchr(head->path.ptr, '%', head->path.len) != NULL;
+    m.host = head->host.ptr != NULL && head->host.ptr < target_end;
+    m.body = head->chunked || head->content_length > 0 ? 1 : 0;
+    m.length = m.body + (m.path ? head->path.len + 1 : 0) + (m.host ? head->host.len + 1 : 0) +
+               (head->query.ptr != NULL ? head->query.len + 1 : 0) + head->cookie_length;
+    return m;
+}
+
+/* Window a body needs at least: all of a small one, some bytes of any other. */
+static uint32_t uh_request_least_window(const uhttp_head *head)
+{
+    if (head->chunked)
+        return UH_WINDOW_MIN;
+    return head->content_length < (int64_t)UH_WINDOW_MIN
+        ? (head->content_length > 0 ? (uint32_t)head->content_length : 0) : UH_WINDOW_MIN;
+}
+
+/* Makes room for margin and window behind the head. If only pipelined bytes are in the way
+ * they are given up: the answer says close, the client repeats them (RFC 9112 9.3.2). */
+static bool uh_request_make_room(uhttp_conn *c, const uhttp_head *head, size_t margin,
+                                 uint32_t head_len)
+{
+    uh_pool *m = &c->server->pool;
+    uint32_t behind = uh_buf_used(&c->rx) - head_len;
+    uint32_t window = uh_request_least_window(head);
+    uint32_t more = window > behind ? window - behind : 0;
+    if (uh_buf_reserve(m, &c->rx, margin + more))
+        return true;
+    uint64_t body = head->content_length > 0 ? (uint64_t)head->content_length : 0;
+    if (head->chunked || behind <= body)
+        return false;
+    c->rx.tail -= behind - (uint32_t)body;
+    c->keep = false;
+    c->parting = false;         /* something unread is left: the end must linger */
+    return uh_buf_reserve(m, &c->rx, margin + more);
+}
+
+/* Copies what is to be decoded or ended into the margin. */
+static void uh_request_carve(uhttp_conn *c, const uhttp_head *head, uh_margin m)
+{
+    uh_request *r = &c->request;
+    char *base = (char *)c->rx.data + r->at;
+    char *p = (char *)c->rx.data + c->rx.size - m.length + m.body;
+    r->margin = (uint32_t)m.length;
+    if (m.path) {
+        size_t length = 0;
+        r->path = (uint32_t)(p - base);
+        (void)uhttp_percent_decode(head->path, false, p, &length);     /* checked by the parser */
+        p[length] = '\0';
+        p += head->path.len + 1;
+    }
+    if (m.host) {
+        r->host = (uint32_t)(p - base);
+        p = uh_text_put(p, head->host.ptr, head->host.len);
+        *p++ = '\0';
+    }
+    if (head->query.ptr != NULL)
+        r->query_room = (uint32_t)(p - base);
+}
+
+/* Notes a parsed head in the slot; false: there is no room for what it needs. */
+static bool uh_request_begin(uhttp_conn *c, uhttp_head *head, uint32_t head_len)
+{
+    uhttp_server *s = c->server;
+    uh_request *r = &c->request;
+    const char *old = (const char *)c->rx.data + c->rx.head;
+    uh_margin margin = uh_margin_plan(head);
+    c->keep = !head->close && (head->version_minor > 0 || head->keep_alive);
+    c->parting = !c->keep;
+    if (!uh_request_make_room(c, head, margin.length, head_len))
+        return false;
+    const char *base = (const char *)c->rx.data + c->rx.head;
+    if (head->path.ptr >= old && head->path.ptr < old + head_len)
+        head->path.ptr += base - old;               /* else it is the "/" of no path */
+    if (head->host.ptr != NULL)
+        head->host.ptr += base - old;
+    if (head->query.ptr != NULL)
+        head->query.ptr += base - old;
+    head->target.ptr += base - old;
+    r->at = c->rx.head;
+    r->head_len = head_len;
+    r->url = (uint32_t)(head->target.ptr - base);
+    r->path = margin.path ? 0 : (uint32_t)(head->path.ptr - base);
+    r->host = head->host.ptr != NULL ? (uint32_t)(head->host.ptr - base) : 0;
+    r->query = head->query.ptr != NULL ? (uint32_t)(head->query.ptr - base) : 0;
+    uh_request_carve(c, head, margin);
+    r->began = s->now;
+    r->minor = head->version_minor > 0;
+    r->is_head = strcmp(base, "HEAD") == 0;
+    r->chunked = head->chunked;
+    r->content_length = head->chunked ? -1 : head->content_length > 0 ? head->content_length : 0;
+    memset(&r->framing, 0, sizeof r->framing);
+    r->framing.left = head->chunked ? 0 : (uint64_t)r->content_length;
+    r->whole = !head->chunked && r->content_length == 0;
+    r->body = r->at + head_len;
+    c->rx.head += head_len;
+    r->expects = head->expect_continue && uh_buf_used(&c->rx) == 0;
+    c->served++;
+    s->stats.requests++;
+    return true;
+}
+
+/* A head that does not end within its limit: which part of it is too long? */
+static void uh_request_refuse_long(uhttp_conn *c)
+{
+    const char *head = (const char *)c->rx.data + c->rx.head;
+    if (memchr(head, '\n', uh_buf_used(&c->rx)) == NULL)
+        uh_refuse(c, 414, UH_WHY("request line exceeds max_headers_length"));
+    else
+        uh_refuse(c, 431, UH_WHY("request head exceeds max_headers_length"));
+}
+
+/* One empty line before a request is passed over (RFC 9112 section 2.2). */
+static void uh_request_skip_blank(uhttp_conn *c)
+{
+    const uint8_t *p = c->rx.data + c->rx.head;
+    if (!c->skipped_blank && uh_buf_used(&c->rx) >= 2 && p[0] == '\r' && p[1] == '\n') {
+        c->skipped_blank = true;
+        c->rx.head += 2;
+        c->request.scanned = 0;
+    }
+}
+
+static uh_next uh_step_head(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uhttp_head head;
+    bool bare = false;
+    uh_request_skip_blank(c);
+    const char *text = (const char *)c->rx.data + c->rx.head;
+    const char *end = uh_head_find_end(text, &r->scanned, text + uh_buf_used(&c->rx), &bare);
+    size_t limit = c->server->config.max_headers_length;
+    if (bare) {
+        uh_refuse(c, 400, UH_WHY("LF without CR"));
+        return UH_MORE;
+    }
+    if (end != NULL ? (size_t)(end - text) > limit : uh_buf_used(&c->rx) >= limit) {
+        uh_request_refuse_long(c);
+        return UH_MORE;
+    }
+    if (end == NULL && c->starved) {
+        uh_refuse(c, 503, UH_WHY("no memory for a request head"));
+        return UH_MORE;
+    }
+    if (end == NULL)
+        return c->fin ? uh_conn_finish(c) : UH_WAIT;
+    int length = uh_head_parse(text, end, true, &head);
+    if (length < 0) {
+        r->is_head = head.method.len == 4 && memcmp(head.method.ptr, "HEAD", 4) == 0;
+        r->minor = head.version_minor > 0;
+        uh_refuse(c, -length, head.why);
+        return UH_MORE;
+    }
+    if (!uh_request_begin(c, &head, (uint32_t)length)) {
+        uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
+        return UH_MORE;
+    }
+    if (r->whole) {
+        uh_conn_enter(c, UH_ANSWER);
+        uh_conn_post(c, UHTTP_EVENT_REQUEST);
+        return UH_EVENT;
+    }
+    uh_conn_enter(c, c->server->config.event_mode ? UH_OFFER : UH_BODY);
+    return UH_MORE;
+}
+
+/*--- accessors: strings in the head --------------------------------------------------------*/
+
+static char *uh_request_at(const uhttp_conn *c, uint32_t offset)
+{
+    return (char *)c->rx.data + c->request.at + offset;
+}
+
+static const char *uh_request_string(const uhttp_conn *c, uint32_t offset)
+{
+    return c->request.head_len > 0 ? uh_request_at(c, offset) : "";
+}
+
+UHTTP_API const char *uhttp_method(const uhttp_conn *c) { return uh_request_string(c, 0); }
+
+UHTTP_API const char *uhttp_url(const uhttp_conn *c)
+{
+    return uh_request_string(c, c->request.url);
+}
+
+static uint32_t uh_request_protocol(const uhttp_conn *c)
+{
+    return c->request.url + (uint32_t)strlen(uhttp_url(c)) + 1;
+}
+
+/* Where the field lines begin: behind the version and its CRLF. */
+static uint32_t uh_request_fields(const uhttp_conn *c)
+{
+    return uh_request_protocol(c) + 8 + 2;
+}
+
+UHTTP_API const char *uhttp_protocol(const uhttp_conn *c)
+{
+    return c->request.head_len > 0 ? uh_request_at(c, uh_request_protocol(c)) : "";
+}
+
+UHTTP_API const char *uhttp_path(const uhttp_conn *c)
+{
+    return uh_request_string(c, c->request.path);
+}
+
+UHTTP_API const char *uhttp_host(const uhttp_conn *c)
+{
+    return c->request.host > 0 ? uh_request_string(c, c->request.host) : NULL;
+}
+
+/* Walks the field lines, whose names and values have been ended where they stand. */
+static bool uh_request_field(const uhttp_conn *c, uint32_t *at, const char **name,
+                             const char **value)
+{
+    const uh_request *r = &c->request;
+    if (r->head_len == 0 || *at + 2 >= r->head_len)
+        return false;
+    const char *p = uh_request_at(c, *at);
+    *name = p;
+    p += strlen(p) + 1;
+    while (uh_char_is_blank(*p))
+        p++;
+    *value = p;
+    p += strlen(p);
+    while (*p != '\n')          /* white space and CR; the value's NUL may stand on either */
+        p++;
+    *at = (uint32_t)(p + 1 - uh_request_at(c, 0));
+    return true;
+}
+
+static bool uh_same_name(const char *a, const char *b)
+{
+    while (*a != '\0' && uh_char_lower(*a) == uh_char_lower(*b)) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name)
+{
+    const char *field, *value;
+    uint32_t at = uh_request_fields(c);
+    while (uh_request_field(c, &at, &field, &value)) {
+        if (uh_same_name(field, name))
+            return value;
+    }
+    return NULL;
+}
+
+UHTTP_API size_t uhttp_header_count(const uhttp_conn *c)
+{
+    const char *name, *value;
+    uint32_t at = uh_request_fields(c);
+    size_t count = 0;
+    while (uh_request_field(c, &at, &name, &value))
+        count++;
+    return count;
+}
+
+UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **name,
+                               const char **value)
+{
+    const char *n, *v;
+    uint32_t at = uh_request_fields(c);
+    for (size_t i = 0; uh_request_field(c, &at, &n, &v); i++) {
+        if (i < index)
+            continue;
+        if (name != NULL)
+            *name = n;
+        if (value != NULL)
+            *value = v;
+        return true;
+    }
+    return false;
+}
+
+/* The raw query, which is whole in the url whatever was decoded. */
+static uhttp_str uh_request_query(const uhttp_conn *c)
+{
+    const char *query = c->request.query > 0 ? uh_request_string(c, c->request.query) : "";
+    return uh_text_of(query);
+}
+
+/* Decodes a piece of the raw query into its own place in the margin, where the separator
+ * behind it becomes its NUL. Doing it again writes the same bytes. */
+static const char *uh_request_decode_query(uhttp_conn *c, uhttp_str piece)
+{
+    const char *query = uh_request_at(c, c->request.query);
+    char *to = uh_request_at(c, c->request.query_room) + (piece.ptr - query);
+    size_t length = 0;
+    (void)uhttp_percent_decode(piece, true, to, &length);   /* checked by the head's parser */
+    to[length] = '\0';
+    return to;
+}
+
+static uhttp_str uh_query_value(uhttp_str name, uhttp_str value)
+{
+    return value.ptr != NULL ? value : uh_text_slice(name.ptr + name.len, name.ptr + name.len);
+}
+
+UHTTP_API const char *uhttp_query(uhttp_conn *c, const char *name)
+{
+    uhttp_str rest = uh_request_query(c);
+    uhttp_str raw_name, raw_value;
+    while (uhttp_query_next(&rest, &raw_name, &raw_value)) {
+        if (strcmp(uh_request_decode_query(c, raw_name), name) == 0)
+            return uh_request_decode_query(c, uh_query_value(raw_name, raw_value));
+    }
+    return NULL;
+}
+
+UHTTP_API size_t uhttp_query_count(const uhttp_conn *c)
+{
+    uhttp_str rest = uh_request_query(c);
+    uhttp_str name, value;
+    size_t count = 0;
+    while (uhttp_query_next(&rest, &name, &value))
+        count++;
+    return count;
+}
+
+UHTTP_API bool uhttp_query_at(uhttp_conn *c, size_t index, const char **name,
+                              const char **value)
+{
+    uhttp_str rest = uh_request_query(c);
+    uhttp_str raw_name, raw_value;
+    for (size_t i = 0; uhttp_query_next(&rest, &raw_name, &raw_value); i++) {
+        if (i < index)
+            continue;
+        const char *n = uh_request_decode_query(c, raw_name);
+        const char *v = uh_request_decode_query(c, uh_query_value(raw_name, raw_value));
+        if (name != NULL)
+            *name = n;
+        if (value != NULL)
+            *value = v;
+        return true;
+    }
+    return false;
+}
+
+/* Writes the server's own address of this connection as an authority. */
+static size_t uh_request_local_host(const uhttp_conn *c, char *out, size_t size)
+{
+    uh_peer local = uh_sys_local(c->fd);
+    char *p = out;
+    if (size < 64 || local.family == 0)
+        return 0;
+    if (local.family == 6)
+        *p++ = '[';
+    p += uh_peer_format(&local, p, 48);
+    if (local.family == 6)
+        *p++ = ']';
+    *p++ = ':';
+    return (size_t)(uh_text_put_decimal(p, local.port) - out);
+}
+
+UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
+{
+    char local[64];
+    const char *scheme = c->secure ? "https://" : "http://";
+    uhttp_str host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
+    uhttp_str target = uh_text_of(uhttp_url(c));
+    uhttp_url_parts parts;
+    if (host.len == 0) {
+        host.ptr = local;
+        host.len = uh_request_local_host(c, local, sizeof local);
+    }
+    if (uh_text_is(target, "*"))
+        target.len = 0;
+    else if (uhttp_url_split(target, &parts) == UHTTP_OK && parts.scheme.ptr != NULL)
+        target = uh_text_slice(parts.path.ptr, target.ptr + target.len);
+    bool needs_slash = target.len == 0 || *target.ptr != '/';
+    size_t length = strlen(scheme) + host.len + (needs_slash ? 1 : 0) + target.len;
+    if (length >= size || length > INT32_MAX)
+        return UHTTP_ERR_MEMORY;
+    char *p = uh_text_put(buffer, scheme, strlen(scheme));
+    p = uh_text_put(p, host.ptr, host.len);
+    p = uh_text_put(p, "/", needs_slash ? 1 : 0);
+    p = uh_text_put(p, target.ptr, target.len);
+    *p = '\0';
+    return (int)length;
+}
+
+UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c)
+{
+    const uh_request *r = &c->request;
+    return r->chunked && r->whole ? (int64_t)r->framing.data : r->content_length;
+}
+
+UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
+{
+    return uhttp_header(c, "content-type");
+}
+
+UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t size, int *port)
+{
+    if (port != NULL)
+        *port = c->peer.port;
+    if (size > 0)
+        buffer[0] = '\0';
+    size_t length = uh_peer_format(&c->peer, buffer, size);
+    return length > 0 || (c->peer.family == 0 && size > 0) ? (int)length : UHTTP_ERR_MEMORY;
+}
+
+UHTTP_API bool uhttp_is_secure(const uhttp_conn *c) { return c->secure; }
+UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c) { return c->request.whole; }
+
+UHTTP_API bool uhttp_is_open(const uhttp_conn *c)
+{
+    return c->state != UH_CLOSED && c->state != UH_FREE && !c->fin;
+}
+
+UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c)
+{
+    return c->fd != UH_NO_SOCKET ? (intptr_t)c->fd : -1;
+}
+
+UHTTP_API uint64_t uhttp_id(const uhttp_conn *c)
+{
+    return c->serial << 24 | uh_conn_slot(c);
+}
+
+UHTTP_API uhttp_conn *uhttp_find(uhttp_server *server, uint64_t id)
+{
+    uint64_t slot = id & UH_SLOTS_MAX;
+    if (id == 0 || slot >= server->config.max_connections)
+        return NULL;
+    uhttp_conn *c = &server->slots[slot];
+    if (!c->told || c->serial != id >> 24)
+        return NULL;
+    if (uh_conn_may(c, UH_MAY_RESPOND | (unsigned)UH_IN_STREAM) == UHTTP_ERR_CLOSED)
+        return NULL;
+    return c;
+}
+
+UHTTP_API uhttp_conn *uhttp_next(uhttp_server *server, const uhttp_conn *c)
+{
+    uint32_t slot = c != NULL ? uh_conn_slot(c) + 1 : 0;
+    for (; slot < server->config.max_connections; slot++) {
+        if (server->slots[slot].told)
+            return &server->slots[slot];
+    }
+    return NULL;
+}
+
+UHTTP_API void uhttp_set_context(uhttp_conn *c, void *context) { c->request.context = context; }
+UHTTP_API void *uhttp_context(const uhttp_conn *c) { return c->request.context; }
+UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c) { return c->server; }
+
+UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c)
+{
+    return (uhttp_event_type)c->event;
+}
+
+UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text)
+{
+    const char *why = c->request.why;
+    if (text != NULL)
+        *text = c->request.error == 0 ? "" : why != NULL ? why
+              : uhttp_status_phrase(c->request.error);
+    return c->request.error;
+}
+
+/*==============================================================================
+ * 10 BODY              length or chunked; into memory, to the program, to nowhere
+ *==============================================================================
+ * Steps OFFER, BODY and SKIP. All kinds of framing come out of uh_window_decode as
+ * decoded bytes; what happens to them depends on the sink.
+ */
+
+/* A request that fails: the program hears of it if it knows the request and asks for events. */
+static uh_next uh_body_fail(uhttp_conn *c, int status, const char *why)
+{
+    c->keep = false;
+    if (!c->told || !c->server->config.event_mode) {
+        uh_refuse(c, status, why);
+        return UH_MORE;
+    }
+    uh_body_abandon(c);
+    c->request.error = (uint16_t)status;
+    c->request.why = why;
+    c->request.sink = UH_SINK_NONE;
+    if (c->state != UH_ANSWER)
+        uh_conn_enter(c, UH_ANSWER);
+    uh_conn_post(c, UHTTP_EVENT_ERROR);
+    return UH_EVENT;
+}
+
+/* Puts a NUL behind a collected body. The byte there may be the next request's: then it is
+ * kept and put back; if nothing is there yet, the next request begins one further. */
+static void uh_body_terminate(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uh_buf *w = uh_window(c);
+    uint8_t *end = w->data + r->body + r->body_len;
+    if (uh_buf_used(w) > 0) {
+        r->overwritten = *end;
+        r->has_nul = true;
+    } else if (w == &c->rx) {
+        w->head = w->tail = r->body + r->body_len + 1;
+    }
+    *end = 0;
+}
+
+/* The collected body is whole and goes to the program. */
+static uh_next uh_body_deliver(uhttp_conn *c, uhttp_event_type event)
+{
+    uh_body_terminate(c);
+    uh_conn_enter(c, UH_ANSWER);
+    uh_conn_post(c, event);
+    return UH_EVENT;
+}
+
+/* Larger reads are cheaper where memory allows; without it the window of rx does. */
+static void uh_body_widen(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    if (c->body.data == NULL && !r->whole &&
+        (r->chunked || r->framing.left > uh_buf_used(&c->rx) + uh_window_room(c, &c->rx)))
+        (void)uh_window_grow(c, UH_STREAM_BLOCK, UH_STREAM_BLOCK - (c->rx.tail - r->body));
+}
+
+static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
+{
+    c->request.sink = (uint8_t)sink;
+    c->request.limit = limit;
+    if (!(c->request.content_length > 0 && (uint64_t)c->request.content_length > limit))
+        uh_respond_continue(c);
+    if (sink == UH_SINK_STREAM)
+        uh_body_widen(c);
+}
+
+/* Room for more of a collected body; it grows by what has come, not by what was announced. */
+static uh_next uh_body_make_room(uhttp_conn *c)
+{
+    uint64_t most = c->request.limit + UH_BLOCK;    /* of chunked framing between the data */
+    uint32_t limit = most < UH_SIZE_MAX ? (uint32_t)most : UH_SIZE_MAX;
+    if (uh_window_room(c, uh_window(c)) > 0 || uh_window_grow(c, limit, 2))
+        return UH_WAIT;
+    if (c->server->pool.fixed)
+        return uh_body_fail(c, 413, UH_WHY("body exceeds the buffer"));
+    return uh_body_fail(c, 503, UH_WHY("no memory for a body"));
+}
+
+static uh_next uh_step_offer(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    bool first = !c->told;
+    if (uh_window_decode(c) == UHTTP_ERR_INVALID)
+        return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
+    if (!first)
+        return c->fin && !r->whole ? uh_body_fail(c, 400, UH_WHY("body cut short")) : UH_WAIT;
+    if (r->whole && r->framing.data <= c->server->config.max_content_length) {
+        r->sink = UH_SINK_COLLECT;
+        return uh_body_deliver(c, UHTTP_EVENT_REQUEST);
+    }
+    uh_conn_post(c, UHTTP_EVENT_HEADERS);
+    return UH_EVENT;
+}
+
+static uh_next uh_step_body(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    if (r->sink == UH_SINK_NONE)        /* outside event mode every body is collected */
+        uh_body_accept(c, UH_SINK_COLLECT, c->server->config.max_content_length);
+    if (r->content_length > 0 && (uint64_t)r->content_length > r->limit)
+        return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
+    if (uh_window_decode(c) == UHTTP_ERR_INVALID)
+        return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
+    if (r->framing.data > r->limit)
+        return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
+    if (r->sink == UH_SINK_COLLECT && r->whole)
+        return uh_body_deliver(c, c->told ? UHTTP_EVENT_COMPLETE : UHTTP_EVENT_REQUEST);
+    if (r->sink == UH_SINK_STREAM && r->body_len > 0 && !r->shown) {
+        r->shown = true;
+        uh_conn_post(c, UHTTP_EVENT_DATA);
+        return UH_EVENT;
+    }
+    if (r->whole) {
+        uh_conn_enter(c, UH_ANSWER);
+        uh_conn_post(c, UHTTP_EVENT_COMPLETE);
+        return UH_EVENT;
+    }
+    if (c->fin)
+        return uh_body_fail(c, 400, UH_WHY("body cut short"));
+    return r->sink == UH_SINK_COLLECT ? uh_body_make_room(c) : UH_WAIT;
+}
+
+/* Throws away what is left of an unread body, up to a limit. */
+static uh_next uh_step_skip(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uint32_t had = uh_buf_used(&c->rx);
+    uhttp_result result = UHTTP_ERR_AGAIN;
+    if (r->chunked) {
+        size_t in = had;
+        size_t out = in;
+        char *raw = (char *)c->rx.data + c->rx.head;
+        if (in > 0)
+            result = uhttp_chunked_decode(&r->framing, raw, &in, raw, &out);
+        c->rx.head += (uint32_t)in;
+    } else {
+        r->framing.left -= uh_buf_drop(&c->rx, r->framing.left);
+        result = r->framing.left == 0 ? UHTTP_OK : UHTTP_ERR_AGAIN;
+    }
+    uint32_t used = had - uh_buf_used(&c->rx);
+    if (result == UHTTP_ERR_INVALID || c->starved || used > r->limit ||
+        (result == UHTTP_ERR_AGAIN && c->fin)) {
+        c->keep = false;
+        uh_conn_enter(c, UH_LINGER);
+        return UH_MORE;
+    }
+    r->limit -= used;
+    if (result != UHTTP_OK)
+        return UH_WAIT;
+    memset(r, 0, sizeof *r);
+    uh_conn_enter(c, UH_IDLE);
+    return UH_MORE;
+}
+
+static uhttp_result uh_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
+{
+    uhttp_result may = uh_conn_may(c, UH_IN_OFFER);
+    if (may != UHTTP_OK)
+        return may;
+    uh_body_accept(c, sink, limit);
+    uh_conn_enter(c, UH_BODY);
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_accept_body(uhttp_conn *c, uint64_t limit)
+{
+    return uh_accept(c, UH_SINK_COLLECT,
+                     limit > 0 ? limit : c->server->config.max_content_length);
+}
+
+UHTTP_API uhttp_result uhttp_accept_body_streaming(uhttp_conn *c, uint64_t limit)
+{
+    return uh_accept(c, UH_SINK_STREAM, limit > 0 ? limit : UINT64_MAX);
+}
+
+UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length)
+{
+    uh_request *r = &c->request;
+    *length = 0;
+    if (r->sink != UH_SINK_STREAM || r->taken || !c->told || c->state == UH_CLOSED)
+        return NULL;
+    if (uh_window_decode(c) == UHTTP_ERR_INVALID || r->body_len == 0)
+        return NULL;
+    r->taken = true;
+    *length = r->body_len;
+    uh_ready_push(c);
+    return uh_window(c)->data + r->body;
+}
+
+/* The program has called again: the piece it took is room now. */
+static void uh_body_reclaim(uhttp_conn *c)
+{
+    if (!c->request.taken)
+        return;
+    c->request.taken = false;
+    uh_window_drop(c);
+}
+
+UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length)
+{
+    const uh_request *r = &c->request;
+    bool has = r->sink == UH_SINK_COLLECT && r->whole;
+    if (length != NULL)
+        *length = has ? r->body_len : 0;
+    if (!has)
+        return NULL;
+    return (c->body.data != NULL ? c->body.data : c->rx.data) + r->body;
+}
+
+UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c) { return c->request.framing.data; }
+
+/*==============================================================================
+ * 13 MACHINE                                  every state and its step, one table
+ *==============================================================================
+ * UH_STATES in 07 is the source of this table and of the enum; they cannot disagree.
+ */
+
+typedef uh_next (*uh_step)(uhttp_conn *c);
+
+#define UH_STATE_STEP(name, step, reads, time, leads) step,
+
+static const uh_step uh_machine[] = { UH_STATES(UH_STATE_STEP) };
+
+static void uh_conn_run(uhttp_conn *c)
+{
+    while (uh_machine[c->state](c) == UH_MORE) { }
+}
+
+/* One turn: reads at most once, runs the machine, sends at most until the socket or the
+ * output is full. Stops at an event, which the program must hear first. */
+static void uh_conn_turn(uhttp_conn *c)
+{
+    if (c->posted || c->state == UH_CLOSED || c->state == UH_FREE)
+        return;
+    if (c->state == UH_HANDSHAKE)
+        uh_conn_shake(c);
+    uh_body_reclaim(c);
+    uh_conn_pull(c);
+    for (;;) {
+        uh_conn_run(c);
+        if (c->set_aside)       /* held output joins the next answer, or goes before sleeping */
+            break;
+        if (!uh_conn_flush(c) || uh_conn_owes(c) || c->posted)
+            break;
+    }
+    uh_conn_settle(c);
+}
+
+/* The deadline of a state has passed. */
+static void uh_conn_expire(uhttp_conn *c)
+{
+    c->armed = false;
+    switch ((uh_state)c->state) {
+    case UH_HEAD:
+        uh_refuse(c, 408, UH_WHY("request_timeout_ms"));
+        break;
+    case UH_BODY:
+        (void)uh_body_fail(c, 408, UH_WHY("body_timeout_ms"));
+        break;
+    case UH_OFFER:
+    case UH_ANSWER:
+        (void)uh_body_fail(c, 503, UH_WHY("response_timeout_ms"));
+        break;
+    case UH_SEND:
+    case UH_STREAM:
+        uh_server_log(c->server, c, 0, UH_WHY("send_timeout_ms"));
+        uh_conn_drop(c);
+        break;
+    case UH_HANDSHAKE:
+    case UH_IDLE:
+    case UH_SKIP:
+    case UH_LINGER:
+        uh_conn_drop(c);
+        break;
+    case UH_FREE:
+    case UH_CLOSED:
+    case UH_STATE_COUNT:
+        break;
+    }
+    uh_ready_push(c);
+}
+
+/*==============================================================================
+ * 14 SERVER                  open, accept, deadlines, wait, foreign loops, the end
+ *==============================================================================
+ * uhttp_wait() and uhttp_process_events() are the same engine with and without the
+ * poller. Slots become FREE only here, between two turns.
+ */
+
+static uint32_t uh_server_listener_token(const uhttp_server *s, uint32_t i)
+{
+    return s->config.max_connections + i;
+}
+
+static uint32_t uh_server_wake_token(const uhttp_server *s)
+{
+    return s->config.max_connections + UHTTP_MAX_LISTENERS;
+}
+
+/*--- slots ------------------------------------------------------------------------------*/
+
+static void uh_slot_free(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    uh_request_log(c);
+    uh_buf_release(&s->pool, &c->rx);
+    uh_buf_release(&s->pool, &c->tx);
+    uh_buf_release(&s->pool, &c->body);
+    memset(&c->request, 0, sizeof c->request);
+    uh_conn_enter(c, UH_FREE);
+    c->aside = s->free_slot;
+    s->free_slot = c;
+}
+
+static void uh_reclaim_closed(uhttp_server *s)
+{
+    uhttp_conn *c;
+    while ((c = uh_aside_pop(&s->closed)) != NULL)
+        uh_slot_free(c);
+}
+
+/* Sends what was held back for an answer that has not come. */
+static void uh_flush_owing(uhttp_server *s)
+{
+    uhttp_conn *c;
+    while ((c = uh_aside_pop(&s->owing)) != NULL) {
+        uh_conn_flush(c);
+        if (c->state == UH_CLOSED && !c->told)
+            uh_conn_set_aside(&s->closed, c);
+        else
+            uh_conn_settle(c);
+    }
+}
+
+/* Opens a connection in a free slot; false: there is none, or fd cannot be served. */
+static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd, const uh_peer *peer)
+{
+    uhttp_conn *c = s->free_slot;
+    if (c == NULL || !uh_fd_sets_fit(&s->poller.sets, fd))
+        return false;
+    c->transport = l->transport != NULL ? l->transport : &uh_plain;
+    c->t = (c->transport->open)(l->transport_user, (intptr_t)fd);
+    if (c->t == NULL)
+        return false;
+    s->free_slot = c->aside;
+    c->fd = fd;
+    c->peer = *peer;
+    c->secure = l->transport != NULL;
+    c->served = 0;
+    c->draft = 0;
+    c->source_left = 0;
+    c->event = UHTTP_EVENT_NONE;
+    c->interest = c->wants = 0;
+    c->posted = c->blocked = c->fin = c->keep = c->told = c->starved = c->parting = false;
+    c->readable = true;             /* a request comes with its connection, mostly */
+    c->rx.limit = uh_min((uint32_t)s->config.max_headers_length, UH_SIZE_MAX / 4) * 2 + UH_BLOCK;
+    c->tx.limit = (uint32_t)s->config.max_send_buffer + s->hold + UH_CONTINUE_ROOM;
+    s->stats.accepted++;
+    uh_conn_enter(c, c->secure ? UH_HANDSHAKE : UH_IDLE);
+    uh_ready_push(c);
+    return true;
+}
+
+/* Who gives way to a newcomer: the one idle longest of those kept alive, else of those that
+ * only wait to be closed, else of those that have not spoken for a second. */
+static uhttp_conn *uh_server_victim(uhttp_server *s)
+{
+    uhttp_conn *best = NULL;
+    int best_rank = 3;
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        uhttp_conn *c = &s->slots[i];
+        int rank = 3;
+        if (c->told || c->posted)
+            continue;
+        if (c->state == UH_IDLE && !uh_conn_owes(c))
+            rank = c->served > 0 ? 0 : s->now - c->since >= UH_GRACE_MS ? 2 : 3;
+        else if (c->state == UH_LINGER)
+            rank = 1;
+        if (rank < best_rank ||
+            (rank < 3 && rank == best_rank && uh_time_before(c->since, best->since))) {
+            best = c;
+            best_rank = rank;
+        }
+    }
+    return best;
+}
+
+/*--- accepting --------------------------------------------------------------------------*/
+
+static void uh_server_pause(uhttp_server *s, const char *why)
+{
+    s->paused = true;
+    s->accept_at = s->now + UH_BACKOFF_MS;
+    s->stats.accept_failures++;
+    uh_server_log(s, NULL, 0, why);
+}
+
+/* Takes one newcomer; false: not now. */
+static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
+{
+    uh_peer peer;
+    uh_sys_error error = UH_SYS_AGAIN;
+    uhttp_conn *victim = s->free_slot == NULL ? uh_server_victim(s) : NULL;
+    if (s->free_slot == NULL && victim == NULL) {
+        s->crowded = true;
+        return false;
+    }
+    uh_socket fd = uh_sys_accept(l->fd, &peer, &error);
+    if (fd == UH_NO_SOCKET) {
+        l->ready = error == UH_SYS_INTERRUPTED;
+        if (error == UH_SYS_FULL || error == UH_SYS_FAILED)
+            uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
+        return l->ready;
+    }
+    if (victim != NULL) {
+        s->stats.evicted++;
+        uh_conn_drop(victim);
+        uh_reclaim_closed(s);
+    }
+    if (!uh_conn_open(s, l, fd, &peer)) {
+        uh_sys_close(fd);
+        uh_server_pause(s, UH_WHY("accept: a socket that cannot be served"));
+        return false;
+    }
+    return true;
+}
+
+static void uh_server_accept(uhttp_server *s)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        uh_listener *l = &s->listeners[i];
+        for (int n = 0; n < UH_TURNS && l->ready && !s->paused && !s->crowded; n++) {
+            if (!uh_listener_accept_one(s, l))
+                break;
+        }
+        l->ready = false;       /* the poller reports again what is left */
+    }
+}
+
+/* Watches the listeners, or not while nothing could be done for a newcomer. */
+static void uh_server_watch_listeners(uhttp_server *s)
+{
+    if (s->paused && !uh_time_before(s->now, s->accept_at))
+        s->paused = false;
+    if (s->crowded && (s->free_slot != NULL || uh_server_victim(s) != NULL))
+        s->crowded = false;
+    bool listening = !s->stopping && !s->paused && !s->crowded;
+    if (listening == s->listening)
+        return;
+    s->listening = listening;
+    for (uint32_t i = 0; i < s->listener_count; i++)
+        uh_poller_watch(&s->poller, s->listeners[i].fd, uh_server_listener_token(s, i),
+                        listening ? UH_READ : 0);
+}
+
+/*--- time -------------------------------------------------------------------------------*/
+
+/* Ends what is due. A connection that has just spoken gets its turn first, once. */
+static void uh_server_expire(uhttp_server *s)
+{
+    if (!s->armed || uh_time_before(s->now, s->next_deadline))
+        return;
+    s->armed = false;
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        uhttp_conn *c = &s->slots[i];
+        if (!c->armed || c->posted)
+            continue;
+        if (!uh_time_before(s->now, c->deadline)) {
+            if (!c->queued || c->spared) {
+                uh_conn_expire(c);
+                continue;
+            }
+            c->spared = true;
+        }
+        if (!s->armed || uh_time_before(c->deadline, s->next_deadline)) {
+            s->armed = true;
+            s->next_deadline = c->deadline;
+        }
+    }
+}
+
+static void uh_server_trim(uhttp_server *s)
+{
+    if (!s->trimming && s->pool.count > 0 && !s->pool.fixed) {
+        s->trimming = true;
+        s->trim_at = s->now + UH_TRIM_MS;
+        s->pool.idle = s->pool.count;
+    } else if (s->trimming && !uh_time_before(s->now, s->trim_at)) {
+        uh_pool_trim(&s->pool);
+        s->trimming = s->pool.count > 0;
+        s->trim_at = s->now + UH_TRIM_MS;
+    }
+}
+
+static uint32_t uh_server_until(const uhttp_server *s, bool wanted, uint32_t at)
+{
+    if (!wanted)
+        return UHTTP_NEVER;
+    return uh_time_before(at, s->now) ? 0 : at - s->now;
+}
+
+/* Milliseconds until something is due by itself; UHTTP_NEVER: nothing is. */
+static uint32_t uh_server_idle_time(const uhttp_server *s)
+{
+    if (s->ready_first != NULL || s->owing != NULL || s->closed != NULL || s->woken)
+        return 0;
+    uint32_t time = uh_server_until(s, s->armed, s->next_deadline);
+    time = uh_min(time, uh_server_until(s, s->paused, s->accept_at));
+    time = uh_min(time, uh_server_until(s, s->trimming, s->trim_at));
+    if (s->crowded && s->counts[UH_IDLE] > 0)   /* newcomers in their second of grace */
+        time = uh_min(time, UH_BACKOFF_MS);
+    return time;
+}
+
+/*--- the engine -------------------------------------------------------------------------*/
+
+/* The program has called again: what it was told of by the last event is settled. */
+static void uh_server_take_back(uhttp_server *s)
+{
+    uhttp_conn *c = s->last;
+    s->last = NULL;
+    if (c == NULL)
+        return;
+    if (c->told && !c->posted && c->event == UHTTP_EVENT_CLOSED)
+        uh_conn_let_go(c);
+    if (c->told && !c->posted && c->event == UHTTP_EVENT_ERROR && c->state == UH_ANSWER) {
+        uh_conn_let_go(c);
+        uh_refuse(c, c->request.error, c->request.why);
+    }
+    if (!c->posted)
+        c->event = UHTTP_EVENT_NONE;
+    uh_ready_push(c);
+}
+
+/* Gives turns until one brings an event; NULL: the queue is empty, or the network and the
+ * clock must be asked again. */
+static uhttp_conn *uh_server_take_turns(uhttp_server *s)
+{
+    uhttp_conn *c;
+    while (s->turns > 0 && (c = uh_ready_pop(s)) != NULL) {
+        s->turns--;
+        uh_conn_turn(c);
+        if (!c->posted)
+            continue;
+        c->posted = false;
+        if (!c->told) {
+            c->told = true;
+            c->serial++;
+        }
+        s->last = c;
+        return c;
+    }
+    s->turns = UH_TURNS;
+    return NULL;
+}
+
+/* What must be done before anybody sleeps. */
+static void uh_server_before_sleep(uhttp_server *s)
+{
+    uh_flush_owing(s);
+    uh_reclaim_closed(s);
+    uh_server_watch_listeners(s);
+    uh_server_trim(s);
+}
+
+static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
+{
+    if (token == uh_server_wake_token(s)) {
+        uh_wake_drain(&s->wake);
+        s->woken = true;
+    } else if (token >= s->config.max_connections) {
+        if (token - s->config.max_connections < s->listener_count)
+            s->listeners[token - s->config.max_connections].ready = true;
+    } else if (s->slots[token].t != NULL) {
+        uhttp_conn *c = &s->slots[token];
+        bool either = c->wants != 0;        /* a transport may read to write, and back */
+        c->readable = c->readable || either || (got & UH_READ) != 0;
+        c->blocked = c->blocked && (got & UH_WRITE) == 0 && !either;
+        c->wants = 0;
+        uh_ready_push(c);
+    }
+}
+
+/* After the network has been asked. */
+static void uh_server_serve(uhttp_server *s)
+{
+    s->now = UHTTP_MILLIS();
+    uh_server_expire(s);
+    uh_server_accept(s);
+}
+
+static bool uh_server_is_done(const uhttp_server *s)
+{
+    return s->stopping && s->counts[UH_FREE] == s->config.max_connections;
+}
+
+UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
+{
+    uhttp_server *s = server;
+    bool asked = false;
+    s->now = UHTTP_MILLIS();
+    uint32_t start = s->now;
+    uh_server_take_back(s);
+    for (;;) {
+        uhttp_conn *c = uh_server_take_turns(s);
+        if (c != NULL)
+            return c;
+        uh_server_before_sleep(s);
+        uint32_t left = UHTTP_NEVER;
+        if (timeout_ms >= 0)
+            left = s->now - start < (uint32_t)timeout_ms ? (uint32_t)timeout_ms - (s->now - start) : 0;
+        if ((asked && left == 0) || s->woken || uh_server_is_done(s)) {
+            s->woken = false;
+            return NULL;
+        }
+        left = uh_min(left, uh_server_idle_time(s));
+        bool signalled = !uh_poller_wait(&s->poller, left == UHTTP_NEVER ? -1
+                                         : (int)uh_min(left, (uint32_t)INT32_MAX));
+        asked = true;
+        unsigned got;
+        uint32_t token;
+        while ((got = uh_poller_next(&s->poller, &token)) != 0)
+            uh_server_mark(s, token, got);
+        uh_server_serve(s);
+        if (signalled)
+            return NULL;
+    }
+}
+
+UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_watch *ready,
+                                           size_t count)
+{
+    uhttp_server *s = server;
+    uh_server_take_back(s);
+    for (size_t i = 0; i < count; i++) {
+        if (ready[i].ready != 0 && ready[i].token <= uh_server_wake_token(s))
+            uh_server_mark(s, ready[i].token, ready[i].ready);
+    }
+    uh_server_serve(s);
+    uhttp_conn *c = uh_server_take_turns(s);
+    if (c == NULL) {
+        uh_server_before_sleep(s);
+        s->woken = false;           /* the program's own loop has woken already */
+    }
+    return c;
+}
+
+UHTTP_API int uhttp_server_timeout(uhttp_server *server)
+{
+    server->now = UHTTP_MILLIS();
+    uint32_t time = uh_server_idle_time(server);
+    return time == UHTTP_NEVER ? -1 : (int)uh_min(time, (uint32_t)INT32_MAX);
+}
+
+UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity)
+{
+    const uh_poller *p = &server->poller;
+    for (uint32_t i = 0; i < p->count && i < capacity; i++) {
+        const uh_watched *w = &p->list[i];
+        unsigned wish = 0;
+        if (uh_fd_sets_has(&server->poller.sets, UH_WANT_R, w->fd))
+            wish |= UHTTP_READABLE;
+        if (uh_fd_sets_has(&server->poller.sets, UH_WANT_W, w->fd))
+            wish |= UHTTP_WRITABLE;
+        list[i].fd = (intptr_t)w->fd;
+        list[i].wish = (uint16_t)wish;
+        list[i].ready = 0;
+        list[i].token = w->token;
+    }
+    return p->count;
+}
+
+UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set,
+                                            void *write_set, int *max_fd)
+{
+    uh_poller *p = &server->poller;
+    for (uint32_t i = 0; i < p->count; i++) {
+        uh_socket fd = p->list[i].fd;
+        if (!uh_fd_set_holds((const fd_set *)read_set, fd, p->count) ||
+            !uh_fd_set_holds((const fd_set *)write_set, fd, p->count))
+            return UHTTP_ERR_MEMORY;
+    }
+    for (uint32_t i = 0; i < p->count; i++) {
+        uh_socket fd = p->list[i].fd;
+        if (uh_fd_sets_has(&p->sets, UH_WANT_R, fd))
+            FD_SET(fd, (fd_set *)read_set);
+        if (uh_fd_sets_has(&p->sets, UH_WANT_W, fd))
+            FD_SET(fd, (fd_set *)write_set);
+        if ((intptr_t)fd > *max_fd)
+            *max_fd = (int)fd;
+    }
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *read_set,
+                                            const void *write_set)
+{
+    uhttp_server *s = server;
+    fd_set *readable = (fd_set *)(uintptr_t)read_set;       /* FD_ISSET knows no const */
+    fd_set *writable = (fd_set *)(uintptr_t)write_set;
+    uint32_t count = read_set != NULL && write_set != NULL ? s->poller.count : 0;
+    uh_server_take_back(s);
+    for (uint32_t i = 0; i < count; i++) {
+        const uh_watched *w = &s->poller.list[i];
+        unsigned got = 0;
+        if (!uh_fd_set_holds(readable, w->fd, 0))
+            continue;
+        if (FD_ISSET(w->fd, readable))
+            got |= UH_READ;
+        if (FD_ISSET(w->fd, writable))
+            got |= UH_WRITE;
+        if (got != 0)
+            uh_server_mark(s, w->token, got);
+    }
+    return uhttp_process_events(server, NULL, 0);
+}
+
+UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server)
+{
+    if (!server->can_wake)
+        return UHTTP_ERR_UNSUPPORTED;
+    uh_wake_send(&server->wake);
+    return UHTTP_OK;
+}
+
+/*--- opening ----------------------------------------------------------------------------*/
+
+static uint32_t uh_or_default_ms(uint32_t value, uint32_t standard)
+{
+    return value != 0 ? value : standard;
+}
+
+static size_t uh_or_default(size_t value, size_t standard)
+{
+    return value != 0 ? value : standard;
+}
+
+/* Replaces every zero by its default; false: a value out of range. */
+static bool uh_config_complete(uhttp_config *config)
+{
+    if (config->address == NULL)
+        config->address = "0.0.0.0";
+    if (config->port == 0)
+        config->port = 80;
+    if (config->backlog == 0)
+        config->backlog = 128;
+    config->max_connections = uh_or_default_ms(config->max_connections, 5);
+    config->keep_alive_timeout_ms = uh_or_default_ms(config->keep_alive_timeout_ms, 30000);
+    config->request_timeout_ms = uh_or_default_ms(config->request_timeout_ms, 5000);
+    config->body_timeout_ms = uh_or_default_ms(config->body_timeout_ms, 10000);
+    config->send_timeout_ms = uh_or_default_ms(config->send_timeout_ms, 10000);
+    config->response_timeout_ms = uh_or_default_ms(config->response_timeout_ms, UHTTP_NEVER);
+    config->keep_alive_max_requests = uh_or_default(config->keep_alive_max_requests, 100);
+    config->max_headers_length = uh_or_default(config->max_headers_length, 4096);
+    config->max_content_length = uh_or_default(config->max_content_length, 512 * 1024u);
+    config->max_send_buffer = uh_or_default(config->max_send_buffer, 64 * 1024u);
+    if (config->max_send_buffer > UH_SIZE_MAX / 2)
+        config->max_send_buffer = UH_SIZE_MAX / 2;
+    if (config->max_headers_length > UH_SIZE_MAX / 4)
+        config->max_headers_length = UH_SIZE_MAX / 4;
+    return config->port >= -1 && config->port <= 65535 && config->backlog > 0 &&
+           config->max_connections <= UH_SLOTS_MAX;
+}
+
+/* Complete lines, none of them the server's own. */
+static bool uh_default_headers_are_good(const char *lines)
+{
+    uhttp_str rest = uh_text_of(lines);
+    uhttp_str name, value;
+    while (uhttp_header_next(&rest, &name, &value)) {
+        if (uh_field_is_ours(name))
+            return false;
+    }
+    return rest.len == 0;
+}
+
+/* Takes this much off the front of memory, rounded up to keep what follows aligned. */
+static uint8_t *uh_carve(uint8_t **memory, size_t size)
+{
+    uint8_t *taken = *memory;
+    *memory += (size + 7u) & ~(size_t)7u;
+    return taken;
+}
+
+/* Bytes of everything but the buffers. */
+static size_t uh_server_size(uint32_t connections)
+{
+    size_t size = (sizeof(uhttp_server) + 7u) & ~(size_t)7u;
+    size += (connections * sizeof(uhttp_conn) + 7u) & ~(size_t)7u;
+    return size + ((uh_poller_size(connections + UHTTP_MAX_LISTENERS + 1) + 7u) & ~(size_t)7u);
+}
+
+/* Lays the server out in memory; the rest of it becomes blocks in fixed mode. */
+static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp_config *config)
+{
+    uint32_t n = config->max_connections;
+    const uint8_t *end = memory + size;
+    uhttp_server *s = (uhttp_server *)(void *)uh_carve(&memory, sizeof *s);
+    memset(s, 0, sizeof *s);
+    s->config = *config;
+    s->slots = (uhttp_conn *)(void *)uh_carve(&memory, n * sizeof *s->slots);
+    memset(s->slots, 0, n * sizeof *s->slots);
+    uint32_t tokens = n + UHTTP_MAX_LISTENERS + 1;
+    bool fixed = config->memory != NULL;
+    uh_poller_open(&s->poller, uh_carve(&memory, uh_poller_size(tokens)), tokens, fixed);
+    s->pool.block_size = UH_BLOCK;
+    s->pool.fixed = fixed;
+    s->hold = fixed ? 0 : UH_HOLD;
+    if (fixed) {
+        uint32_t block = (uint32_t)((size_t)(end - memory) / (2 * (size_t)n)) & ~7u;
+        s->pool.block_size = block;
+        for (uint32_t i = 0; i < 2 * n; i++)
+            uh_pool_give(&s->pool, memory + (size_t)i * block);
+        if (s->config.max_headers_length > block - block / 8)
+            s->config.max_headers_length = block - block / 8;
+        if (s->config.max_send_buffer > block)
+            s->config.max_send_buffer = block;
+    }
+    for (uint32_t i = n; i-- > 0; ) {
+        uhttp_conn *c = &s->slots[i];
+        c->server = s;
+        c->fd = UH_NO_SOCKET;
+        c->aside = s->free_slot;
+        s->free_slot = c;
+    }
+    s->counts[UH_FREE] = n;
+    s->turns = UH_TURNS;
+    s->now = UHTTP_MILLIS();
+    return s;
+}
+
+/* Takes the memory for a server: the program's, or from the heap. */
+static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *config)
+{
+    size_t size = uh_server_size(config->max_connections);
+    size_t have = size;
+    uint8_t *memory = (uint8_t *)config->memory;
+    if (memory != NULL) {
+        size_t skip = (size_t)(-(intptr_t)memory & 15);
+        size_t least = size + 2 * (size_t)config->max_connections * UH_BUFFER_MIN;
+        if (config->memory_size < skip || config->memory_size - skip < least ||
+            config->memory_size - skip > UH_SIZE_MAX)
+            return UHTTP_ERR_MEMORY;
+        memory += skip;
+        have = config->memory_size - skip;
+    } else {
+        memory = (uint8_t *)UHTTP_MALLOC(size);
+        if (memory == NULL)
+            return UHTTP_ERR_MEMORY;
+    }
+    *server = uh_server_lay_out(memory, have, config);
+    (*server)->memory = config->memory == NULL ? memory : NULL;
+    if (!uh_sys_start()) {
+        UHTTP_FREE((*server)->memory);
+        return UHTTP_ERR_SYSTEM;
+    }
+    (*server)->can_wake = uh_wake_open(&(*server)->wake);
+    if ((*server)->can_wake)
+        uh_poller_watch(&(*server)->poller, (*server)->wake.in, uh_server_wake_token(*server),
+                        UH_READ);
+    return UHTTP_OK;
+}
+
+/* Adds a listening socket; it is the server's from then on. */
+static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
+                                           const uhttp_tls_config *tls)
+{
+    uh_listener *l = &s->listeners[s->listener_count];
+    if (!uh_poller_watch(&s->poller, fd, uh_server_listener_token(s, s->listener_count),
+                         s->listening ? UH_READ : 0))
+        return UHTTP_ERR_SYSTEM;
+    memset(l, 0, sizeof *l);
+    l->fd = fd;
+    if (tls != NULL) {
+        l->transport = tls->transport;
+        l->transport_user = tls->transport_user;
+        s->handshake_ms = uh_or_default_ms(tls->handshake_timeout_ms, 10000);
+    }
+    s->listener_count++;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
+                                           const uhttp_tls_config *tls)
+{
+    const uhttp_config *config = &server->config;
+    uh_socket fd;
+    if (server->stopping)
+        return UHTTP_ERR_STATE;
+    if (server->listener_count == UHTTP_MAX_LISTENERS)
+        return UHTTP_ERR_MEMORY;
+    if (tls != NULL && tls->transport == NULL)
+        return UHTTP_ERR_UNSUPPORTED;
+    if (port < UHTTP_PORT_ANY || port > 65535)
+        return UHTTP_ERR_INVALID;
+    port = port == 0 ? 80 : port == UHTTP_PORT_ANY ? 0 : port;
+    uhttp_result result = uh_sys_listen(&fd, address != NULL ? address : "0.0.0.0", port,
+                                        config->backlog, config->reuse_port);
+    if (result != UHTTP_OK)
+        return result;
+    result = uh_server_add_listener(server, fd, tls);
+    if (result != UHTTP_OK)
+        uh_sys_close(fd);
+    return result;
+}
+
+/* Takes over a listening socket the program or its supervisor has opened. */
+static uhttp_result uh_server_adopt(uhttp_server *s, uh_socket fd, const uhttp_tls_config *tls)
+{
+    if (tls != NULL && tls->transport == NULL)
+        return UHTTP_ERR_UNSUPPORTED;
+    if (!uh_sys_prepare(fd))
+        return UHTTP_ERR_INVALID;
+    return uh_server_add_listener(s, fd, tls);
+}
+
+UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config)
+{
+    uhttp_config complete;
+    *server = NULL;
+    memset(&complete, 0, sizeof complete);
+    if (config != NULL)
+        complete = *config;
+    if (!uh_config_complete(&complete) ||
+        (complete.default_headers != NULL &&
+         !uh_default_headers_are_good(complete.default_headers)))
+        return UHTTP_ERR_INVALID;
+    uhttp_result result = uh_server_new(server, &complete);
+    if (result != UHTTP_OK) {
+        *server = NULL;
+        return result;
+    }
+    uhttp_server *s = *server;
+    if (complete.default_headers != NULL)
+        s->default_headers_length = strlen(complete.default_headers);
+    s->listening = true;
+    if (complete.listen_fd != NULL)
+        result = uh_server_adopt(s, (uh_socket)*complete.listen_fd, complete.tls);
+    else
+        result = uhttp_server_listen(s, complete.address, complete.port, complete.tls);
+    s->config.tls = NULL;           /* lives only during this call */
+    if (result != UHTTP_OK) {
+        uhttp_server_close(s);
+        *server = NULL;
+    }
+    return result;
+}
+
+/*--- the end ----------------------------------------------------------------------------*/
+
+static void uh_server_close_listeners(uhttp_server *s)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        uh_poller_watch(&s->poller, s->listeners[i].fd, uh_server_listener_token(s, i), 0);
+        uh_sys_close(s->listeners[i].fd);
+        s->listeners[i].fd = UH_NO_SOCKET;
+    }
+    s->listening = false;
+    s->listener_count = 0;
+}
+
+UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
+{
+    uhttp_server *s = server;
+    if (!s->stopping) {
+        s->stopping = true;
+        uh_server_close_listeners(s);
+        for (uint32_t i = 0; i < s->config.max_connections; i++) {
+            if (s->slots[i].state == UH_IDLE)       /* its step closes it */
+                uh_ready_push(&s->slots[i]);
+        }
+    }
+    return uh_server_is_done(s) ? UHTTP_OK : UHTTP_ERR_AGAIN;
+}
+
+UHTTP_API void uhttp_server_close(uhttp_server *server)
+{
+    uhttp_server *s = server;
+    if (s == NULL)
+        return;
+    uh_server_close_listeners(s);
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        uhttp_conn *c = &s->slots[i];
+        if (c->state == UH_FREE)
+            continue;
+        uh_conn_flush(c);           /* what the socket takes at once */
+        uh_conn_let_go(c);
+        uh_conn_drop(c);
+    }
+    while (uh_aside_pop(&s->owing) != NULL) { }
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        if (s->slots[i].state == UH_CLOSED)
+            uh_slot_free(&s->slots[i]);
+    }
+    while (s->pool.free != NULL && !s->pool.fixed)
+        UHTTP_FREE(uh_pool_take(&s->pool));
+    if (s->can_wake)
+        uh_wake_close(&s->wake);
+    uh_poller_close(&s->poller);
+    uh_sys_stop();
+    if (s->memory != NULL)
+        UHTTP_FREE(s->memory);
+}
+
+/*--- questions --------------------------------------------------------------------------*/
+
+UHTTP_API int uhttp_server_port(const uhttp_server *server)
+{
+    return uh_sys_local(server->listeners[0].fd).port;
+}
+
+UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server)
+{
+    return server->listener_count > 0 ? (intptr_t)server->listeners[0].fd : -1;
+}
+
+UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server)
+{
+    return server->listeners[0].transport != NULL;
+}
+
+UHTTP_API bool uhttp_server_event_mode(const uhttp_server *server)
+{
+    return server->config.event_mode;
+}
+
+UHTTP_API void uhttp_server_stats(const uhttp_server *server, uhttp_stats *stats)
+{
+    *stats = server->stats;
+    stats->connections = server->config.max_connections - server->counts[UH_FREE];
+    for (uint32_t i = 0; i < server->config.max_connections; i++) {
+        const uhttp_conn *c = &server->slots[i];
+        stats->held += c->told ? 1 : 0;
+        stats->forgotten += c->told && c->state == UH_CLOSED ? 1 : 0;
+    }
+}
+
+UHTTP_API const char *uhttp_strerror(uhttp_result result)
+{
+    switch (result) {
+    case UHTTP_OK:              return "success";
+    case UHTTP_ERR_CLOSED:      return "the peer has left";
+    case UHTTP_ERR_STATE:       return "not at this moment";
+    case UHTTP_ERR_INVALID:     return "invalid argument";
+    case UHTTP_ERR_AGAIN:       return "not now, try again";
+    case UHTTP_ERR_MEMORY:      return "out of memory or beyond a limit";
+    case UHTTP_ERR_SYSTEM:      return "the system refused";
+    case UHTTP_ERR_IN_USE:      return "the port is in use";
+    case UHTTP_ERR_DENIED:      return "permission denied";
+    case UHTTP_ERR_UNSUPPORTED: return "not supported here";
+    }
+    return "unknown result";
+}
+
+UHTTP_API const char *uhttp_version(void) { return UHTTP_VERSION; }
+
+/* UHTTP_MEMORY_SIZE is written without the structs; here it meets them. */
+UH_STATIC_ASSERT(sizeof(uhttp_conn) + sizeof(uh_watched) + sizeof(uint32_t) <= UHTTP_MEMORY_SLOT,
+                 memory_slot);
+UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 +
+                 (UHTTP_MAX_LISTENERS + 1) * (sizeof(uh_watched) + sizeof(uint32_t))
+                 <= UHTTP_MEMORY_BASE, memory_base);
+
+#endif /* UHTTP_IMPLEMENTATION */
+
+/*==============================================================================
+ * 15 CHANGES                                       what changed in which version
+ *==============================================================================
+ * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
+ *        bodies, deadlines, both memory modes, foreign loops
+ */
+
+/* MIT License
+ *
+ * Copyright (c) 2026 the uHTTP authors
+ *
+ * Permission is hereby granted, free of charge, to any person obtaining a copy of this
+ * software and associated documentation files (the "Software"), to deal in the Software
+ * without restriction, including without limitation the rights to use, copy, modify, merge,
+ * publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons
+ * to whom the Software is furnished to do so, subject to the following conditions:
+ *
+ * The above copyright notice and this permission notice shall be included in all copies or
+ * substantial portions of the Software.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED,
+ * INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+ * PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE
+ * FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+ * OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER
+ * DEALINGS IN THE SOFTWARE.
+ */
