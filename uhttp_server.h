@@ -1690,8 +1690,10 @@ static uint32_t uh_buf_drop(uh_buf *b, uint64_t n)
 #define UH_IS_HOST  2u      /* of a reg-name, RFC 3986 section 3.2.2 */
 #define UH_IS_HEX   4u
 
-/* What a character may be part of; 2 * 64 entries for ASCII, from the blank on. */
-static const uint8_t uh_char_class[96] = {
+/* What a character may be part of. Nothing beyond ASCII is part of anything here. */
+static const uint8_t uh_char_class[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 3, 0, 1, 3, 3, 3, 3, 2, 2, 3, 3, 2, 3, 3, 0,     /*   !"#$%&'()*+,-./ */
     7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 2, 0, 2, 0, 0,     /*  0123456789:;<=>? */
     0, 7, 7, 7, 7, 7, 7, 3, 3, 3, 3, 3, 3, 3, 3, 3,     /*  @ABCDEFGHIJKLMNO */
@@ -1702,8 +1704,7 @@ static const uint8_t uh_char_class[96] = {
 
 static bool uh_char_is(char c, unsigned what)
 {
-    unsigned char u = (unsigned char)c;
-    return u >= 0x20 && u < 0x80 && (uh_char_class[u - 0x20] & what) != 0;
+    return (uh_char_class[(unsigned char)c] & what) != 0;
 }
 
 static bool uh_char_is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -1763,26 +1764,35 @@ static const char *uh_text_token(const char *p, const char *end)
     return p;
 }
 
-/* The first control character but the tab, or end. Most text has none for long, so whole
- * words are asked at once: a borrow shows in the top bit of each byte below the limit. */
-static const char *uh_text_until_control(const char *p, const char *end)
+/* Does a word hold a byte that may be a control character? Subtracting 0x20 borrows into the
+ * top bit of a byte below it, adding one carries 0x7f into it; tabs and the neighbours of such
+ * bytes may be hit too. */
+static size_t uh_word_may_control(const char *p)
 {
     const size_t ones = (size_t)-1 / 0xff;
-    for (;;) {
-        size_t word;
-        while ((size_t)(end - p) >= sizeof word) {
-            memcpy(&word, p, sizeof word);
-            size_t is_low = (word - ones * 0x20) & ~word;
-            size_t is_del = ((word ^ ones * 0x7f) - ones) & ~(word ^ ones * 0x7f);
-            if (((is_low | is_del) & ones * 0x80) != 0)
-                break;
-            p += sizeof word;
-        }
-        for (size_t i = 0; i < sizeof word; i++, p++) {
-            if (p == end || uh_char_is_control(*p))
-                return p;
-        }
+    size_t word;
+    memcpy(&word, p, sizeof word);
+    return ((word - ones * 0x20) | (word + ones)) & ~word & ones * 0x80;
+}
+
+/* Is there a control character other than the tab? Most text has none, so whole words are
+ * asked first, the last of them overlapping. */
+static bool uh_text_has_control(const char *p, const char *end)
+{
+    const ptrdiff_t step = (ptrdiff_t)sizeof(size_t);
+    if (end - p >= step) {
+        const char *word = p;
+        size_t may = 0;
+        for (; end - word >= step; word += step)
+            may |= uh_word_may_control(word);
+        if ((may | uh_word_may_control(end - step)) == 0)
+            return false;
     }
+    for (; p < end; p++) {
+        if (uh_char_is_control(*p))
+            return true;
+    }
+    return false;
 }
 
 static uhttp_str uh_text_trim(uhttp_str s)
@@ -1926,11 +1936,10 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
     const char *p = url.ptr;
     const char *end = url.ptr + url.len;
     memset(parts, 0, sizeof *parts);
-    for (const char *q = p; q < end; q++) {
-        if (uh_char_is_control(*q) || uh_char_is_blank(*q))
-            return UHTTP_ERR_INVALID;
-    }
-    if (url.len > 0 && *p != '/') {
+    if (url.len == 0 || uh_text_has_control(p, end) ||
+        memchr(p, ' ', url.len) != NULL || memchr(p, '\t', url.len) != NULL)
+        return UHTTP_ERR_INVALID;
+    if (*p != '/') {
         while (p < end && (uh_char_is(*p, UH_IS_TOKEN)))
             p++;
         parts->scheme = uh_text_slice(url.ptr, p);
@@ -1945,7 +1954,7 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
             return UHTTP_ERR_INVALID;
     }
     uh_text_split_path(uh_text_slice(p, end), &parts->path, &parts->query, &parts->fragment);
-    return url.len > 0 && uh_text_escapes_are_good(url) ? UHTTP_OK : UHTTP_ERR_INVALID;
+    return uh_text_escapes_are_good(url) ? UHTTP_OK : UHTTP_ERR_INVALID;
 }
 
 UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value)
@@ -2006,11 +2015,20 @@ static const char *uh_head_name(const char *p, const char *end, uhttp_str *name)
     return colon > p && colon < end && *colon == ':' ? colon + 1 : NULL;
 }
 
-/* Reads up to CRLF; the byte behind it, NULL: a control character, a bare CR or LF. */
+/* The CRLF of this line; NULL: a control character, a bare CR or LF before it. */
+static const char *uh_head_line_end(const char *p, const char *end)
+{
+    const char *cr = (const char *)memchr(p, '\r', (size_t)(end - p));
+    if (cr == NULL || end - cr < 2 || cr[1] != '\n' || uh_text_has_control(p, cr))
+        return NULL;
+    return cr;
+}
+
+/* Reads up to CRLF; the byte behind it, NULL: the line is malformed. */
 static const char *uh_head_value(const char *p, const char *end, uhttp_str *value)
 {
-    const char *cr = uh_text_until_control(p, end);
-    if (end - cr < 2 || cr[0] != '\r' || cr[1] != '\n')
+    const char *cr = uh_head_line_end(p, end);
+    if (cr == NULL)
         return NULL;
     *value = uh_text_trim(uh_text_slice(p, cr));
     return cr + 2;
@@ -2176,12 +2194,13 @@ static int uh_head_target(uhttp_head *head)
 /* Reads the request line; the byte behind it, NULL: refused, *status says how. */
 static const char *uh_head_line(uhttp_head *head, const char *p, const char *end, int *status)
 {
-    const char *cr = uh_text_until_control(p, end);
-    const char *method_end = uh_text_token(p, cr);
+    const char *cr = uh_head_line_end(p, end);
     *status = -400;
     head->why = UH_WHY("malformed request line");
-    if (method_end == p || method_end == cr || *method_end != ' ' || end - cr < 2 ||
-        cr[0] != '\r' || cr[1] != '\n')
+    if (cr == NULL)
+        return NULL;
+    const char *method_end = uh_text_token(p, cr);
+    if (method_end == p || method_end == cr || *method_end != ' ')
         return NULL;
     const char *target = method_end + 1;
     const char *target_end = (const char *)memchr(target, ' ', (size_t)(cr - target));
@@ -2211,8 +2230,11 @@ static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
 
 static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len) = '\0'; }
 
-/* Reads a whole head: the text ends with its empty line. Its length or a negated status.
- * terminate: the text may be written to, and every string in it gets its NUL. */
+static bool uh_head_is_at_end(const char *p) { return p[0] == '\r' && p[1] == '\n'; }
+
+/* Reads a whole head from a text that ends with an empty line, the head's or a later one. Its
+ * length or a negated status. terminate: the text may be written to, and every string in it
+ * gets its NUL. */
 static int uh_head_parse(const char *text, const char *end, bool terminate, uhttp_head *head)
 {
     uh_head_seen seen;
@@ -2223,13 +2245,13 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
     const char *p = uh_head_line(head, text, end, &status);
     if (p == NULL)
         return status;
-    head->fields = uh_text_slice(p, end - 2);
+    head->fields.ptr = p;
     if (terminate) {
         uh_head_terminate(head->method);
         uh_head_terminate(head->target);
         uh_head_terminate(uh_text_slice(text, p - 2));      /* the version */
     }
-    while (p < end - 2) {
+    while (!uh_head_is_at_end(p)) {
         uhttp_str name, value;
         p = uh_head_name(p, end, &name);
         if (p != NULL)
@@ -2244,9 +2266,10 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
             uh_head_terminate(value);
         }
     }
-    status = uh_head_framing(head, &seen);
+    head->fields.len = (size_t)(p - head->fields.ptr);
     head->why = NULL;
-    return status != 0 ? status : (int)(end - text);
+    status = uh_head_framing(head, &seen);
+    return status != 0 ? status : (int)(p + 2 - text);
 }
 
 UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head)
@@ -3219,7 +3242,7 @@ static uhttp_str uh_server_date(uhttp_server *s)
 static bool uh_value_is_good(const char *value)
 {
     uhttp_str s = uh_text_of(value);
-    return uh_text_until_control(s.ptr, s.ptr + s.len) == s.ptr + s.len;
+    return !uh_text_has_control(s.ptr, s.ptr + s.len);
 }
 
 /* Settles whether the connection survives the response that is about to be composed. */
@@ -3988,13 +4011,16 @@ static uh_next uh_step_head(uhttp_conn *c)
     bool bare = false;
     uh_request_skip_blank(c);
     const char *text = (const char *)c->rx.data + c->rx.head;
-    const char *end = uh_head_find_end(text, &r->scanned, text + uh_buf_used(&c->rx), &bare);
+    const char *end = text + uh_buf_used(&c->rx);
     size_t limit = c->server->config.max_headers_length;
+    /* Input mostly ends with a head: then an end is there, and the parser finds the first. */
+    if (end - text < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
+        end = uh_head_find_end(text, &r->scanned, end, &bare);
     if (bare) {
         uh_refuse(c, 400, UH_WHY("LF without CR"));
         return UH_MORE;
     }
-    if (end != NULL ? (size_t)(end - text) > limit : uh_buf_used(&c->rx) >= limit) {
+    if (end == NULL && uh_buf_used(&c->rx) >= limit) {
         uh_request_refuse_long(c);
         return UH_MORE;
     }
@@ -4009,6 +4035,10 @@ static uh_next uh_step_head(uhttp_conn *c)
         r->is_head = head.method.len == 4 && memcmp(head.method.ptr, "HEAD", 4) == 0;
         r->minor = head.version_minor > 0;
         uh_refuse(c, -length, head.why);
+        return UH_MORE;
+    }
+    if ((size_t)length > limit) {
+        uh_request_refuse_long(c);
         return UH_MORE;
     }
     if (!uh_request_begin(c, &head, (uint32_t)length)) {
@@ -4567,7 +4597,7 @@ static void uh_conn_turn(uhttp_conn *c)
     uh_conn_pull(c);
     for (;;) {
         uh_conn_run(c);
-        if (c->set_aside)       /* held output joins the next answer, or goes before sleeping */
+        if (c->set_aside && c->state != UH_SEND)    /* held output joins the next answer */
             break;
         if (!uh_conn_flush(c) || uh_conn_owes(c) || c->posted)
             break;
@@ -4648,12 +4678,20 @@ static void uh_reclaim_closed(uhttp_server *s)
         uh_slot_free(c);
 }
 
-/* Sends what was held back for an answer that has not come. */
+/* Sends what was held back for an answer that has not come. Who is in the ready queue will
+ * be there soon and may hold on. */
 static void uh_flush_owing(uhttp_server *s)
 {
+    uhttp_conn *owing = s->owing;
     uhttp_conn *c;
-    while ((c = uh_aside_pop(&s->owing)) != NULL) {
-        uh_conn_flush(c);
+    s->owing = NULL;
+    while ((c = uh_aside_pop(&owing)) != NULL) {
+        if (c->queued && c->state != UH_CLOSED) {
+            uh_conn_set_aside(&s->owing, c);
+            continue;
+        }
+        if (uh_conn_flush(c) && c->state == UH_SEND)
+            uh_ready_push(c);       /* its response may be complete now */
         if (c->state == UH_CLOSED && !c->told)
             uh_conn_set_aside(&s->closed, c);
         else
