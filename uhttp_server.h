@@ -292,7 +292,7 @@ typedef struct uhttp_config {
     (UHTTP_MEMORY_BASE + (size_t)(connections) *         \
      (UHTTP_MEMORY_SLOT + 2u * (((size_t)(buffer) + 7u) & ~(size_t)7u)))
 
-#define UHTTP_MEMORY_SLOT (sizeof(void *) > 4 ? 400u : 320u)    /* one connection */
+#define UHTTP_MEMORY_SLOT (sizeof(void *) > 4 ? 400u : 336u)    /* one connection */
 #ifdef _WIN32
 #define UHTTP_MEMORY_BASE 3800u                                 /* the server; fd_set is large */
 #else
@@ -2635,6 +2635,16 @@ typedef enum uh_sink { UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM } uh_sink;
 /* All that belongs to one request; wiped as a whole. Offsets count from the head's first
  * byte, which stays where it is until the request ends. */
 typedef struct uh_request {
+    uint8_t sink;
+    uint8_t overwritten;        /* the byte where a collected body's NUL stands */
+    bool minor;                 /* HTTP/1.1 */
+    bool chunked, is_head;
+    bool expects;               /* 100 Continue is still owed */
+    bool whole;                 /* the body is all here, or there is none */
+    bool has_nul;               /* overwritten is in use */
+    bool shown, taken;          /* DATA was posted for what is decoded; the program took it */
+    bool dated, no_body;        /* the response has a Date of the program's; ends with its head */
+    uint16_t status, error;     /* answered with; what failed */
     uint32_t at;                /* where the head begins in rx */
     uint32_t head_len;          /* 0 until the head is whole */
     uint32_t scanned;           /* bytes of the head already searched for its end */
@@ -2642,44 +2652,18 @@ typedef struct uh_request {
     uint32_t path, query, query_room, host; /* path and host: in the head or in the margin;
                                                query in the head, 0: none */
     uint32_t margin;            /* bytes at the end of rx that are not window */
+    uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
     uint32_t began;             /* when the head was whole */
-    uint16_t status, error;     /* answered with; what failed */
+    uint32_t wanted;            /* a stream had no room for so much: WRITABLE is owed */
     const char *why;            /* text for error */
     void *context;
     int64_t content_length;     /* announced; -1: none */
     uhttp_chunked framing;      /* of either kind: left and data count the body */
     uint64_t limit;             /* of the body; while skipping: bytes that may still come */
-    uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
     uint64_t sent;              /* bytes of the response's body given to the network */
-    uint8_t sink;
-    uint8_t overwritten;        /* the byte where a collected body's NUL stands */
-    bool minor;                 /* HTTP/1.1 */
-    bool chunked, is_head, expects;         /* expects: 100 Continue is still owed */
-    bool whole;                 /* the body is all here, or there is none */
-    bool has_nul, shown, taken; /* overwritten is in use; DATA was posted; data was read */
-    bool dated, no_body, streaming;         /* the response: has a Date; ends with its head;
-                                               chunks are written */
-    uint32_t wanted;            /* a stream had no room for so much: WRITABLE is owed */
 } uh_request;
 
 struct uhttp_conn {
-    uhttp_server *server;
-    const uhttp_transport *transport;
-    void *t;                    /* the transport's state */
-    uhttp_conn *next;           /* in the ready queue; of a FREE slot: in the free list */
-    uhttp_conn *aside;          /* in the list of those that owe held output, or are closed */
-    uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
-    uh_socket fd;
-    uint32_t deadline;          /* valid while armed */
-    uint32_t since;             /* when the state was entered */
-    uint32_t progress;          /* bytes since the deadline was renewed */
-    uint32_t draft;             /* bytes at the end of tx that wait for their response */
-    uint32_t served;            /* requests on this connection */
-    uh_buf rx, tx, body;
-    const uint8_t *source;      /* static bytes that follow tx */
-    size_t source_left;
-    uh_request request;
-    uh_peer peer;
     uint8_t state;
     uint8_t event;              /* of uhttp_event_type; see posted */
     uint8_t interest;           /* what the poller was told */
@@ -2687,7 +2671,7 @@ struct uhttp_conn {
     bool posted;                /* event has not been returned yet */
     bool armed, spared;         /* deadline is valid; it was due once and the peer had spoken */
     bool queued;                /* in the ready queue; stays true for a slot freed there */
-    bool set_aside;
+    bool set_aside;             /* in the list of those that owe held output, or are closed */
     bool readable;              /* recv may have something */
     bool blocked;               /* send would not take more */
     bool fin;                   /* the peer will send no more */
@@ -2697,6 +2681,23 @@ struct uhttp_conn {
     bool parting;               /* closing was the peer's wish: it needs no lingering */
     bool secure;
     bool starved;               /* no memory for input */
+    uhttp_server *server;
+    uh_buf rx, tx, body;
+    void *t;                    /* the transport's state */
+    const uhttp_transport *transport;
+    const uint8_t *source;      /* static bytes that follow tx */
+    size_t source_left;
+    uhttp_conn *next;           /* in the ready queue */
+    uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
+    uh_socket fd;
+    uint32_t draft;             /* bytes at the end of tx that wait for their response */
+    uint32_t deadline;          /* valid while armed */
+    uint32_t since;             /* when the state was entered */
+    uint32_t progress;          /* bytes since the deadline was renewed */
+    uint32_t served;            /* requests on this connection */
+    uh_request request;
+    uh_peer peer;
+    uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
 };
 
 typedef struct uh_listener {
@@ -2708,39 +2709,38 @@ typedef struct uh_listener {
 } uh_listener;
 
 struct uhttp_server {
-    uhttp_config config;        /* completed: no zero means default any more */
-    uh_pool pool;
-    uh_poller poller;
+    bool armed;                 /* next_deadline is valid */
+    bool paused;                /* accept() failed for want of descriptors */
+    bool crowded;               /* no slot could be had; listeners are not watched */
+    bool listening;             /* listeners are watched */
+    bool trimming;
+    bool can_wake, woken, stopping;
+    int turns;                  /* left until the network is asked */
+    uint32_t now;               /* milliseconds; asked once a turn of the poller */
+    uint32_t next_deadline;     /* nothing is due earlier */
+    uint32_t accept_at;         /* while paused: when listeners are watched again */
+    uint32_t trim_at;
+    uint32_t handshake_ms;
+    uint32_t hold;              /* output that may wait for the next answer */
+    uint32_t listener_count;
     uhttp_conn *slots;
     uhttp_conn *free_slot;
     uhttp_conn *ready_first, *ready_last;
     uhttp_conn *owing;          /* held output, to be sent before sleeping */
     uhttp_conn *closed;         /* to become FREE */
     uhttp_conn *last;           /* returned by the last wait */
-    void *memory;               /* to be freed at close; NULL: the program's */
-    void *poller_memory;
-    uh_listener listeners[UHTTP_MAX_LISTENERS];
-    uint32_t listener_count;
-    uint32_t counts[UH_STATE_COUNT];
-    uint32_t now;               /* milliseconds; asked once a turn of the poller */
-    uint32_t next_deadline;     /* nothing is due earlier; valid while armed */
-    uint32_t accept_at;         /* while paused: when listeners are watched again */
-    uint32_t trim_at;
-    uint32_t handshake_ms;
-    uint32_t hold;              /* output that may wait for the next answer */
+    uh_pool pool;
+    uhttp_config config;        /* completed: no zero means default any more */
     size_t default_headers_length;
-    int turns;                  /* left until the network is asked */
+    uint32_t counts[UH_STATE_COUNT];
+    uhttp_stats stats;
+    uh_listener listeners[UHTTP_MAX_LISTENERS];
     uh_wake wake;
-    bool armed;
-    bool paused;                /* accept() failed for want of descriptors */
-    bool crowded;               /* no slot could be had; listeners are not watched */
-    bool listening;             /* listeners are watched */
-    bool trimming;
-    bool can_wake, woken, stopping;
     uint32_t date_at;           /* now, when date was last compared with the clock */
     int64_t date_seconds;
     char date[40];              /* "Date: ...\r\n", "" without a clock */
-    uhttp_stats stats;
+    void *memory;               /* to be freed at close; NULL: the program's */
+    uh_poller poller;
 };
 
 /* Tokens of the poller: slots first, then listeners, then the wake-up socket. */
