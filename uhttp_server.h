@@ -63,7 +63,8 @@
  *
  *     UHTTP_IMPLEMENTATION   compile the server here (in one file)
  *     UHTTP_STATIC           all functions static: a private copy for this one file
- *     UHTTP_NO_LOG           no log texts in the binary; config.log is not called
+ *     UHTTP_NO_LOG           no logging and no log texts: config.log and access_log are not
+ *                            called
  *     UHTTP_MALLOC(size), UHTTP_REALLOC(pointer, size), UHTTP_FREE(pointer)
  *                            the allocator; define all three or none
  *     UHTTP_ASSERT(truth)    checks of the header's own invariants; nothing by default
@@ -1894,6 +1895,11 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
     return UHTTP_OK;
 }
 
+static char *uh_text_puts(char *out, const char *string)
+{
+    return uh_text_put(out, string, strlen(string));
+}
+
 /* Is every escape whole, and none of them a NUL? */
 static bool uh_text_escapes_are_good(uhttp_str s)
 {
@@ -2020,15 +2026,12 @@ UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element)
 
 #if UH_LOG
 #define UH_WHY(text) text
+#define UH_REFUSE(head, status, text) ((head)->why = (text), -(status))
 #else
 #define UH_WHY(text) NULL
+#define UH_REFUSE(head, status, text) ((void)(head), -(status))
 #endif
 
-static int uh_head_refuse(uhttp_head *head, int status, const char *why)
-{
-    head->why = why;
-    return -status;
-}
 
 /* Reads "name:" strictly; the byte behind the colon, NULL: no field line starts here. White
  * space before the colon and folded lines end here (RFC 9112 sections 5.1 and 5.2). */
@@ -2097,15 +2100,15 @@ static int uh_head_transfer_encoding(uhttp_head *head, uhttp_str value)
     size_t count = 0;
     while (uhttp_list_next(&value, &coding)) {
         if (uh_text_token(coding.ptr, coding.ptr + coding.len) != coding.ptr + coding.len)
-            return uh_head_refuse(head, 400, UH_WHY("malformed Transfer-Encoding"));
+            return UH_REFUSE(head, 400, UH_WHY("malformed Transfer-Encoding"));
         if (uh_text_is_nocase(coding, "chunked") && (head->chunked || value.len > 0))
-            return uh_head_refuse(head, 400, UH_WHY("chunked is not the last coding"));
+            return UH_REFUSE(head, 400, UH_WHY("chunked is not the last coding"));
         head->chunked = uh_text_is_nocase(coding, "chunked");
         count++;
     }
     if (!head->chunked)
-        return uh_head_refuse(head, 400, UH_WHY("chunked is not the last coding"));
-    return count == 1 ? 0 : uh_head_refuse(head, 501, UH_WHY("unknown transfer coding"));
+        return UH_REFUSE(head, 400, UH_WHY("chunked is not the last coding"));
+    return count == 1 ? 0 : UH_REFUSE(head, 501, UH_WHY("unknown transfer coding"));
 }
 
 /* What the fields that decide something have said so far. */
@@ -2116,22 +2119,22 @@ typedef struct uh_head_seen {
 static int uh_head_content_length(uhttp_head *head, uhttp_str value)
 {
     if (head->content_length >= 0)
-        return uh_head_refuse(head, 400, UH_WHY("repeated Content-Length"));
+        return UH_REFUSE(head, 400, UH_WHY("repeated Content-Length"));
     switch (uh_text_decimal(value, &head->content_length)) {
     case UH_NUMBER_OK:    return 0;
-    case UH_NUMBER_LARGE: return uh_head_refuse(head, 413, UH_WHY("Content-Length beyond 2^63"));
+    case UH_NUMBER_LARGE: return UH_REFUSE(head, 413, UH_WHY("Content-Length beyond 2^63"));
     case UH_NUMBER_BAD:   break;
     }
-    return uh_head_refuse(head, 400, UH_WHY("malformed Content-Length"));
+    return UH_REFUSE(head, 400, UH_WHY("malformed Content-Length"));
 }
 
 static int uh_head_host(uhttp_head *head, uh_head_seen *seen, uhttp_str value)
 {
     uhttp_str host, port;
     if (seen->host)
-        return uh_head_refuse(head, 400, UH_WHY("repeated Host"));
+        return UH_REFUSE(head, 400, UH_WHY("repeated Host"));
     if (!uh_text_split_host(value, &host, &port) || (host.len == 0 && port.ptr != NULL))
-        return uh_head_refuse(head, 400, UH_WHY("malformed Host"));
+        return UH_REFUSE(head, 400, UH_WHY("malformed Host"));
     seen->host = true;
     if (head->host.ptr == NULL)     /* an absolute target's host beats the field */
         head->host = value;
@@ -2170,7 +2173,7 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
         if (!uh_text_is_nocase(name, "transfer-encoding"))
             return 0;
         if (seen->transfer_encoding)
-            return uh_head_refuse(head, 400, UH_WHY("repeated Transfer-Encoding"));
+            return UH_REFUSE(head, 400, UH_WHY("repeated Transfer-Encoding"));
         seen->transfer_encoding = true;
         return uh_head_transfer_encoding(head, value);
     }
@@ -2182,9 +2185,9 @@ static int uh_head_version(uhttp_head *head, const char *p, const char *end)
 {
     if (end - p != 8 || memcmp(p, "HTTP/", 5) != 0 || !uh_char_is_digit(p[5]) || p[6] != '.' ||
         !uh_char_is_digit(p[7]))
-        return uh_head_refuse(head, 400, UH_WHY("malformed request line"));
+        return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
     if (p[5] != '1')
-        return uh_head_refuse(head, 505, UH_WHY("version other than HTTP/1"));
+        return UH_REFUSE(head, 505, UH_WHY("version other than HTTP/1"));
     head->version_minor = p[7] == '0' ? 0 : 1;
     return 0;
 }
@@ -2195,17 +2198,17 @@ static int uh_head_target(uhttp_head *head)
     uhttp_str target = head->target;
     uhttp_url_parts parts;
     if (uh_text_is(head->method, "CONNECT"))
-        return uh_head_refuse(head, 501, UH_WHY("CONNECT"));
+        return UH_REFUSE(head, 501, UH_WHY("CONNECT"));
     if (uh_text_is(target, "*") && uh_text_is(head->method, "OPTIONS")) {
         head->path = target;
         return 0;
     }
     if (uhttp_url_split(target, &parts) != UHTTP_OK || parts.fragment.ptr != NULL)
-        return uh_head_refuse(head, 400, UH_WHY("malformed request target"));
+        return UH_REFUSE(head, 400, UH_WHY("malformed request target"));
     if (parts.scheme.ptr != NULL) {
         const char *authority_end = parts.path.ptr;
         if (!uh_text_is_nocase(parts.scheme, "http") && !uh_text_is_nocase(parts.scheme, "https"))
-            return uh_head_refuse(head, 400, UH_WHY("target of another scheme"));
+            return UH_REFUSE(head, 400, UH_WHY("target of another scheme"));
         head->host = uh_text_slice(parts.host.ptr, authority_end);
     }
     head->path = parts.path.len > 0 ? parts.path : uh_text_of("/");
@@ -2217,8 +2220,7 @@ static int uh_head_target(uhttp_head *head)
 static const char *uh_head_line(uhttp_head *head, const char *p, const char *end, int *status)
 {
     const char *cr = uh_head_line_end(p, end);
-    *status = -400;
-    head->why = UH_WHY("malformed request line");
+    *status = UH_REFUSE(head, 400, UH_WHY("malformed request line"));
     if (cr == NULL)
         return NULL;
     const char *method_end = uh_text_token(p, cr);
@@ -2241,11 +2243,11 @@ static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
 {
     bool has_body = head->chunked || head->content_length > 0;
     if (!seen->host && head->version_minor > 0)
-        return uh_head_refuse(head, 400, UH_WHY("no Host"));
+        return UH_REFUSE(head, 400, UH_WHY("no Host"));
     if (seen->transfer_encoding && (head->content_length >= 0 || head->version_minor == 0))
-        return uh_head_refuse(head, 400, UH_WHY("Transfer-Encoding with Content-Length or 1.0"));
+        return UH_REFUSE(head, 400, UH_WHY("Transfer-Encoding with Content-Length or 1.0"));
     if (seen->expect_unknown && has_body)
-        return uh_head_refuse(head, 417, UH_WHY("unknown expectation"));
+        return UH_REFUSE(head, 417, UH_WHY("unknown expectation"));
     head->expect_continue = head->expect_continue && has_body;
     return 0;
 }
@@ -2279,7 +2281,7 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
         if (p != NULL)
             p = uh_head_value(p, end, &value);
         if (p == NULL)
-            return uh_head_refuse(head, 400, UH_WHY("malformed header field"));
+            return UH_REFUSE(head, 400, UH_WHY("malformed header field"));
         status = uh_head_field(head, &seen, name, value);
         if (status != 0)
             return status;
@@ -2289,7 +2291,7 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
         }
     }
     head->fields.len = (size_t)(p - head->fields.ptr);
-    head->why = NULL;
+    (void)UH_REFUSE(head, 0, NULL);
     status = uh_head_framing(head, &seen);
     return status != 0 ? status : (int)(p + 2 - text);
 }
@@ -2300,11 +2302,11 @@ UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head)
     bool bare = false;
     memset(head, 0, sizeof *head);
     if (text.len > UH_SIZE_MAX)
-        return uh_head_refuse(head, 413, UH_WHY("text too long"));
+        return UH_REFUSE(head, 413, UH_WHY("text too long"));
     const char *end = text.len == 0 ? NULL
         : uh_head_find_end(text.ptr, &scanned, text.ptr + text.len, &bare);
     if (bare)
-        return uh_head_refuse(head, 400, UH_WHY("LF without CR"));
+        return UH_REFUSE(head, 400, UH_WHY("LF without CR"));
     return end == NULL ? 0 : uh_head_parse(text.ptr, end, false, head);
 }
 
@@ -2580,7 +2582,7 @@ static const uhttp_transport uh_plain = {
 typedef enum uh_reads { UH_READ_NONE, UH_READ_TLS, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
 typedef enum uh_time {
     UH_TIME_NONE, UH_TIME_HANDSHAKE, UH_TIME_IDLE, UH_TIME_REQUEST, UH_TIME_RESPONSE,
-    UH_TIME_BODY, UH_TIME_SEND, UH_TIME_LINGER
+    UH_TIME_BODY, UH_TIME_SEND, UH_TIME_LINGER, UH_TIMES
 } uh_time;
 
 /* The machine, once: the enum and its columns are made of it here, the table of steps in
@@ -2720,7 +2722,6 @@ struct uhttp_server {
     uint32_t next_deadline;     /* nothing is due earlier */
     uint32_t accept_at;         /* while paused: when listeners are watched again */
     uint32_t trim_at;
-    uint32_t handshake_ms;
     uint32_t hold;              /* output that may wait for the next answer */
     uint32_t listener_count;
     uhttp_conn *slots;
@@ -2732,6 +2733,7 @@ struct uhttp_server {
     uh_pool pool;
     uhttp_config config;        /* completed: no zero means default any more */
     size_t default_headers_length;
+    uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
     uint32_t counts[UH_STATE_COUNT];
     uhttp_stats stats;
     uh_listener listeners[UHTTP_MAX_LISTENERS];
@@ -2826,19 +2828,10 @@ static uhttp_conn *uh_aside_pop(uhttp_conn **list)
 
 static uint32_t uh_conn_time(const uhttp_conn *c)
 {
-    const uhttp_config *config = &c->server->config;
-    switch ((uh_time)uh_state_time[c->state]) {
-    case UH_TIME_NONE:      return UHTTP_NEVER;
-    case UH_TIME_HANDSHAKE: return c->server->handshake_ms;
-    case UH_TIME_IDLE:
-        return c->served > 0 ? config->keep_alive_timeout_ms : config->request_timeout_ms;
-    case UH_TIME_REQUEST:   return config->request_timeout_ms;
-    case UH_TIME_RESPONSE:  return config->response_timeout_ms;
-    case UH_TIME_BODY:      return config->body_timeout_ms;
-    case UH_TIME_SEND:      return config->send_timeout_ms;
-    case UH_TIME_LINGER:    return UH_LINGER_MS;
-    }
-    return UHTTP_NEVER;
+    unsigned time = uh_state_time[c->state];
+    if (time == UH_TIME_IDLE && c->served == 0)     /* it has not spoken yet */
+        time = UH_TIME_REQUEST;
+    return c->server->times[time];
 }
 
 /* Sets the deadline of the state anew. Later than the earliest known costs no more than
@@ -3323,9 +3316,9 @@ static uhttp_result uh_response_no_room(uhttp_conn *c)
 
 static char *uh_put_line(char *out, const char *name, const char *value)
 {
-    out = uh_text_put(out, name, strlen(name));
-    out = uh_text_put(out, value, strlen(value));
-    return uh_text_put(out, "\r\n", 2);
+    out = uh_text_puts(out, name);
+    out = uh_text_puts(out, value);
+    return uh_text_puts(out, "\r\n");
 }
 
 /* The lines behind a head's other fields: length, connection, end. */
@@ -3334,17 +3327,17 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
     const uh_request *r = &c->request;
     char *p = out;
     if (length >= 0 && status != 204 && status != 304) {
-        p = uh_text_put(p, "Content-Length: ", 16);
+        p = uh_text_puts(p, "Content-Length: ");
         p = uh_text_put_decimal(p, (uint64_t)length);
-        p = uh_text_put(p, "\r\n", 2);
+        p = uh_text_puts(p, "\r\n");
     } else if (length < 0 && r->minor) {
-        p = uh_text_put(p, "Transfer-Encoding: chunked\r\n", 28);
+        p = uh_text_puts(p, "Transfer-Encoding: chunked\r\n");
     }
     if (!c->keep)
-        p = uh_text_put(p, "Connection: close\r\n", 19);
+        p = uh_text_puts(p, "Connection: close\r\n");
     else if (!r->minor)
-        p = uh_text_put(p, "Connection: keep-alive\r\n", 24);
-    return (size_t)(uh_text_put(p, "\r\n", 2) - out);
+        p = uh_text_puts(p, "Connection: keep-alive\r\n");
+    return (size_t)(uh_text_puts(p, "\r\n") - out);
 }
 
 /* Writes the head into tx, around the fields drafted there.
@@ -3358,11 +3351,11 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     const char *phrase = uhttp_status_phrase(status);
     char start[64];
     char end[96];
-    char *p = uh_text_put(start, "HTTP/1.1 ", 9);
+    char *p = uh_text_puts(start, "HTTP/1.1 ");
     p = uh_text_put_decimal(p, (unsigned)status);
     *p++ = ' ';
-    p = uh_text_put(p, phrase, strlen(phrase));
-    p = uh_text_put(p, "\r\n", 2);
+    p = uh_text_puts(p, phrase);
+    p = uh_text_puts(p, "\r\n");
     bool was_keep = c->keep;
     uh_response_decide_keep(c);
     size_t start_length = (size_t)(p - start);
@@ -3450,8 +3443,9 @@ static void uh_refuse(uhttp_conn *c, int status, const char *why)
 
 /*--- the end of a request --------------------------------------------------------------*/
 
-static void uh_request_log(uhttp_conn *c)
+static void uh_request_log(const uhttp_conn *c)
 {
+#if UH_LOG
     const uhttp_server *s = c->server;
     const uh_request *r = &c->request;
     uhttp_access entry;
@@ -3469,6 +3463,9 @@ static void uh_request_log(uhttp_conn *c)
     entry.bytes = r->sent - (r->sent < c->source_left ? r->sent : c->source_left);
     entry.duration_ms = head != NULL ? s->now - r->began : 0;
     s->config.access_log(s->config.user, &entry);
+#else
+    (void)c;
+#endif
 }
 
 /* Forgets the request but for what is left of its body; the input goes on behind it. */
@@ -3782,11 +3779,11 @@ static void uh_stream_put(uhttp_conn *c, const void *data, size_t length)
     if (c->request.minor) {
         for (size_t digit = uh_stream_overhead(c, length) - 4; digit-- > 0; )
             *p++ = "0123456789abcdef"[length >> (4 * digit) & 15u];
-        p = uh_text_put(p, "\r\n", 2);
+        p = uh_text_puts(p, "\r\n");
     }
     p = uh_text_put(p, data, length);
     if (c->request.minor)
-        p = uh_text_put(p, "\r\n", 2);
+        p = uh_text_puts(p, "\r\n");
     c->tx.tail += (uint32_t)(p - start);
 }
 
@@ -5133,11 +5130,6 @@ static bool uh_config_complete(uhttp_config *config)
     if (config->backlog == 0)
         config->backlog = 128;
     config->max_connections = uh_or_default_ms(config->max_connections, 5);
-    config->keep_alive_timeout_ms = uh_or_default_ms(config->keep_alive_timeout_ms, 30000);
-    config->request_timeout_ms = uh_or_default_ms(config->request_timeout_ms, 5000);
-    config->body_timeout_ms = uh_or_default_ms(config->body_timeout_ms, 10000);
-    config->send_timeout_ms = uh_or_default_ms(config->send_timeout_ms, 10000);
-    config->response_timeout_ms = uh_or_default_ms(config->response_timeout_ms, UHTTP_NEVER);
     config->keep_alive_max_requests = uh_or_default(config->keep_alive_max_requests, 100);
     config->max_headers_length = uh_or_default(config->max_headers_length, 4096);
     config->max_content_length = uh_or_default(config->max_content_length, 512 * 1024u);
@@ -5148,6 +5140,17 @@ static bool uh_config_complete(uhttp_config *config)
         config->max_headers_length = UH_SIZE_MAX / 4;
     return config->port >= -1 && config->port <= 65535 && config->backlog > 0 &&
            config->max_connections <= UH_SLOTS_MAX;
+}
+
+static void uh_times_complete(uint32_t *times, const uhttp_config *config)
+{
+    times[UH_TIME_NONE] = UHTTP_NEVER;
+    times[UH_TIME_IDLE] = uh_or_default_ms(config->keep_alive_timeout_ms, 30000);
+    times[UH_TIME_REQUEST] = uh_or_default_ms(config->request_timeout_ms, 5000);
+    times[UH_TIME_RESPONSE] = uh_or_default_ms(config->response_timeout_ms, UHTTP_NEVER);
+    times[UH_TIME_BODY] = uh_or_default_ms(config->body_timeout_ms, 10000);
+    times[UH_TIME_SEND] = uh_or_default_ms(config->send_timeout_ms, 10000);
+    times[UH_TIME_LINGER] = UH_LINGER_MS;
 }
 
 /* Complete lines, none of them the server's own. */
@@ -5211,6 +5214,7 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
         c->aside = s->free_slot;
         s->free_slot = c;
     }
+    uh_times_complete(s->times, config);
     s->counts[UH_FREE] = n;
     s->turns = UH_TURNS;
     s->now = UHTTP_MILLIS();
@@ -5262,7 +5266,7 @@ static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
     if (tls != NULL) {
         l->transport = tls->transport;
         l->transport_user = tls->transport_user;
-        s->handshake_ms = uh_or_default_ms(tls->handshake_timeout_ms, 10000);
+        s->times[UH_TIME_HANDSHAKE] = uh_or_default_ms(tls->handshake_timeout_ms, 10000);
     }
     s->listener_count++;
     return UHTTP_OK;
