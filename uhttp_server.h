@@ -797,8 +797,13 @@ typedef enum uh_sys_error { UH_SYS_AGAIN, UH_SYS_INTERRUPTED, UH_SYS_FULL, UH_SY
 
 #if UH_WINSOCK
 
-static uint32_t uh_sys_millis(void) { return (uint32_t)GetTickCount64(); }
-static int64_t uh_sys_time(void) { return (int64_t)time(NULL); }
+#ifndef UHTTP_MILLIS
+#define UHTTP_MILLIS() ((uint32_t)GetTickCount64())
+#endif
+#ifndef UHTTP_TIME
+#define UHTTP_TIME() ((int64_t)time(NULL))
+#endif
+
 
 static bool uh_sys_start(void)
 {
@@ -835,7 +840,7 @@ static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SD_SEND); }
 static bool uh_sys_prepare(uh_socket fd)
 {
     u_long on = 1;
-    return ioctlsocket(fd, FIONBIO, &on) == 0;
+    return ioctlsocket(fd, (long)FIONBIO, &on) == 0;
 }
 
 static int uh_sys_recv_raw(uh_socket fd, void *to, size_t room)
@@ -878,8 +883,13 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 
 #elif UH_LWIP
 
-static uint32_t uh_sys_millis(void) { return sys_now(); }
-static int64_t uh_sys_time(void) { return 0; }      /* UHTTP_TIME tells, where there is a clock */
+#ifndef UHTTP_MILLIS
+#define UHTTP_MILLIS() ((uint32_t)sys_now())
+#endif
+#ifndef UHTTP_TIME
+#define UHTTP_TIME() ((int64_t)0)       /* the program's to define where there is a clock */
+#endif
+
 static bool uh_sys_start(void) { return true; }
 static void uh_sys_stop(void) { }
 
@@ -946,14 +956,19 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 
 #else
 
+#ifndef UHTTP_MILLIS
 static uint32_t uh_sys_millis(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint32_t)now.tv_sec * 1000u + (uint32_t)(now.tv_nsec / 1000000);
 }
+#define UHTTP_MILLIS() uh_sys_millis()
+#endif
+#ifndef UHTTP_TIME
+#define UHTTP_TIME() ((int64_t)time(NULL))
+#endif
 
-static int64_t uh_sys_time(void) { return (int64_t)time(NULL); }
 static bool uh_sys_start(void) { return true; }
 static void uh_sys_stop(void) { }
 
@@ -1060,13 +1075,6 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 
 #endif
 
-#ifndef UHTTP_MILLIS
-#define UHTTP_MILLIS() uh_sys_millis()
-#endif
-#ifndef UHTTP_TIME
-#define UHTTP_TIME() uh_sys_time()
-#endif
-
 /*--- sockets, the same everywhere ---------------------------------------------*/
 
 typedef union uh_sockaddr {
@@ -1167,9 +1175,6 @@ static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port, 
     else if (!uh_sys_prepare(*fd) || UH_CALL(bind)(*fd, &at.any, length) != 0 ||
              UH_CALL(listen)(*fd, backlog) != 0)
         result = uh_sys_listen_result();
-    /* An answer in several sends must not wait for the peer's delayed ACK; accepted sockets
-     * inherit it. */
-    uh_sys_option(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (result != UHTTP_OK) {
         uh_sys_close(*fd);
         *fd = UH_NO_SOCKET;
@@ -1444,14 +1449,14 @@ static bool uh_fd_sets_fit(const uh_fd_sets *f, uh_socket fd)
 static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
 {
     if (on)
-        FD_SET(fd, &f->set[set]);
+        FD_SET((size_t)fd, &f->set[set]);
     else
-        FD_CLR(fd, &f->set[set]);
+        FD_CLR((size_t)fd, &f->set[set]);
 }
 
 static bool uh_fd_sets_has(uh_fd_sets *f, int set, uh_socket fd)
 {
-    return FD_ISSET(fd, &f->set[set]) != 0;
+    return FD_ISSET((size_t)fd, &f->set[set]) != 0;
 }
 
 static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *timeout)
@@ -1728,6 +1733,13 @@ static bool uh_char_is_control(char c)
 
 static char uh_char_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
 
+/* RFC 3986 section 3.1; a scheme begins with a letter besides. */
+static bool uh_char_is_scheme(char c)
+{
+    char lower = uh_char_lower(c);
+    return (lower >= 'a' && lower <= 'z') || uh_char_is_digit(c) || c == '+' || c == '-' || c == '.';
+}
+
 static int uh_char_hex(char c)
 {
     if (uh_char_is_digit(c))
@@ -1759,7 +1771,7 @@ static bool uh_text_is(uhttp_str s, const char *word)
 static bool uh_text_is_nocase(uhttp_str s, const char *word)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (uh_char_lower(s.ptr[i]) != word[i])     /* also at the NUL of a shorter word */
+        if (word[i] == '\0' || uh_char_lower(s.ptr[i]) != word[i])
             return false;
     }
     return word[s.len] == '\0';
@@ -1970,10 +1982,10 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
         memchr(p, ' ', url.len) != NULL || memchr(p, '\t', url.len) != NULL)
         return UHTTP_ERR_INVALID;
     if (*p != '/') {
-        while (p < end && (uh_char_is(*p, UH_IS_TOKEN)))
+        while (p < end && uh_char_is_scheme(*p))
             p++;
         parts->scheme = uh_text_slice(url.ptr, p);
-        if (parts->scheme.len == 0 || end - p < 3 || memcmp(p, "://", 3) != 0)
+        if (parts->scheme.len == 0 || *url.ptr < 'A' || end - p < 3 || memcmp(p, "://", 3) != 0)
             return UHTTP_ERR_INVALID;
         p += 3;
         const char *from = p;
@@ -2697,6 +2709,7 @@ struct uhttp_conn {
     uint32_t since;             /* when the state was entered */
     uint32_t progress;          /* bytes since the deadline was renewed */
     uint32_t served;            /* requests on this connection */
+    uint32_t handshake_ms;      /* of its listener */
     uh_request request;
     uh_peer peer;
     uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
@@ -2707,6 +2720,7 @@ typedef struct uh_listener {
     const uhttp_transport *transport;   /* NULL: plain */
     void *transport_user;
     uint32_t handshake_ms;
+    uint8_t failures;           /* of accept() in a row */
     bool ready;                 /* accept() may have something */
 } uh_listener;
 
@@ -2831,6 +2845,8 @@ static uint32_t uh_conn_time(const uhttp_conn *c)
     unsigned time = uh_state_time[c->state];
     if (time == UH_TIME_IDLE && c->served == 0)     /* it has not spoken yet */
         time = UH_TIME_REQUEST;
+    if (time == UH_TIME_HANDSHAKE)
+        return c->handshake_ms;
     return c->server->times[time];
 }
 
@@ -3098,7 +3114,7 @@ static uh_buf *uh_conn_target(uhttp_conn *c, size_t *room)
  * socket is empty: it is not asked again before the poller reports it. */
 static void uh_conn_pull(uhttp_conn *c)
 {
-    uint8_t trash[512];
+    uint8_t trash[256];
     size_t room;
     if (c->state == UH_HANDSHAKE || !c->readable || c->fin)
         return;
@@ -3173,6 +3189,7 @@ static void uh_conn_shake(uhttp_conn *c)
     int n = (c->transport->handshake)(c->t);
     if (n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE) {
         c->wants = n == UHTTP_WANT_READ ? UH_READ : UH_WRITE;
+        c->readable = false;
     } else if (n != 0) {
         uh_conn_drop(c);
     } else {
@@ -4721,7 +4738,7 @@ static void uh_flush_owing(uhttp_server *s)
 static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd, const uh_peer *peer)
 {
     uhttp_conn *c = s->free_slot;
-    if (c == NULL || !uh_fd_sets_fit(&s->poller.sets, fd))
+    if (c == NULL)
         return false;
     c->transport = l->transport != NULL ? l->transport : &uh_plain;
     c->t = (c->transport->open)(l->transport_user, (intptr_t)fd);
@@ -4731,6 +4748,7 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd, co
     c->fd = fd;
     c->peer = *peer;
     c->secure = l->transport != NULL;
+    c->handshake_ms = l->handshake_ms;
     c->served = 0;
     c->draft = 0;
     c->source_left = 0;
@@ -4755,7 +4773,7 @@ static uhttp_conn *uh_server_victim(uhttp_server *s)
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
         uhttp_conn *c = &s->slots[i];
         int rank = 3;
-        if (c->told || c->posted)
+        if (c->told || c->queued)       /* one in the queue may have its next request here */
             continue;
         if (c->state == UH_IDLE && !uh_conn_owes(c))
             rank = c->served > 0 ? 0 : s->now - c->since >= UH_GRACE_MS ? 2 : 3;
@@ -4780,6 +4798,20 @@ static void uh_server_pause(uhttp_server *s, const char *why)
     uh_server_log(s, NULL, 0, why);
 }
 
+/* accept() gave nothing. Most errors are one peer's, who left early: the next may be taken.
+ * Without descriptors, or when nothing else comes, there is a pause. */
+static bool uh_listener_failed(uhttp_server *s, uh_listener *l, uh_sys_error error)
+{
+    if (error == UH_SYS_AGAIN)
+        return false;
+    if (error == UH_SYS_FAILED && ++l->failures < UH_TURNS)
+        return true;
+    l->failures = 0;
+    if (error != UH_SYS_INTERRUPTED)
+        uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
+    return error == UH_SYS_INTERRUPTED;
+}
+
 /* Takes one newcomer; false: not now. */
 static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
 {
@@ -4791,18 +4823,16 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
         return false;
     }
     uh_socket fd = uh_sys_accept(l->fd, &peer, &error);
-    if (fd == UH_NO_SOCKET) {
-        l->ready = error == UH_SYS_INTERRUPTED;
-        if (error == UH_SYS_FULL || error == UH_SYS_FAILED)
-            uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
-        return l->ready;
-    }
-    if (victim != NULL) {
+    if (fd == UH_NO_SOCKET)
+        return uh_listener_failed(s, l, error);
+    l->failures = 0;
+    bool fits = uh_fd_sets_fit(&s->poller.sets, fd);
+    if (victim != NULL && fits) {
         s->stats.evicted++;
         uh_conn_drop(victim);
         uh_reclaim_closed(s);
     }
-    if (!uh_conn_open(s, l, fd, &peer)) {
+    if (!fits || !uh_conn_open(s, l, fd, &peer)) {
         uh_sys_close(fd);
         uh_server_pause(s, UH_WHY("accept: a socket that cannot be served"));
         return false;
@@ -5068,9 +5098,9 @@ UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set
     for (uint32_t i = 0; i < p->count; i++) {
         uh_socket fd = p->list[i].fd;
         if (uh_fd_sets_has(&p->sets, UH_WANT_R, fd))
-            FD_SET(fd, (fd_set *)read_set);
+            FD_SET((size_t)fd, (fd_set *)read_set);
         if (uh_fd_sets_has(&p->sets, UH_WANT_W, fd))
-            FD_SET(fd, (fd_set *)write_set);
+            FD_SET((size_t)fd, (fd_set *)write_set);
         if ((intptr_t)fd > *max_fd)
             *max_fd = (int)fd;
     }
@@ -5090,9 +5120,9 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
         unsigned got = 0;
         if (!uh_fd_set_holds(readable, w->fd, 0))
             continue;
-        if (FD_ISSET(w->fd, readable))
+        if (FD_ISSET((size_t)w->fd, readable))
             got |= UH_READ;
-        if (FD_ISSET(w->fd, writable))
+        if (FD_ISSET((size_t)w->fd, writable))
             got |= UH_WRITE;
         if (got != 0)
             uh_server_mark(s, w->token, got);
@@ -5221,9 +5251,20 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
     return s;
 }
 
+static void uh_server_open_wake(uhttp_server *s)
+{
+    if (!uh_wake_open(&s->wake))
+        return;
+    s->can_wake = uh_poller_watch(&s->poller, s->wake.in, uh_server_wake_token(s), UH_READ);
+    if (!s->can_wake)
+        uh_wake_close(&s->wake);
+}
+
 /* Takes the memory for a server: the program's, or from the heap. */
 static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *config)
 {
+    if (config->max_connections > (UH_SIZE_MAX - UHTTP_MEMORY_BASE) / UHTTP_MEMORY_SLOT)
+        return UHTTP_ERR_MEMORY;
     size_t size = uh_server_size(config->max_connections);
     size_t have = size;
     uint8_t *memory = (uint8_t *)config->memory;
@@ -5246,10 +5287,7 @@ static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *con
         UHTTP_FREE((*server)->memory);
         return UHTTP_ERR_SYSTEM;
     }
-    (*server)->can_wake = uh_wake_open(&(*server)->wake);
-    if ((*server)->can_wake)
-        uh_poller_watch(&(*server)->poller, (*server)->wake.in, uh_server_wake_token(*server),
-                        UH_READ);
+    uh_server_open_wake(*server);
     return UHTTP_OK;
 }
 
@@ -5261,12 +5299,15 @@ static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
     if (!uh_poller_watch(&s->poller, fd, uh_server_listener_token(s, s->listener_count),
                          s->listening ? UH_READ : 0))
         return UHTTP_ERR_SYSTEM;
+    /* An answer in several sends must not wait for the peer's delayed ACK. Accepted sockets
+     * inherit this; a Unix socket does without. */
+    uh_sys_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     memset(l, 0, sizeof *l);
     l->fd = fd;
     if (tls != NULL) {
         l->transport = tls->transport;
         l->transport_user = tls->transport_user;
-        s->times[UH_TIME_HANDSHAKE] = uh_or_default_ms(tls->handshake_timeout_ms, 10000);
+        l->handshake_ms = uh_or_default_ms(tls->handshake_timeout_ms, 10000);
     }
     s->listener_count++;
     return UHTTP_OK;

@@ -1,0 +1,552 @@
+#!/bin/sh
+# Installs what is missing, builds, runs every test and says how many passed.
+#
+#   tests/run.sh [--quick] [--no-install] [STAGE...]
+#
+#   --quick        only the unit tests, built once with the machine's compiler
+#   --no-install   take the machine as it is; what cannot run is skipped
+#   STAGE          only these, of: unit asan clang m32 tsan valgrind curl fuzz compile size
+#                  packaging
+#
+# Everything built lies in build/. FUZZ_SECONDS (30) is the time for each fuzzer, JOBS (the number
+# of processors) how much is built at once, TEST_SECONDS (120) how long one test program may
+# take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
+set -u
+export LC_ALL=C
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 2
+build=build
+logs=$build/logs
+jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
+fuzz_seconds=${FUZZ_SECONDS:-30}
+test_seconds=${TEST_SECONDS:-120}
+all="unit asan clang m32 tsan valgrind curl fuzz compile size packaging"
+
+quick=no
+install=yes
+stages=
+for argument in "$@"; do
+    case $argument in
+    --quick) quick=yes ;;
+    --no-install) install=no ;;
+    -*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *)  case " $all " in
+        *" $argument "*) stages="$stages $argument" ;;
+        *) echo "no such stage: $argument (there are: $all)"; exit 2 ;;
+        esac ;;
+    esac
+done
+[ -n "$stages" ] || stages=$all
+[ $quick = no ] || stages=unit
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+wants() {
+    case " $stages " in *" $1 "*) true ;; *) false ;; esac
+}
+
+# --- what has to be installed -------------------------------------------------------------
+
+cc=${CC:-cc}
+if [ -z "${CC:-}" ] && has gcc; then
+    cc=gcc
+fi
+gcc_major=$(gcc -dumpversion 2>/dev/null | cut -d . -f 1)
+cpu=$(uname -m)
+
+# compiles FLAG... : can a program with these flags be built? Its text is standard input.
+compiles() {
+    mkdir -p $build
+    cat >$build/probe.c
+    "$@" $build/probe.c -o $build/probe >/dev/null 2>&1
+}
+
+has_cmocka() {
+    # shellcheck disable=SC2046
+    printf '%s\n' '#include <stdarg.h>' '#include <stddef.h>' '#include <stdint.h>' \
+        '#include <setjmp.h>' '#include <cmocka.h>' 'int main(void) { return 0; }' |
+        compiles "$cc" $(cmocka_flags)
+}
+
+cmocka_flags() {
+    pkg-config --cflags --libs cmocka 2>/dev/null || echo -lcmocka
+}
+
+has_m32() {
+    echo 'int main(void) { return 0; }' | compiles gcc -m32
+}
+
+has_clang_sanitizers() {
+    echo 'int main(void) { return 0; }' | compiles clang -fsanitize=address,undefined
+}
+
+# missing STAGES TEST PACKAGE...: names the packages if one of the stages is wanted and the test
+# fails.
+missing() {
+    for stage in $1; do
+        if wants "$stage"; then
+            $2 || { shift 2; echo "$@"; }
+            return
+        fi
+    done
+}
+
+# Apple's clang has the sanitizers but no fuzzer; Homebrew's has.
+find_fuzzer() {
+    for fuzz_cc in clang /opt/homebrew/opt/llvm/bin/clang /usr/local/opt/llvm/bin/clang; do
+        echo 'int LLVMFuzzerTestOneInput(const char *p, long n);
+              int LLVMFuzzerTestOneInput(const char *p, long n) { return p == 0 && n == 1; }' |
+            compiles "$fuzz_cc" -fsanitize=fuzzer && return
+    done
+    return 1
+}
+
+has_arm() {
+    echo '#include <string.h>' | compiles arm-none-eabi-gcc -c
+}
+
+has_lwip() {
+    [ -f /usr/include/lwip/lwip/sockets.h ]
+}
+
+packages_apt() {
+    units="unit asan clang m32 tsan valgrind"
+    missing "$all" "has cc" gcc libc6-dev
+    missing "$units packaging" has_cmocka libcmocka-dev
+    missing "packaging" "has cmake" cmake make
+    missing "packaging" "has make" make
+    missing "packaging" "has pkg-config" pkg-config
+    missing "curl" "has curl" curl
+    missing "clang fuzz compile" "has clang" clang
+    missing "clang fuzz" has_clang_sanitizers libclang-rt-dev llvm
+    missing "valgrind" "has valgrind" valgrind libc6-dbg
+    missing "compile packaging" "has g++" g++
+    # gcc-multilib itself would remove every cross compiler
+    [ "$cpu" = x86_64 ] && missing "m32 compile" has_m32 \
+        "gcc-${gcc_major:-12}-multilib" "g++-${gcc_major:-12}-multilib"
+    missing "compile" "has tcc" tcc
+    missing "compile" "has musl-gcc" musl-tools
+    missing "compile packaging" "has x86_64-w64-mingw32-gcc" gcc-mingw-w64-x86-64-win32
+    missing "compile size" has_arm gcc-arm-none-eabi libnewlib-arm-none-eabi
+    missing "compile size" has_lwip liblwip-dev
+}
+
+packages_dnf() {
+    missing "$all" "has cc" gcc
+    missing "$all" has_cmocka libcmocka-devel pkgconf-pkg-config
+    missing "packaging" "has cmake" cmake make
+    missing "asan" "ls /usr/lib/gcc/*/*/libasan.so" libasan libubsan
+    missing "tsan" "ls /usr/lib/gcc/*/*/libtsan.so" libtsan
+    missing "curl" "has curl" curl
+    missing "clang fuzz compile" "has clang" clang compiler-rt
+    missing "valgrind" "has valgrind" valgrind
+    missing "compile packaging" "has g++" gcc-c++
+    [ "$cpu" = x86_64 ] && missing "m32 compile" has_m32 glibc-devel.i686 libgcc.i686
+    missing "compile" "has tcc" tcc
+    missing "compile" "has musl-gcc" musl-gcc
+    missing "compile packaging" "has x86_64-w64-mingw32-gcc" mingw64-gcc
+    missing "compile" has_arm arm-none-eabi-gcc-cs arm-none-eabi-newlib
+}
+
+packages_apk() {
+    missing "$all" "has cc" build-base
+    missing "$all" has_cmocka cmocka-dev pkgconf
+    missing "packaging" "has cmake" cmake make
+    missing "curl" "has curl" curl
+    missing "clang fuzz compile" "has clang" clang compiler-rt
+    missing "valgrind" "has valgrind" valgrind
+    missing "compile" "has tcc" tcc tcc-libs-static
+    missing "compile packaging" "has x86_64-w64-mingw32-gcc" mingw-w64-gcc
+    missing "compile" has_arm gcc-arm-none-eabi newlib-arm-none-eabi
+}
+
+packages_brew() {
+    missing "$all" has_cmocka cmocka pkgconf
+    missing "packaging" "has cmake" cmake
+    missing "fuzz" find_fuzzer llvm
+    missing "compile packaging" "has x86_64-w64-mingw32-gcc" mingw-w64
+}
+
+# as_root COMMAND...: package managers want to be root.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has sudo; then
+        sudo "$@"
+    else
+        echo "installing needs root or sudo"
+        return 1
+    fi
+}
+
+# install_with MANAGER PACKAGE...: one that does not exist here must not keep the others away.
+install_with() {
+    manager=$1
+    shift
+    echo "== install ($manager):" "$@"
+    case $manager in
+    apt)
+        apt="as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
+        $apt update
+        known=
+        for package in "$@"; do
+            if apt-cache show "$package" >/dev/null 2>&1; then
+                known="$known $package"
+            else
+                echo "   not available: $package"
+            fi
+        done
+        # shellcheck disable=SC2086
+        $apt install -y --no-install-recommends $known >$logs/install.log 2>&1 ;;
+    dnf)
+        as_root dnf install -y --skip-broken "$@" >$logs/install.log 2>&1 ;;
+    apk)
+        for package in "$@"; do
+            as_root apk add -q "$package" || echo "   not available: $package"
+        done >$logs/install.log 2>&1 ;;
+    brew)
+        brew install -q "$@" >$logs/install.log 2>&1 ;;
+    esac || { tail -n 20 $logs/install.log; echo "   not everything could be installed"; }
+}
+
+install_missing() {
+    for manager in apt dnf apk brew; do
+        case $manager in apt) has apt-get ;; *) has $manager ;; esac || continue
+        packages=$(packages_$manager 2>/dev/null | tr '\n' ' ')
+        # shellcheck disable=SC2086
+        [ -z "$packages" ] || install_with $manager $packages
+        return
+    done
+    echo "   no package manager that is known here (apt, dnf, apk, brew): taking what there is"
+}
+
+# cmocka for -m32 is in no package of a 64-bit machine: the 32-bit one is unpacked into build/.
+# apt gets lists and a status of its own for that; nothing on the machine changes.
+fetch_cmocka32() {
+    [ -f $build/i386/libcmocka.so.0 ] && return
+    has apt-get && has dpkg-deb || return
+    apt32=$root/$build/i386/apt
+    mkdir -p "$apt32/lists/partial" "$apt32/cache/archives/partial"
+    : >"$apt32/status"
+    printf '%s "%s";\n' APT::Architecture i386 APT::Architectures i386 \
+        APT::Sandbox::User root Dir::State::lists "$apt32/lists" \
+        Dir::State::status "$apt32/status" Dir::Cache "$apt32/cache" >"$apt32/apt.conf"
+    (cd "$apt32" && export APT_CONFIG="$apt32/apt.conf" && { apt-get -qq update || true; } &&
+        apt-get -qq download libcmocka0 && dpkg-deb -x libcmocka0_*.deb .) >$logs/i386.log 2>&1 &&
+        cp "$apt32"/usr/lib/i386-linux-gnu/libcmocka.so.0 $build/i386/
+    rm -rf "$apt32"
+}
+
+# --- counting and reporting ---------------------------------------------------------------
+
+passed=0
+failed=0
+skipped=
+now() {
+    date +%s
+}
+
+# stage NAME WORDS / skip WHY / finish: a headline, and the sum under it.
+stage() {
+    stage_name=$1
+    stage_passed=$passed
+    stage_failed=$failed
+    stage_start=$(now)
+    shift
+    echo "== $stage_name: $*"
+}
+
+skip() {
+    echo "   skipped: $*"
+    skipped="$skipped $stage_name"
+}
+
+finish() {
+    if [ $((passed + failed)) -gt $((stage_passed + stage_failed)) ]; then
+        echo "   $((passed - stage_passed)) passed, $((failed - stage_failed)) failed" \
+            "($(($(now) - stage_start)) s)"
+    fi
+}
+
+# fail NAME [LOG]: one failure that no TAP line tells of.
+fail() {
+    failed=$((failed + 1))
+    echo "   FAILED: $1"
+    if [ -n "${2:-}" ] && [ -s "$2" ]; then
+        tail -n 60 "$2" | sed 's/^/      /'
+    fi
+}
+
+# limited SECONDS COMMAND...: ends it when it takes longer; then the status is not 0.
+limited() {
+    if has timeout; then
+        timeout -k 5 "$@"
+    else
+        perl -e 'alarm shift; exec @ARGV or exit 127' "$@"
+    fi
+}
+
+# tap NAME SECONDS COMMAND...: runs something that prints TAP and counts what it says. A program
+# that crashed, hung, stopped early or tested nothing is a failure too.
+tap() {
+    tap_name=$1
+    tap_seconds=$2
+    shift 2
+    out=$logs/$stage_name-$(printf '%s' "$tap_name" | tr -c 'A-Za-z0-9._\n' -).tap
+    limited "$tap_seconds" "$@" >"$out" 2>"$out.err" </dev/null
+    status=$?
+    awk '
+        /^1\.\.[0-9]+/          { planned += substr($1, 4); if (/# *SKIP/) skips++ }
+        /^(not )?ok.*# *SKIP/   { skips++; next }
+        /^ok/                   { good++ }
+        /^not ok/               { bad++ }
+        END { print good + 0, bad + 0, skips + 0, planned + 0 }' "$out" >"$out.sum"
+    read -r good bad skips planned <"$out.sum"
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    if [ "$bad" -gt 0 ]; then
+        echo "   FAILED: $tap_name"
+        # a failed line with the remarks that belong to it
+        awk '/^not ok/ && !/# *SKIP/ { show = 1 } /^ok/ || /^1\.\./ { show = 0 }
+             show { print "      " $0 }' "$out" | head -n 200
+        tail -n 60 "$out.err" | sed 's/^/      /'
+    fi
+    if [ $status -eq 124 ] || [ $status -eq 142 ]; then
+        fail "$tap_name did not end within $tap_seconds seconds" "$out.err"
+    elif [ $((good + bad + skips)) -lt "$planned" ] && ! grep -q '^not ok 0' "$out"; then
+        fail "$tap_name stopped after $((good + bad + skips)) of $planned tests (status $status)" \
+            "$out.err"
+    elif [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+        fail "$tap_name ended with status $status" "$out.err"
+    elif [ $((good + bad + skips)) -eq 0 ]; then
+        fail "$tap_name tested nothing" "$out.err"
+    fi
+    if [ "$skips" -gt 0 ]; then
+        sed -n "s/.*# *SKIP */   skipped: $tap_name: /p" "$out" | head -n 20
+    fi
+}
+
+# --- unit tests ---------------------------------------------------------------------------
+
+# The conversions of test code are its own affair; tests/compile.sh judges the header's.
+warnings="-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wundef -Werror"
+unit_flags="-std=gnu11 -g $warnings -pthread -I . -I tests"
+
+# build_tests DIRECTORY COMPILER FLAG...: one program from each of $sources, several at once;
+# cmocka's flags come last, from $libraries. What fails to build is a failure.
+build_tests() {
+    directory=$build/$1
+    shift
+    mkdir -p "$directory"
+    if [ -z "$sources" ]; then
+        fail "there is nothing to build"
+        return
+    fi
+    # shellcheck disable=SC2016  # expanded by the inner shell
+    echo "$sources" | OUT=$directory COMPILE="$*" LIBRARIES=$libraries xargs -P "$jobs" -n 1 sh -c '
+        name=$OUT/$(basename "$0" .c)
+        rm -f "$name"
+        $COMPILE "$0" -o "$name" $LIBRARIES >"$name.log" 2>&1'
+    for source in $sources; do
+        name=$directory/$(basename "$source" .c)
+        [ -e "$name" ] || fail "$source does not build" "$name.log"
+    done
+}
+
+# run_tests DIRECTORY SECONDS COMMAND...: runs each program that was built, under the command.
+run_tests() {
+    directory=$build/$1
+    run_seconds=$2
+    shift 2
+    for source in $sources; do
+        name=$(basename "$source" .c)
+        [ -x "$directory/$name" ] || continue
+        tap "$name" "$run_seconds" "$@" "$directory/$name"
+    done
+}
+
+# can_run COMPILER FLAG...: does a program with these flags build and run here?
+can_run() {
+    echo 'int main(void) { return 0; }' | compiles "$@" && $build/probe 2>/dev/null
+}
+
+export CMOCKA_MESSAGE_OUTPUT=TAP
+export ASAN_OPTIONS="handle_segv=2:handle_sigbus=2:detect_stack_use_after_return=1"
+export UBSAN_OPTIONS="print_stacktrace=1"
+export TSAN_OPTIONS="halt_on_error=1"
+sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+
+stage_unit() {
+    stage unit "unit tests, $cc"
+    # shellcheck disable=SC2086
+    build_tests unit "$cc" -O1 $unit_flags
+    run_tests unit "$test_seconds" env
+}
+
+stage_asan() {
+    stage asan "unit tests, gcc, address and undefined behaviour sanitizers"
+    # shellcheck disable=SC2086
+    can_run gcc $sanitizers || { skip "gcc has no sanitizers here"; return; }
+    # shellcheck disable=SC2086
+    build_tests asan gcc -O1 $unit_flags $sanitizers
+    run_tests asan $((test_seconds * 2)) env
+}
+
+stage_clang() {
+    stage clang "unit tests, clang, address and undefined behaviour sanitizers"
+    # shellcheck disable=SC2086
+    can_run clang $sanitizers || { skip "clang has no sanitizers here"; return; }
+    # shellcheck disable=SC2086
+    build_tests clang clang -O1 $unit_flags $sanitizers
+    run_tests clang $((test_seconds * 2)) env
+}
+
+# 32 bits, and char as unsigned as on ARM. Debian's gcc-N-multilib lacks one link, which the
+# second include path replaces.
+stage_m32() {
+    stage m32 "unit tests, gcc -m32 -funsigned-char"
+    if [ "$cpu" != x86_64 ] || ! can_run gcc -m32; then
+        skip "gcc -m32 is not installed"
+        return
+    fi
+    [ $install = no ] || fetch_cmocka32
+    m32="-m32 -funsigned-char -isystem /usr/include/$(gcc -print-multiarch)"
+    if [ -f $build/i386/libcmocka.so.0 ]; then
+        libraries=$build/i386/libcmocka.so.0
+        # shellcheck disable=SC2086
+        build_tests m32 gcc -O1 $unit_flags $m32
+        run_tests m32 "$test_seconds" env LD_LIBRARY_PATH="$build/i386"
+    else
+        echo "   no 32-bit cmocka: compiled only"
+        libraries=
+        # shellcheck disable=SC2086
+        build_tests m32 gcc -O1 $unit_flags $m32 -c
+    fi
+    libraries=$(cmocka_flags)
+}
+
+# The one test program with a thread of its own: wake-up.
+stage_tsan() {
+    stage tsan "unit tests with threads, gcc, thread sanitizer"
+    sources=$(ls tests/test_server.c 2>/dev/null)
+    [ -n "$sources" ] || { skip "there is no tests/test_server.c"; return; }
+    can_run gcc -fsanitize=thread || { skip "gcc has no thread sanitizer here"; return; }
+    # shellcheck disable=SC2086
+    build_tests tsan gcc -O1 $unit_flags -fsanitize=thread
+    # with addresses too random, older ones do not find room for their shadow memory
+    fixed="env"
+    setarch "$cpu" -R true 2>/dev/null && fixed="setarch $cpu -R"
+    # shellcheck disable=SC2086
+    run_tests tsan $((test_seconds * 3)) $fixed
+}
+
+stage_valgrind() {
+    stage valgrind "unit tests, memcheck"
+    has valgrind || { skip "valgrind is not installed"; return; }
+    # shellcheck disable=SC2086
+    wants unit || build_tests unit "$cc" -O1 $unit_flags
+    run_tests unit $((test_seconds * 4)) \
+        valgrind -q --error-exitcode=99 --leak-check=full
+}
+
+# --- the other stages ---------------------------------------------------------------------
+
+stage_curl() {
+    stage curl "the examples, asked by curl"
+    [ -f tests/curl.sh ] || { skip "there is no tests/curl.sh"; return; }
+    has curl || { skip "curl is not installed"; return; }
+    tap curl.sh $((test_seconds * 2)) tests/curl.sh
+}
+
+# fuzz_one SOURCE: builds and runs one fuzzer; prints a TAP line. What is kept in
+# tests/corpus/NAME is where it starts from, what it finds on the way stays in build/.
+fuzz_one() {
+    name=$(basename "$1" .c)
+    name=${name#fuzz_}
+    out=$build/fuzz/$name
+    mkdir -p "$out/corpus" "$out/found"
+    rm -f "$out"/found/*
+    set -- "$1" "$out/corpus"
+    [ -d "tests/corpus/$name" ] && set -- "$@" "tests/corpus/$name"
+    source=$1
+    shift
+    # shellcheck disable=SC2086
+    if ! "$fuzz_cc" -std=gnu11 -g -O1 $warnings -pthread -I . -I tests $sanitizers \
+            -fsanitize=fuzzer "$source" -o "$out/fuzzer" >"$out/log" 2>&1; then
+        echo "not ok - fuzzer $name does not build"
+        sed 's/^/# /' "$out/log"
+    elif limited $((fuzz_seconds + 60)) "$out/fuzzer" -max_total_time="$fuzz_seconds" -timeout=10 \
+            -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$out/found/" "$@" \
+            >"$out/log" 2>&1; then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/log")
+        echo "ok - fuzzer $name: nothing found in $runs runs"
+    else
+        echo "not ok - fuzzer $name"
+        tail -n 40 "$out/log" | sed 's/^/# /'
+        for artifact in "$out"/found/*; do
+            [ -f "$artifact" ] || continue
+            echo "# ${artifact##*/}, as hex:"
+            od -A n -v -t x1 "$artifact" | sed 's/^/# /'
+        done
+    fi
+}
+
+stage_fuzz() {
+    stage fuzz "fuzzers, $fuzz_seconds seconds each"
+    sources=$(ls tests/fuzz_*.c 2>/dev/null)
+    [ -n "$sources" ] || { skip "there is no tests/fuzz_*.c"; return; }
+    find_fuzzer || { skip "no clang with a fuzzer"; return; }
+    # two at a time: one after the other in each half of the list
+    for half in 0 1; do
+        number=0
+        for source in $sources; do
+            [ $((number % 2)) -ne $half ] || fuzz_one "$source"
+            number=$((number + 1))
+        done >$build/fuzz.$half.tap 2>&1 &
+    done
+    wait
+    tap fuzzers 10 cat $build/fuzz.0.tap $build/fuzz.1.tap
+    grep -h '^ok' $build/fuzz.?.tap | sed 's/^ok - /   /'
+}
+
+stage_compile() {
+    stage compile "compilers, standards, switches, platforms"
+    JOBS=$jobs tap compile.sh 1200 tests/compile.sh
+    grep 'left out:' $logs/compile-compile.sh.tap | sed 's/^# /   /'
+}
+
+stage_size() {
+    stage size "code on a Cortex-M4"
+    tap size.sh 120 tests/platform/size.sh
+    sed -n 's/^# \(.* bytes.*\)/   \1/p' $logs/size-size.sh.tap
+}
+
+stage_packaging() {
+    stage packaging "CMake in its three roles, pkg-config, version"
+    has cmake || { skip "cmake is not installed"; return; }
+    tap packaging.sh 600 tests/packaging.sh
+}
+
+# --- the run ------------------------------------------------------------------------------
+
+mkdir -p $logs || exit 2
+rm -f $logs/*
+start=$(now)
+[ $install = no ] || install_missing
+libraries=$(cmocka_flags)
+for name in $stages; do
+    if [ "$name" != compile ] && [ "$name" != size ] && ! has "$cc"; then
+        stage "$name" "no C compiler"
+        fail "there is no $cc"
+        continue
+    fi
+    sources=$(ls tests/test_*.c 2>/dev/null)
+    "stage_$name"
+    finish
+done
+echo "== $(($(now) - start)) seconds${skipped:+; skipped:$skipped}"
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
