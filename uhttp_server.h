@@ -2941,9 +2941,9 @@ static void uh_conn_drop(uhttp_conn *c)
     if (c->state == UH_CLOSED)
         return;
     uh_conn_enter(c, UH_CLOSED);
+    c->posted = false;          /* a request the program has not heard of just goes */
     if (!c->told)
         return;
-    c->posted = false;
     if (s->config.event_mode)
         uh_conn_post(c, UHTTP_EVENT_CLOSED);
     else
@@ -3460,7 +3460,7 @@ static void uh_refuse(uhttp_conn *c, int status, const char *why)
 
 /*--- the end of a request --------------------------------------------------------------*/
 
-static void uh_request_log(const uhttp_conn *c)
+static void uh_request_log(uhttp_conn *c)
 {
 #if UH_LOG
     const uhttp_server *s = c->server;
@@ -3480,6 +3480,7 @@ static void uh_request_log(const uhttp_conn *c)
     entry.bytes = r->sent - (r->sent < c->source_left ? r->sent : c->source_left);
     entry.duration_ms = head != NULL ? s->now - r->began : 0;
     s->config.access_log(s->config.user, &entry);
+    c->request.status = 0;          /* once */
 #else
     (void)c;
 #endif
@@ -4460,8 +4461,9 @@ static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 /* Room for more of a collected body; it grows by what has come, not by what was announced. */
 static uh_next uh_body_make_room(uhttp_conn *c)
 {
-    uint64_t most = c->request.limit + UH_BLOCK;    /* of chunked framing between the data */
-    uint32_t limit = most < UH_SIZE_MAX ? (uint32_t)most : UH_SIZE_MAX;
+    uint32_t limit = UH_SIZE_MAX;
+    if (c->request.limit < UH_SIZE_MAX - UH_BLOCK)  /* a block for framing between the data */
+        limit = (uint32_t)c->request.limit + UH_BLOCK;
     if (uh_window_room(c, uh_window(c)) > 0 || uh_window_grow(c, limit, 2))
         return UH_WAIT;
     if (c->server->pool.fixed)
@@ -4696,6 +4698,7 @@ static uint32_t uh_server_wake_token(const uhttp_server *s)
 static void uh_slot_free(uhttp_conn *c)
 {
     uhttp_server *s = c->server;
+    UHTTP_ASSERT(!c->told);
     uh_request_log(c);
     uh_buf_release(&s->pool, &c->rx);
     uh_buf_release(&s->pool, &c->tx);
