@@ -5,8 +5,8 @@
 #
 #   --quick        only the unit tests, built once with the machine's compiler
 #   --no-install   take the machine as it is; what cannot run is skipped
-#   STAGE          only these, of: unit asan clang m32 tsan valgrind curl fuzz compile size
-#                  packaging
+#   STAGE          only these, of: unit asan clang m32 tsan valgrind curl readme fuzz compile
+#                  size counts packaging
 #
 # Everything built lies in build/. FUZZ_SECONDS (30) is the time for each fuzzer, JOBS (the number
 # of processors) how much is built at once, TEST_SECONDS (120) how long one test program may
@@ -21,7 +21,7 @@ logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 fuzz_seconds=${FUZZ_SECONDS:-30}
 test_seconds=${TEST_SECONDS:-120}
-all="unit asan clang m32 tsan valgrind curl fuzz compile size packaging"
+all="unit asan clang m32 tsan valgrind curl readme fuzz compile size counts packaging"
 
 quick=no
 install=yes
@@ -122,7 +122,8 @@ packages_apt() {
     missing "curl" "has curl" curl
     missing "clang fuzz compile" "has clang" clang
     missing "clang fuzz" has_clang_sanitizers libclang-rt-dev llvm
-    missing "valgrind" "has valgrind" valgrind libc6-dbg
+    missing "valgrind counts" "has valgrind" valgrind libc6-dbg
+    missing "counts" "has strace" strace
     missing "compile packaging" "has g++" g++
     # gcc-multilib itself would remove every cross compiler
     [ "$cpu" = x86_64 ] && missing "m32 compile" has_m32 \
@@ -142,7 +143,8 @@ packages_dnf() {
     missing "tsan" "ls /usr/lib/gcc/*/*/libtsan.so" libtsan
     missing "curl" "has curl" curl
     missing "clang fuzz compile" "has clang" clang compiler-rt
-    missing "valgrind" "has valgrind" valgrind
+    missing "valgrind counts" "has valgrind" valgrind
+    missing "counts" "has strace" strace
     missing "compile packaging" "has g++" gcc-c++
     [ "$cpu" = x86_64 ] && missing "m32 compile" has_m32 glibc-devel.i686 libgcc.i686
     missing "compile" "has tcc" tcc
@@ -518,10 +520,29 @@ stage_compile() {
     grep 'left out:' $logs/compile-compile.sh.tap | sed 's/^# /   /'
 }
 
+stage_readme() {
+    stage readme "the README's snippets and its first command"
+    tap readme.sh 120 tests/readme.sh
+}
+
 stage_size() {
     stage size "code on a Cortex-M4"
     tap size.sh 120 tests/platform/size.sh
     sed -n 's/^# \(.* bytes.*\)/   \1/p' $logs/size-size.sh.tap
+}
+
+# What the benchmark counts exactly; its times belong on a quiet machine.
+stage_counts() {
+    stage counts "instructions, system calls, allocations and memory of a request"
+    has valgrind && has strace || { skip "valgrind or strace is not installed"; return; }
+    { if tests/bench/run.sh --quick --check --only instructions,calls,allocations,memory; then
+          echo "ok - counted costs are within their targets"
+      else
+          echo "not ok - counted costs are within their targets"
+      fi
+      echo "1..1"; } 2>&1 | sed '/^ok\|^not ok\|^1\.\./!s/^/# /' >$build/counts.tap
+    tap counts 10 cat $build/counts.tap
+    sed -n 's/^# \(.*[0-9] *ok\)$/   \1/p' $build/counts.tap
 }
 
 stage_packaging() {

@@ -1,0 +1,62 @@
+#!/bin/sh
+# What the README shows is what the examples are: every C snippet stands, line for line, in a file
+# under examples/, and the command it begins with works in an empty folder. Prints TAP lines.
+set -u
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+count=0
+failed=0
+
+report() { # STATUS NAME
+    count=$((count + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $count - $2"
+    else
+        echo "not ok $count - $2"
+        failed=1
+    fi
+}
+
+# Without indentation and blank lines, and with the header's path as a user would write it.
+plain() { sed -e 's/^[[:space:]]*//' -e '/^$/d' -e 's|"\.\./uhttp_server\.h"|"uhttp_server.h"|' "$@"; }
+
+# contains FILE SNIPPET: do the snippet's lines stand in the file, one after the other?
+contains() {
+    awk 'NR == FNR { want[++n] = $0; next }
+         { have[++m] = $0 }
+         END {
+             for (i = 1; i + n - 1 <= m; i++) {
+                 for (j = 1; j <= n && have[i + j - 1] == want[j]; j++) { }
+                 if (j > n) exit 0
+             }
+             exit 1
+         }' "$2" "$1"
+}
+
+awk -v dir="$tmp" '/^```c$/ { n++; inside = 1; next } /^```$/ { inside = 0 }
+                   inside { print > (dir "/snippet" n) }' "$root/README.md"
+for snippet in "$tmp"/snippet*; do
+    plain "$snippet" >"$snippet.plain"
+    found=1
+    for example in "$root"/examples/*.c; do
+        plain "$example" >"$tmp/example"
+        if [ -s "$snippet.plain" ] && contains "$tmp/example" "$snippet.plain"; then
+            found=0
+        fi
+    done
+    report "$found" "README snippet stands in an example: $(head -n 1 "$snippet.plain")"
+done
+
+mkdir -p "$tmp/new/examples"
+cp "$root/uhttp_server.h" "$tmp/new/"
+cp "$root/examples/hello.c" "$tmp/new/examples/"
+command=$(sed -n 's/^\(cc .*hello\.c\) && .*/\1/p' "$root/README.md" | head -n 1)
+(cd "$tmp/new" && eval "$command") && [ -x "$tmp/new/hello" ]
+report $? "the first command works in an empty folder: $command"
+"$tmp/new/hello" 0 2>/dev/null
+[ $? = 2 ]
+report $? "hello explains its arguments"
+echo "1..$count"
+exit $failed
