@@ -2683,7 +2683,7 @@ struct uhttp_conn {
     uint8_t interest;           /* what the poller was told */
     uint8_t wants;              /* what the transport waits for beside what we do */
     bool posted;                /* event has not been returned yet */
-    bool armed, spared;         /* deadline is valid; it was due once and the peer had spoken */
+    bool armed, spared;         /* deadline is valid; it was due at its last turn already */
     bool queued;                /* in the ready queue; stays true for a slot freed there */
     bool set_aside;             /* in the list of those that owe held output, or are closed */
     bool readable;              /* recv may have something */
@@ -2731,6 +2731,7 @@ struct uhttp_server {
     bool listening;             /* listeners are watched */
     bool trimming;
     bool can_wake, woken, stopping;
+    bool rested;                /* a foreign loop has been told that nothing is left to do */
     int turns;                  /* left until the network is asked */
     uint32_t now;               /* milliseconds; asked once a turn of the poller */
     uint32_t next_deadline;     /* nothing is due earlier */
@@ -3051,7 +3052,7 @@ static bool uh_window_grow(uhttp_conn *c, uint32_t limit, uint32_t more)
         return grown;
     }
     uint32_t used = c->rx.tail - r->body;
-    if (!uh_buf_reserve(m, &c->body, (size_t)used + more))
+    if (more > UH_SIZE_MAX - used || !uh_buf_reserve(m, &c->body, used + more))
         return false;
     memcpy(c->body.data, c->rx.data + r->body, used);
     c->body.head = c->rx.head - r->body;
@@ -4442,10 +4443,11 @@ static uh_next uh_body_deliver(uhttp_conn *c, uhttp_event_type event)
 /* Larger reads are cheaper where memory allows; without it the window of rx does. */
 static void uh_body_widen(uhttp_conn *c)
 {
-    uh_request *r = &c->request;
-    if (c->body.data == NULL && !r->whole &&
+    const uh_request *r = &c->request;
+    uint32_t used = c->rx.tail - r->body;
+    if (c->body.data == NULL && !r->whole && used < UH_STREAM_BLOCK &&
         (r->chunked || r->framing.left > uh_buf_used(&c->rx) + uh_window_room(c, &c->rx)))
-        (void)uh_window_grow(c, UH_STREAM_BLOCK, UH_STREAM_BLOCK - (c->rx.tail - r->body));
+        (void)uh_window_grow(c, UH_STREAM_BLOCK, UH_STREAM_BLOCK - used);
 }
 
 static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
@@ -4628,6 +4630,8 @@ static void uh_conn_turn(uhttp_conn *c)
 {
     if (c->posted || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
+    if (c->armed && !uh_time_before(c->server->now, c->deadline))
+        c->spared = true;       /* due, but it had spoken in time: this turn is its last */
     if (c->state == UH_HANDSHAKE)
         uh_conn_shake(c);
     uh_body_reclaim(c);
@@ -4776,7 +4780,7 @@ static uhttp_conn *uh_server_victim(uhttp_server *s)
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
         uhttp_conn *c = &s->slots[i];
         int rank = 3;
-        if (c->told || c->queued)       /* one in the queue may have its next request here */
+        if (c->told || c->queued || c->set_aside)   /* its next request may be here */
             continue;
         if (c->state == UH_IDLE && !uh_conn_owes(c))
             rank = c->served > 0 ? 0 : s->now - c->since >= UH_GRACE_MS ? 2 : 3;
@@ -4883,12 +4887,9 @@ static void uh_server_expire(uhttp_server *s)
         uhttp_conn *c = &s->slots[i];
         if (!c->armed || c->posted)
             continue;
-        if (!uh_time_before(s->now, c->deadline)) {
-            if (!c->queued || c->spared) {
-                uh_conn_expire(c);
-                continue;
-            }
-            c->spared = true;
+        if (!uh_time_before(s->now, c->deadline) && (!c->queued || c->spared)) {
+            uh_conn_expire(c);
+            continue;
         }
         if (!s->armed || uh_time_before(c->deadline, s->next_deadline)) {
             s->armed = true;
@@ -4999,14 +5000,6 @@ static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
     }
 }
 
-/* After the network has been asked. */
-static void uh_server_serve(uhttp_server *s)
-{
-    s->now = UHTTP_MILLIS();
-    uh_server_expire(s);
-    uh_server_accept(s);
-}
-
 static bool uh_server_is_done(const uhttp_server *s)
 {
     return s->stopping && s->counts[UH_FREE] == s->config.max_connections;
@@ -5039,7 +5032,9 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
         uint32_t token;
         while ((got = uh_poller_next(&s->poller, &token)) != 0)
             uh_server_mark(s, token, got);
-        uh_server_serve(s);
+        s->now = UHTTP_MILLIS();
+        uh_server_expire(s);
+        uh_server_accept(s);
         if (signalled)
             return NULL;
     }
@@ -5049,14 +5044,18 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
                                            size_t count)
 {
     uhttp_server *s = server;
+    s->now = UHTTP_MILLIS();
     uh_server_take_back(s);
     for (size_t i = 0; i < count; i++) {
         if (ready[i].ready != 0 && ready[i].token <= uh_server_wake_token(s))
             uh_server_mark(s, ready[i].token, ready[i].ready);
     }
-    uh_server_serve(s);
+    uh_server_accept(s);
+    if (s->rested)                  /* what came while the program worked is not reported yet */
+        uh_server_expire(s);
     uhttp_conn *c = uh_server_take_turns(s);
-    if (c == NULL) {
+    s->rested = c == NULL;
+    if (s->rested) {
         uh_server_before_sleep(s);
         s->woken = false;           /* the program's own loop has woken already */
     }
@@ -5117,7 +5116,6 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
     fd_set *readable = (fd_set *)(uintptr_t)read_set;       /* FD_ISSET knows no const */
     fd_set *writable = (fd_set *)(uintptr_t)write_set;
     uint32_t count = read_set != NULL && write_set != NULL ? s->poller.count : 0;
-    uh_server_take_back(s);
     for (uint32_t i = 0; i < count; i++) {
         const uh_watched *w = &s->poller.list[i];
         unsigned got = 0;
@@ -5250,6 +5248,7 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
     uh_times_complete(s->times, config);
     s->counts[UH_FREE] = n;
     s->turns = UH_TURNS;
+    s->rested = true;
     s->now = UHTTP_MILLIS();
     return s;
 }
