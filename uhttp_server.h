@@ -1182,6 +1182,15 @@ static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port, 
     return result;
 }
 
+/* Lets the coming close() look like what it is: an abort. */
+static void uh_sys_reset_on_close(uh_socket fd)
+{
+    struct linger now;
+    now.l_onoff = 1;
+    now.l_linger = 0;
+    UH_CALL(setsockopt)(fd, SOL_SOCKET, SO_LINGER, (const char *)&now, (socklen_t)sizeof now);
+}
+
 /* The address of a socket's own end; family 0 if it has none. */
 static uh_peer uh_sys_local(uh_socket fd)
 {
@@ -2082,6 +2091,8 @@ UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *
     return p != NULL;
 }
 
+static bool uh_head_is_at_end(const char *p) { return p[0] == '\r' && p[1] == '\n'; }
+
 /* Is this the end of a head (CRLF CRLF)? Searches from *scanned on, a line at a time, and
  * moves it, so that no byte is searched twice. Returns the end, NULL: not yet; *bare: an LF
  * without CR, which will never become one. */
@@ -2103,6 +2114,19 @@ static const char *uh_head_find_end(const char *text, uint32_t *scanned, const c
     }
     *scanned = (uint32_t)(end - text);
     return NULL;
+}
+
+/* Has the rest of a head, from the line on at which the parser gave up, an LF without CR? Then
+ * that is what is said of it, as if it had come byte by byte. */
+static bool uh_head_has_bare_lf(const char *line, const char *end)
+{
+    while (line < end && !uh_head_is_at_end(line)) {
+        const char *lf = (const char *)memchr(line, '\n', (size_t)(end - line));
+        if (lf == line || (lf != NULL && lf[-1] != '\r'))
+            return true;
+        line = lf != NULL ? lf + 1 : end;
+    }
+    return false;
 }
 
 /* Is the final coding "chunked", and is it the only one? RFC 9112 section 6.1 */
@@ -2266,10 +2290,8 @@ static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
 
 static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len) = '\0'; }
 
-static bool uh_head_is_at_end(const char *p) { return p[0] == '\r' && p[1] == '\n'; }
-
 /* Reads a whole head from a text that ends with an empty line, the head's or a later one. Its
- * length or a negated status. terminate: the text may be written to, and every string in it
+ * length or a negated status; then fields ends where the malformed line begins. terminate: the text may be written to, and every string in it
  * gets its NUL. */
 static int uh_head_parse(const char *text, const char *end, bool terminate, uhttp_head *head)
 {
@@ -2289,6 +2311,7 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
     }
     while (!uh_head_is_at_end(p)) {
         uhttp_str name, value;
+        head->fields.len = (size_t)(p - head->fields.ptr);
         p = uh_head_name(p, end, &name);
         if (p != NULL)
             p = uh_head_value(p, end, &value);
@@ -2423,7 +2446,7 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
             continue;
         }
         int next = uh_chunk_byte(chunked, in[used]);
-        if (next < 0 || chunked->framing > 16384 + 8 * chunked->data) {
+        if (next < 0 || chunked->framing >= 16384 + 8 * chunked->data) {
             result = UHTTP_ERR_INVALID;
             break;
         }
@@ -2608,7 +2631,7 @@ typedef enum uh_time {
     X(IDLE,       uh_step_idle,       UH_READ_ROOM,  UH_TIME_IDLE,                             \
       UH_IN_HEAD | UH_IN_SEND)                                                                 \
     X(HEAD,       uh_step_head,       UH_READ_ROOM,  UH_TIME_REQUEST,                          \
-      UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND)                                    \
+      UH_IN_IDLE | UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND)                       \
     X(OFFER,      uh_step_offer,      UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
       UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                   \
     X(BODY,       uh_step_body,       UH_READ_ROOM,  UH_TIME_BODY,                             \
@@ -2691,7 +2714,7 @@ struct uhttp_conn {
     bool fin;                   /* the peer will send no more */
     bool keep;                  /* the connection survives this response */
     bool told;                  /* the program owns it: has neither finished nor heard the end */
-    bool skipped_blank;         /* one empty line before a request has been passed over */
+    bool skipped_blank;         /* one empty line since the last request has been passed over */
     bool parting;               /* closing was the peer's wish: it needs no lingering */
     bool secure;
     bool starved;               /* no memory for input */
@@ -2934,6 +2957,14 @@ static void uh_conn_let_go(uhttp_conn *c)
         uh_conn_set_aside(&c->server->closed, c);
 }
 
+/* A result on its way to the program: hearing CLOSED is the end of its ownership. */
+static uhttp_result uh_conn_tell(uhttp_conn *c, uhttp_result result)
+{
+    if (result == UHTTP_ERR_CLOSED)
+        uh_conn_let_go(c);
+    return result;
+}
+
 /* The way out when the transport failed, a deadline expired or the program said so. What the
  * program holds stays readable; it hears CLOSED, or learns from its next call. */
 static void uh_conn_drop(uhttp_conn *c)
@@ -2941,6 +2972,9 @@ static void uh_conn_drop(uhttp_conn *c)
     uhttp_server *s = c->server;
     if (c->state == UH_CLOSED)
         return;
+    /* To HTTP/1.0 a clean end would say that a body cut short is whole. */
+    if (!c->request.minor && (c->state == UH_STREAM || uh_conn_owes(c)))
+        uh_sys_reset_on_close(c->fd);
     uh_conn_enter(c, UH_CLOSED);
     c->posted = false;          /* a request the program has not heard of just goes */
     if (!c->told)
@@ -2960,10 +2994,8 @@ static uhttp_result uh_conn_may(uhttp_conn *c, unsigned states)
         return c->state == UH_CLOSED ? UHTTP_ERR_CLOSED : UHTTP_ERR_STATE;
     if ((states & 1u << c->state) != 0)
         return UHTTP_OK;
-    if (c->state == UH_CLOSED || c->state == UH_SEND || c->state == UH_LINGER) {
-        uh_conn_let_go(c);      /* gone, or refused for the program: now it knows */
-        return UHTTP_ERR_CLOSED;
-    }
+    if (c->state == UH_CLOSED || c->state == UH_SEND || c->state == UH_LINGER)
+        return uh_conn_tell(c, UHTTP_ERR_CLOSED);   /* gone, or refused for the program */
     return UHTTP_ERR_STATE;
 }
 
@@ -3172,8 +3204,10 @@ static bool uh_conn_flush(uhttp_conn *c)
         return false;
     }
     uint32_t from_tx = uh_buf_drop(&c->tx, uh_min((uint32_t)n, owed));
-    c->source += (uint32_t)n - from_tx;
-    c->source_left -= (uint32_t)n - from_tx;
+    if (c->source_left > 0) {
+        c->source += (uint32_t)n - from_tx;
+        c->source_left -= (uint32_t)n - from_tx;
+    }
     c->server->stats.bytes_out += (unsigned)n;
     c->blocked = from_tx < owed || (count > 0 && c->source_left > 0 &&
                                     (uint32_t)n - from_tx < parts[count - 1].len);
@@ -3199,15 +3233,17 @@ static void uh_conn_shake(uhttp_conn *c)
     }
 }
 
+static bool uh_conn_can_read(uhttp_conn *c)
+{
+    size_t room;
+    (void)uh_conn_target(c, &room);
+    return room > 0 && !c->fin;
+}
+
 /* Turns state, buffers and the transport's wish into what to watch. */
 static unsigned uh_conn_interest(uhttp_conn *c)
 {
-    size_t room;
-    unsigned interest = c->wants;
-    uh_conn_target(c, &room);
-    if (room > 0 && !c->fin)
-        interest |= UH_READ;
-    return interest;
+    return c->wants | (uh_conn_can_read(c) ? UH_READ : 0u);
 }
 
 /* After a turn: gives back what is not needed, keeps the deadline to the peer's share of
@@ -3221,10 +3257,11 @@ static void uh_conn_settle(uhttp_conn *c)
         uh_buf_release(&s->pool, &c->tx);
     if (c->state == UH_IDLE && uh_buf_used(&c->rx) == 0)
         uh_buf_release(&s->pool, &c->rx);
+    bool can_read = uh_conn_can_read(c);
     unsigned interest = uh_conn_interest(c);
     bool peers_turn = true;
     if (c->state == UH_BODY)
-        peers_turn = (interest & UH_READ) != 0;
+        peers_turn = can_read;
     else if (c->state == UH_STREAM)
         peers_turn = uh_conn_owes(c) || c->fin;
     if (!peers_turn)
@@ -3238,7 +3275,7 @@ static void uh_conn_settle(uhttp_conn *c)
         }
         c->interest = (uint8_t)interest;
     }
-    if ((c->readable && (interest & UH_READ) != 0) ||
+    if ((c->readable && can_read) ||
         (uh_conn_owes(c) && !c->blocked && !c->set_aside))
         uh_ready_push(c);
 }
@@ -3323,13 +3360,10 @@ static bool uh_response_reserve(uhttp_conn *c, size_t n)
     return uh_conn_flush(c) && uh_buf_reserve(m, &c->tx, n);
 }
 
-/* What it means that no room could be made: making it may have shown that the peer is gone. */
-static uhttp_result uh_response_no_room(uhttp_conn *c)
+/* What it means that no room could be made: trying may have shown that the peer is gone. */
+static uhttp_result uh_response_no_room(const uhttp_conn *c)
 {
-    if (c->state != UH_CLOSED)
-        return UHTTP_ERR_MEMORY;
-    uh_conn_let_go(c);
-    return UHTTP_ERR_CLOSED;
+    return c->state == UH_CLOSED ? UHTTP_ERR_CLOSED : UHTTP_ERR_MEMORY;
 }
 
 static char *uh_put_line(char *out, const char *name, const char *value)
@@ -3596,7 +3630,7 @@ static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_ty
     size_t sent = c->request.is_head ? 0 : length;
     result = uh_response_head(c, status, content_type, (int64_t)length, copy ? sent : 0);
     if (result != UHTTP_OK)
-        return result;
+        return uh_conn_tell(c, result);
     c->request.sent = sent;
     if (!copy) {
         c->source = (const uint8_t *)data;
@@ -3685,7 +3719,7 @@ UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const c
         return UHTTP_ERR_INVALID;
     size_t length = field.len + 2 + strlen(value) + 2;
     if (length > c->server->config.max_send_buffer - c->draft || !uh_response_reserve(c, length))
-        return uh_response_no_room(c);
+        return uh_conn_tell(c, uh_response_no_room(c));
     char *p = uh_text_put((char *)c->tx.data + c->tx.tail, field.ptr, field.len);
     p = uh_put_line(p, ": ", value);
     c->request.dated = c->request.dated || uh_text_is_nocase(field, "date");
@@ -3723,12 +3757,11 @@ static void uh_respond_continue(uhttp_conn *c)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const size_t length = sizeof text - 1;
-    bool expects = c->request.expects;
-    c->request.expects = false;
-    if (!expects || c->request.framing.data > 0 || uh_buf_used(uh_window(c)) > 0)
-        return;
-    if (!uh_response_reserve(c, length))
+    if (c->request.framing.data > 0 || uh_buf_used(uh_window(c)) > 0)
+        c->request.expects = false;
+    if (!c->request.expects || !uh_buf_reserve(&c->server->pool, &c->tx, length))
         return;                     /* a client sends its body in the end without it */
+    c->request.expects = false;
     char *to = (char *)c->tx.data + c->tx.tail - c->draft;
     memmove(to + length, to, c->draft);
     memcpy(to, text, length);
@@ -3753,7 +3786,7 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
     result = uh_response_head(c, status, content_type, -1, UH_STREAM_END);
     if (result != UHTTP_OK) {
         c->keep = keep;
-        return result;
+        return uh_conn_tell(c, result);
     }
     uh_body_abandon(c);
     c->request.no_body = c->request.is_head;
@@ -3892,7 +3925,6 @@ static uh_next uh_step_none(uhttp_conn *c)
 static uh_next uh_step_idle(uhttp_conn *c)
 {
     if (uh_buf_used(&c->rx) > 0) {
-        c->skipped_blank = false;
         uh_conn_enter(c, UH_HEAD);
         return UH_MORE;
     }
@@ -4015,6 +4047,7 @@ static bool uh_request_begin(uhttp_conn *c, uhttp_head *head, uint32_t head_len)
     r->body = r->at + head_len;
     c->rx.head += head_len;
     r->expects = head->expect_continue && uh_buf_used(&c->rx) == 0;
+    c->skipped_blank = false;
     c->served++;
     s->stats.requests++;
     return true;
@@ -4024,7 +4057,7 @@ static bool uh_request_begin(uhttp_conn *c, uhttp_head *head, uint32_t head_len)
 static void uh_request_refuse_long(uhttp_conn *c)
 {
     const char *head = (const char *)c->rx.data + c->rx.head;
-    if (memchr(head, '\n', uh_buf_used(&c->rx)) == NULL)
+    if (memchr(head, '\n', c->server->config.max_headers_length) == NULL)
         uh_refuse(c, 414, UH_WHY("request line exceeds max_headers_length"));
     else
         uh_refuse(c, 431, UH_WHY("request head exceeds max_headers_length"));
@@ -4047,9 +4080,13 @@ static uh_next uh_step_head(uhttp_conn *c)
     uhttp_head head;
     bool bare = false;
     uh_request_skip_blank(c);
+    if (uh_buf_used(&c->rx) == 0) {     /* no head has begun */
+        uh_conn_enter(c, UH_IDLE);
+        return UH_MORE;
+    }
     const char *text = (const char *)c->rx.data + c->rx.head;
-    const char *end = text + uh_buf_used(&c->rx);
-    size_t limit = c->server->config.max_headers_length;
+    uint32_t limit = (uint32_t)c->server->config.max_headers_length;
+    const char *end = text + uh_min(uh_buf_used(&c->rx), limit);
     /* Input mostly ends with a head: then an end is there, and the parser finds the first. */
     if (end - text < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
         end = uh_head_find_end(text, &r->scanned, end, &bare);
@@ -4069,13 +4106,12 @@ static uh_next uh_step_head(uhttp_conn *c)
         return c->fin ? uh_conn_finish(c) : UH_WAIT;
     int length = uh_head_parse(text, end, true, &head);
     if (length < 0) {
+        if (uh_head_has_bare_lf(head.fields.ptr != NULL ? head.fields.ptr + head.fields.len : text,
+                                end))
+            length = UH_REFUSE(&head, 400, UH_WHY("LF without CR"));
         r->is_head = head.method.len == 4 && memcmp(head.method.ptr, "HEAD", 4) == 0;
         r->minor = head.version_minor > 0;
         uh_refuse(c, -length, head.why);
-        return UH_MORE;
-    }
-    if ((size_t)length > limit) {
-        uh_request_refuse_long(c);
         return UH_MORE;
     }
     if (!uh_request_begin(c, &head, (uint32_t)length)) {
@@ -4450,11 +4486,23 @@ static void uh_body_widen(uhttp_conn *c)
         (void)uh_window_grow(c, UH_STREAM_BLOCK, UH_STREAM_BLOCK - used);
 }
 
+/* Does the body exceed its limit, as announced or counted, or what fixed memory can hold? */
+static bool uh_body_is_too_long(uhttp_conn *c)
+{
+    const uh_request *r = &c->request;
+    const uh_buf *w = uh_window(c);
+    if (r->framing.data > r->limit ||
+        (r->content_length > 0 && (uint64_t)r->content_length > r->limit))
+        return true;
+    return r->sink == UH_SINK_COLLECT && c->server->pool.fixed && !r->chunked &&
+           r->framing.left > (uint64_t)uh_buf_used(w) + uh_window_room(c, w);
+}
+
 static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 {
     c->request.sink = (uint8_t)sink;
     c->request.limit = limit;
-    if (!(c->request.content_length > 0 && (uint64_t)c->request.content_length > limit))
+    if (!uh_body_is_too_long(c))
         uh_respond_continue(c);
     if (sink == UH_SINK_STREAM)
         uh_body_widen(c);
@@ -4494,11 +4542,11 @@ static uh_next uh_step_body(uhttp_conn *c)
     uh_request *r = &c->request;
     if (r->sink == UH_SINK_NONE)        /* outside event mode every body is collected */
         uh_body_accept(c, UH_SINK_COLLECT, c->server->config.max_content_length);
-    if (r->content_length > 0 && (uint64_t)r->content_length > r->limit)
+    if (uh_body_is_too_long(c))
         return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
     if (uh_window_decode(c) == UHTTP_ERR_INVALID)
         return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
-    if (r->framing.data > r->limit)
+    if (uh_body_is_too_long(c))
         return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
     if (r->sink == UH_SINK_COLLECT && r->whole)
         return uh_body_deliver(c, c->told ? UHTTP_EVENT_COMPLETE : UHTTP_EVENT_REQUEST);
@@ -4646,6 +4694,17 @@ static void uh_conn_turn(uhttp_conn *c)
     uh_conn_settle(c);
 }
 
+/* select() calls a socket writable when much of its buffer is free; a slow reader has made some
+ * room long before. So the output is offered once more before its deadline counts. */
+static bool uh_conn_makes_progress(uhttp_conn *c)
+{
+    c->armed = true;            /* so that progress renews it */
+    c->blocked = false;
+    uh_conn_flush(c);
+    return c->state == UH_CLOSED || !uh_conn_owes(c) ||
+           uh_time_before(c->server->now, c->deadline);
+}
+
 /* The deadline of a state has passed. */
 static void uh_conn_expire(uhttp_conn *c)
 {
@@ -4663,6 +4722,8 @@ static void uh_conn_expire(uhttp_conn *c)
         break;
     case UH_SEND:
     case UH_STREAM:
+        if (uh_conn_owes(c) && uh_conn_makes_progress(c))
+            break;
         uh_server_log(c->server, c, 0, UH_WHY("send_timeout_ms"));
         uh_conn_drop(c);
         break;
