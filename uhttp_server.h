@@ -63,6 +63,7 @@
  *
  *     UHTTP_IMPLEMENTATION   compile the server here (in one file)
  *     UHTTP_STATIC           all functions static: a private copy for this one file
+ *     UHTTP_NO_JSON          no JSON reader and writer
  *     UHTTP_NO_LOG           no logging and no log texts: config.log and access_log are not
  *                            called
  *     UHTTP_MALLOC(size), UHTTP_REALLOC(pointer, size), UHTTP_FREE(pointer)
@@ -565,6 +566,212 @@ UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c);   /* of this body,
 UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
 
 /*------------------------------------------------------------------------------
+ * JSON (RFC 8259): written piece by piece, read in place; no allocation, no recursion. With
+ * UHTTP_NO_JSON writers report UHTTP_ERR_UNSUPPORTED and nothing is found.
+ */
+
+/* How deep arrays and objects may stand in each other, written or read. */
+#define UHTTP_JSON_MAX_DEPTH 64
+
+/* A text in the making. Its fields are the writer's own.
+ *
+ * The writer sets commas and colons, escapes strings, watches what is open, and remembers the
+ * first error: every call after it returns that error and writes nothing, so a program may
+ * write a whole text and ask uhttp_json_error() once, at the end. A call writes its piece whole
+ * or not at all. It returns
+ *   UHTTP_OK           it is written
+ *   UHTTP_ERR_AGAIN    only on the way to a peer: no room now. Nothing of this call is written,
+ *                      nothing is remembered: make the same call again later
+ *   UHTTP_ERR_MEMORY   the buffer is full, or the piece could never fit
+ *   UHTTP_ERR_INVALID  not UTF-8, not a finite number, not JSON (uhttp_json_raw)
+ *   UHTTP_ERR_STATE    a member without a key, a key elsewhere, an end without its begin, a
+ *                      second value at the top, deeper than UHTTP_JSON_MAX_DEPTH
+ *   UHTTP_ERR_CLOSED   only on the way to a peer: it has left
+ */
+typedef struct uhttp_json_writer {
+    char        *buffer;    /* NULL: the text goes through room() */
+    size_t       size;
+    size_t       length;
+    uhttp_result (*room)(void *user, size_t length, char **where);
+    void        *user;
+    uint64_t     kinds;     /* of what is open, innermost in the lowest bit: 1 for an object */
+    uint8_t      depth;     /* how many are open */
+    bool         empty;     /* the innermost, or the whole text, has nothing in it yet */
+    bool         named;     /* a key is written, its value is not */
+    uhttp_result error;     /* the first one */
+} uhttp_json_writer;
+
+/* Starts a text in the program's memory.
+ *
+ *   buffer, size  where it goes; always NUL-terminated, so the text may have size - 1 bytes
+ *
+ * A piece that does not fit is UHTTP_ERR_MEMORY; the buffer then holds all pieces before it.
+ */
+UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size);
+
+/* Opens or closes an object or an array. In an object a key stands before each value. */
+UHTTP_API uhttp_result uhttp_json_object_begin(uhttp_json_writer *w);
+UHTTP_API uhttp_result uhttp_json_object_end(uhttp_json_writer *w);
+UHTTP_API uhttp_result uhttp_json_array_begin(uhttp_json_writer *w);
+UHTTP_API uhttp_result uhttp_json_array_end(uhttp_json_writer *w);
+
+/* Writes the name of the next member, escaped as a string is. The writer does not notice a name
+ * used twice. */
+UHTTP_API uhttp_result uhttp_json_key(uhttp_json_writer *w, const char *name);
+UHTTP_API uhttp_result uhttp_json_key_n(uhttp_json_writer *w, const char *name, size_t length);
+
+/* Writes a string.
+ *
+ *   text    UTF-8; with a length it may have NULs inside; NULL writes null
+ *   length  in bytes
+ *
+ * The quote, the backslash and control characters are escaped, and nothing else. Text that is
+ * not UTF-8 is UHTTP_ERR_INVALID.
+ */
+UHTTP_API uhttp_result uhttp_json_string(uhttp_json_writer *w, const char *text);
+UHTTP_API uhttp_result uhttp_json_string_n(uhttp_json_writer *w, const char *text,
+                                           size_t length);
+
+/* Writes an integer. JavaScript rounds integers beyond 2^53: send those as strings. */
+UHTTP_API uhttp_result uhttp_json_int(uhttp_json_writer *w, int64_t value);
+UHTTP_API uhttp_result uhttp_json_uint(uhttp_json_writer *w, uint64_t value);
+
+/* Writes a number with the fewest digits that read back as the same double: 0.1, 1, -0, 1e-9.
+ * NaN and the infinities are UHTTP_ERR_INVALID: JSON has no word for them. */
+UHTTP_API uhttp_result uhttp_json_double(uhttp_json_writer *w, double value);
+
+/* Writes true or false. */
+UHTTP_API uhttp_result uhttp_json_bool(uhttp_json_writer *w, bool value);
+
+/* Writes null. */
+UHTTP_API uhttp_result uhttp_json_null(uhttp_json_writer *w);
+
+/* Writes a value that is JSON already, as it is. It is looked through first: anything but one
+ * valid value is UHTTP_ERR_INVALID. */
+UHTTP_API uhttp_result uhttp_json_raw(uhttp_json_writer *w, const char *text, size_t length);
+
+/* Tells how it went, when the whole text should be written: UHTTP_OK if it is one complete
+ * value, the first error if there was one, UHTTP_ERR_STATE if something is open or missing. */
+UHTTP_API uhttp_result uhttp_json_error(const uhttp_json_writer *w);
+
+/* Returns how many bytes have been written, the NUL not counted. */
+UHTTP_API size_t uhttp_json_length(const uhttp_json_writer *w);
+
+typedef enum uhttp_json_type {
+    UHTTP_JSON_NONE,        /* there is no such value, or the text is broken before its end */
+    UHTTP_JSON_NULL,
+    UHTTP_JSON_BOOL,
+    UHTTP_JSON_NUMBER,
+    UHTTP_JSON_STRING,
+    UHTTP_JSON_ARRAY,
+    UHTTP_JSON_OBJECT
+} uhttp_json_type;
+
+/* A value is the piece of text it stands in, so it lives as long as that text, and a search
+ * can go on inside: uhttp_json_find(value.text, "name"). It is well formed. */
+typedef struct uhttp_json_value {
+    uhttp_str       text;   /* with its quotes, brackets or braces; empty for UHTTP_JSON_NONE */
+    uhttp_json_type type;
+} uhttp_json_value;
+
+/* Tells whether a text is one JSON value in valid UTF-8, with only white space around it.
+ *
+ *   text            any bytes
+ *   error_position  on failure, the offset of the first byte that cannot stand where it stands:
+ *                   of a broken escape the backslash, of a broken character its first byte;
+ *                   text.len if the text ends too early. NULL: not wanted
+ *
+ * Refused are also half a surrogate pair (\ud800), which is no character, a byte order mark,
+ * and more than UHTTP_JSON_MAX_DEPTH levels: RFC 8259 section 9 leaves such limits to readers.
+ */
+UHTTP_API bool uhttp_json_valid(uhttp_str text, size_t *error_position);
+
+/* Finds a value by its path.
+ *
+ *   text  a JSON text, or the text of a value
+ *   path  names of members and indexes of elements: "user.tags[2]", "[0].id"; "" is the whole.
+ *         A backslash makes '.', '[' and itself part of a name: "hosts.www\\.example" in C is
+ *         the member "www.example" of the member "hosts". A dot may lead the path, and must
+ *         where the first name is empty: "." is the member "".
+ *
+ * Names in the text are compared after unescaping; of several with one name the first is found.
+ * Returns the value, of type UHTTP_JSON_NONE if it is not there. The text is checked up to the
+ * end of the value and no further; for the rest ask uhttp_json_valid().
+ */
+UHTTP_API uhttp_json_value uhttp_json_find(uhttp_str text, const char *path);
+
+/* A walk over the members of an object or the elements of an array. */
+typedef struct uhttp_json_iter {
+    uhttp_json_value key;       /* of a member: a string; in an array UHTTP_JSON_NONE */
+    uhttp_json_value value;
+    const char *next, *end;     /* the walk's own, as the rest */
+    char close;                 /* what ends it: ']' or '}'; NUL when it has ended */
+    bool first;                 /* no comma is due yet */
+} uhttp_json_iter;
+
+/* Starts a walk. What is neither an array nor an object has no steps.
+ *
+ *     uhttp_json_iter it = uhttp_json_iterate(uhttp_json_find(text, "items"));
+ *     while (uhttp_json_next(&it))
+ *         use(it.value);
+ */
+UHTTP_API uhttp_json_iter uhttp_json_iterate(uhttp_json_value container);
+
+/* Goes to the next member or element; false: there is none. It passes each byte once. */
+UHTTP_API bool uhttp_json_next(uhttp_json_iter *it);
+
+/* Reads a number as an integer.
+ *
+ * Returns UHTTP_OK, or UHTTP_ERR_INVALID with *number untouched (it may hold a default): not a
+ * number, beyond the type's range, or written with a fraction or an exponent, even 1.0.
+ */
+UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *number);
+UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *number);
+UHTTP_API uhttp_result uhttp_json_to_int64(uhttp_json_value value, int64_t *number);
+UHTTP_API uhttp_result uhttp_json_to_uint64(uhttp_json_value value, uint64_t *number);
+
+/* Reads a number as the nearest double, ties to even, in every locale and rounding mode.
+ *
+ * Returns UHTTP_OK, or UHTTP_ERR_INVALID with *number untouched: not a number, or larger than
+ * any double (1e400). What is too small for a double becomes zero.
+ */
+UHTTP_API uhttp_result uhttp_json_to_double(uhttp_json_value value, double *number);
+
+/* Reads true or false; anything else is UHTTP_ERR_INVALID, with *flag untouched. */
+UHTTP_API uhttp_result uhttp_json_to_bool(uhttp_json_value value, bool *flag);
+
+/* Decodes a string to a C string.
+ *
+ *   buffer, size  room for the text and a NUL; value.text.len - 1 is always enough
+ *
+ * Returns UHTTP_OK, or a failure with the buffer untouched:
+ *   UHTTP_ERR_INVALID  not a string, or one with a NUL inside (\u0000)
+ *   UHTTP_ERR_MEMORY   the buffer is too small
+ */
+UHTTP_API uhttp_result uhttp_json_to_string(uhttp_json_value value, char *buffer, size_t size);
+
+/* Decodes a string that may have NULs inside; *length is its length, without the NUL behind it.
+ * Otherwise as uhttp_json_to_string(). */
+UHTTP_API uhttp_result uhttp_json_to_bytes(uhttp_json_value value, char *buffer, size_t size,
+                                           size_t *length);
+
+/* Tells whether the value is this string, after unescaping: uhttp_json_equals(it.key, "id"). */
+UHTTP_API bool uhttp_json_equals(uhttp_json_value value, const char *text);
+
+/* Starts a text that becomes the response to c's request, written straight into its output:
+ * head and text together may have max_send_buffer bytes. It is sent by uhttp_json_respond();
+ * any other response drops it. */
+UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c);
+
+/* Sends the finished text as application/json. An error of the writer's is returned, the text
+ * is dropped then, and another answer may be given. Otherwise as uhttp_respond(). */
+UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status);
+
+/* Starts a text of any length in the stream that c is in (see uhttp_stream_begin). A call that
+ * answers UHTTP_ERR_AGAIN wrote nothing and is repeated later. End with uhttp_stream_end(). */
+UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c);
+
+/*------------------------------------------------------------------------------
  * Pure parsers, usable without a server: no I/O, no allocation, never past the end.
  */
 
@@ -658,6 +865,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LOG 0
 #else
 #define UH_LOG 1
+#endif
+
+#ifdef UHTTP_NO_JSON
+#define UH_JSON 0
+#else
+#define UH_JSON 1
 #endif
 
 #if defined(UHTTP_LWIP) || defined(ESP_PLATFORM)
@@ -2560,6 +2773,1244 @@ UHTTP_API const char *uhttp_status_phrase(int status)
     return "";
 }
 
+/*--- 05g JSON: texts read where they stand, texts written ---------------------------------
+ *
+ * One scanner reads everything, and strictly: what uhttp_json_find() walks over is checked as
+ * uhttp_json_valid() checks it, so the two cannot disagree and every value handed out is well
+ * formed. Nesting is a stack of bits. Between text and double stand whole numbers of any size,
+ * no floating point arithmetic: no rounding mode and no locale can change a digit.
+ */
+#if UH_JSON
+
+#define UH_JSON_ONES   ((size_t)-1 / 0xFF)      /* 0x0101...: one in each byte of a word */
+#define UH_JSON_HIGHS  (UH_JSON_ONES * 0x80)
+#define UH_JSON_DIGITS 768      /* no double, and no middle between two, has more that matter */
+#define UH_JSON_WORDS  88       /* room for these, or for 5^1098 and what it is divided from */
+
+typedef char uh_json_double_has_64_bits[sizeof(double) == sizeof(uint64_t) ? 1 : -1];
+
+/* The scanner's functions return the first byte behind what they read, or NULL and where it is
+ * broken. */
+static const char *uh_json_broken(const char **broken, const char *at)
+{
+    *broken = at;
+    return NULL;
+}
+
+static const char *uh_json_space(const char *p, const char *end)
+{
+    for (; p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'); p++) {
+        size_t word;
+        for (; (size_t)(end - p) > sizeof word; p += sizeof word) {     /* indentation */
+            memcpy(&word, p + 1, sizeof word);
+            if (word != UH_JSON_ONES * ' ')
+                break;
+        }
+    }
+    return p;
+}
+
+/* Returns the first byte that is not plain text in a string: quote, backslash, control
+ * character, or part of a character beyond ASCII. A word is judged whole, whatever the order of
+ * its bytes: what is below a blank, or is a quote or backslash, borrows from the top bit. */
+static const char *uh_json_plain(const char *p, const char *end)
+{
+    size_t word;
+    for (; (size_t)(end - p) >= sizeof word; p += sizeof word) {
+        memcpy(&word, p, sizeof word);
+        size_t quote = (word ^ UH_JSON_ONES * '"') - UH_JSON_ONES;
+        size_t backslash = (word ^ UH_JSON_ONES * '\\') - UH_JSON_ONES;
+        if (((word - UH_JSON_ONES * ' ') | quote | backslash | word) & UH_JSON_HIGHS)
+            break;
+    }
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)(*p - ' ') < 0x60)
+        p++;
+    return p;
+}
+
+/* Returns the length of the UTF-8 character beyond ASCII at p; 0: it is none (RFC 3629). */
+static size_t uh_json_utf8_length(const char *p, const char *end)
+{
+    unsigned char lead = (unsigned char)*p;
+    size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    if (length == 0 || (size_t)(end - p) < length)
+        return 0;
+    unsigned char second = (unsigned char)p[1];
+    if (second < (lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80) ||
+        second > (lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF))
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (((unsigned char)p[i] & 0xC0) != 0x80)
+            return 0;
+    return length;
+}
+
+static size_t uh_json_utf8_write(uint32_t code, char to[4])
+{
+    static const unsigned char leads[] = { 0, 0, 0xC0, 0xE0, 0xF0 };
+    size_t length = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = length; i-- > 1; code >>= 6)
+        to[i] = (char)(0x80 | (code & 0x3F));
+    to[0] = (char)(leads[length] | code);
+    return length;
+}
+
+/* Reads the \uXXXX at p; UINT32_MAX if there is none. */
+static uint32_t uh_json_hex(const char *p, const char *end)
+{
+    uint32_t code = 0;
+    if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
+        return UINT32_MAX;
+    for (int i = 2; i < 6; i++) {
+        char lower = (char)(p[i] | 0x20);
+        bool letter = lower >= 'a' && lower <= 'f';
+        if (!letter && (p[i] < '0' || p[i] > '9'))
+            return UINT32_MAX;
+        code = code << 4 | (uint32_t)(letter ? lower - 'a' + 10 : p[i] - '0');
+    }
+    return code;
+}
+
+/* Takes one piece off the inside of a string: a byte that stands for itself, or an escape as
+ * UTF-8. Returns its length; 0: the escape is broken, and nothing is taken. */
+static size_t uh_json_take(const char **at, const char *end, char to[4])
+{
+    static const char names[] = "\"\\/bfnrt";
+    static const char bytes[] = "\"\\/\b\f\n\r\t";
+    const char *p = *at;
+    if (*p != '\\') {
+        to[0] = *p;
+        *at = p + 1;
+        return 1;
+    }
+    if (end - p < 2)
+        return 0;
+    if (p[1] != 'u') {
+        const char *name = (const char *)memchr(names, p[1], sizeof names - 1);
+        if (name == NULL)
+            return 0;
+        to[0] = bytes[name - names];
+        *at = p + 2;
+        return 1;
+    }
+    uint32_t code = uh_json_hex(p, end);
+    if (code > 0xFFFF || (code >= 0xDC00 && code <= 0xDFFF))
+        return 0;
+    p += 6;
+    if (code >= 0xD800 && code <= 0xDBFF) {         /* the first half of a pair */
+        uint32_t low = uh_json_hex(p, end);
+        if (low < 0xDC00 || low > 0xDFFF)
+            return 0;
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        p += 6;
+    }
+    *at = p;
+    return uh_json_utf8_write(code, to);
+}
+
+static const char *uh_json_skip_string(const char *p, const char *end, const char **broken)
+{
+    if (p == end || *p != '"')
+        return uh_json_broken(broken, p);
+    for (p++; (p = uh_json_plain(p, end)) < end && *p != '"';) {
+        char unit[4];
+        if (*p == '\\' ? uh_json_take(&p, end, unit) == 0 : (unsigned char)*p < ' ')
+            return uh_json_broken(broken, p);
+        while (p < end && (unsigned char)*p >= 0x80) {
+            size_t length = uh_json_utf8_length(p, end);
+            if (length == 0)
+                return uh_json_broken(broken, p);
+            p += length;
+        }
+    }
+    return p < end ? p + 1 : uh_json_broken(broken, p);
+}
+
+static const char *uh_json_skip_digits(const char *p, const char *end, const char **broken)
+{
+    if (p == end || *p < '0' || *p > '9')
+        return uh_json_broken(broken, p);
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    return p;
+}
+
+static const char *uh_json_skip_number(const char *p, const char *end, const char **broken)
+{
+    if (p < end && *p == '-')
+        p++;
+    p = p < end && *p == '0' ? p + 1 : uh_json_skip_digits(p, end, broken);
+    if (p != NULL && p < end && *p == '.')
+        p = uh_json_skip_digits(p + 1, end, broken);
+    if (p != NULL && p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-'))
+            p++;
+        p = uh_json_skip_digits(p, end, broken);
+    }
+    return p;
+}
+
+static const char *uh_json_skip_scalar(const char *p, const char *end, const char **broken)
+{
+    char first = p < end ? *p : '\0';
+    if (first == '"')
+        return uh_json_skip_string(p, end, broken);
+    if (first != 't' && first != 'f' && first != 'n')
+        return uh_json_skip_number(p, end, broken);
+    const char *word = first == 't' ? "true" : first == 'f' ? "false" : "null";
+    for (; *word != '\0'; word++, p++)
+        if (p == end || *p != *word)
+            return uh_json_broken(broken, p);
+    return p;
+}
+
+/* A key and its colon. */
+static const char *uh_json_skip_key(const char *p, const char *end, const char **broken)
+{
+    p = uh_json_skip_string(uh_json_space(p, end), end, broken);
+    if (p == NULL)
+        return NULL;
+    p = uh_json_space(p, end);
+    return p < end && *p == ':' ? p + 1 : uh_json_broken(broken, p);
+}
+
+/* One value, with all that is in it. */
+static const char *uh_json_skip_value(const char *p, const char *end, const char **broken)
+{
+    uint64_t kinds = 0;         /* of what is open, innermost lowest: 1 for an object */
+    int depth = 0;
+    for (;;) {
+        p = uh_json_space(p, end);
+        if (p < end && (*p == '{' || *p == '[')) {
+            if (depth == UHTTP_JSON_MAX_DEPTH)
+                return uh_json_broken(broken, p);
+            kinds = kinds << 1 | (*p == '{');
+            depth++;
+            p = uh_json_space(p + 1, end);
+            if (p == end || *p != ((kinds & 1) ? '}' : ']')) {
+                if ((kinds & 1) && (p = uh_json_skip_key(p, end, broken)) == NULL)
+                    return NULL;
+                continue;
+            }
+        } else if ((p = uh_json_skip_scalar(p, end, broken)) == NULL) {
+            return NULL;
+        }
+        for (;; p++, depth--, kinds >>= 1) {        /* behind a value: close what ends here */
+            if (depth == 0)
+                return p;
+            p = uh_json_space(p, end);
+            if (p == end || *p != ((kinds & 1) ? '}' : ']'))
+                break;
+        }
+        if (p == end || *p != ',')
+            return uh_json_broken(broken, p);
+        p++;
+        if ((kinds & 1) && (p = uh_json_skip_key(p, end, broken)) == NULL)
+            return NULL;
+    }
+}
+
+static uhttp_json_value uh_json_value_at(const char *p, const char *end)
+{
+    uhttp_json_value value;
+    memset(&value, 0, sizeof value);
+    const char *broken;
+    const char *behind = uh_json_skip_value(p, end, &broken);
+    const char *next = behind == NULL ? NULL : uh_json_space(behind, end);
+    if (next == NULL || (next < end && *next != ',' && *next != ']' && *next != '}'))
+        return value;
+    p = uh_json_space(p, end);
+    value.text.ptr = p;
+    value.text.len = (size_t)(behind - p);
+    value.type = *p == '{' ? UHTTP_JSON_OBJECT : *p == '[' ? UHTTP_JSON_ARRAY
+               : *p == '"' ? UHTTP_JSON_STRING : *p == 'n' ? UHTTP_JSON_NULL
+               : *p == 't' || *p == 'f' ? UHTTP_JSON_BOOL : UHTTP_JSON_NUMBER;
+    return value;
+}
+
+UHTTP_API bool uhttp_json_valid(uhttp_str text, size_t *error_position)
+{
+    const char *begin = text.ptr == NULL ? "" : text.ptr;
+    const char *end = begin + text.len;
+    const char *broken;
+    const char *p = uh_json_skip_value(begin, end, &broken);
+    if (p != NULL)
+        broken = uh_json_space(p, end);
+    if (p != NULL && broken == end)
+        return true;
+    if (error_position != NULL)
+        *error_position = (size_t)(broken - begin);
+    return false;
+}
+
+static uhttp_json_iter uh_json_enter(const char *p, const char *end)
+{
+    uhttp_json_iter it;
+    memset(&it, 0, sizeof it);
+    p = uh_json_space(p, end);
+    if (p < end && (*p == '[' || *p == '{')) {
+        it.close = *p == '[' ? ']' : '}';
+        it.next = p + 1;
+        it.end = end;
+        it.first = true;
+    }
+    return it;
+}
+
+/* Goes over a comma and a key to where the next value begins; false if there is none. */
+static bool uh_json_step(uhttp_json_iter *it)
+{
+    char bracket = it->close;
+    it->close = '\0';
+    if (bracket == '\0')
+        return false;
+    const char *p = uh_json_space(it->next, it->end);
+    if (p == it->end || *p == bracket || (!it->first && *p != ','))
+        return false;
+    p = it->first ? p : uh_json_space(p + 1, it->end);
+    if (bracket == '}') {
+        const char *broken;
+        it->key.text.ptr = p;
+        it->key.type = UHTTP_JSON_STRING;
+        p = uh_json_skip_key(p, it->end, &broken);
+        if (p == NULL)
+            return false;
+        const char *quote = p;
+        while (*--quote != '"') { }
+        it->key.text.len = (size_t)(quote + 1 - it->key.text.ptr);
+    }
+    it->next = p;
+    it->first = false;
+    it->close = bracket;
+    return true;
+}
+
+static void uh_json_pass(uhttp_json_iter *it)
+{
+    const char *broken;
+    it->next = uh_json_skip_value(it->next, it->end, &broken);
+    if (it->next == NULL)
+        it->close = '\0';
+}
+
+UHTTP_API uhttp_json_iter uhttp_json_iterate(uhttp_json_value container)
+{
+    const char *begin = container.text.ptr == NULL ? "" : container.text.ptr;
+    return uh_json_enter(begin, begin + container.text.len);
+}
+
+UHTTP_API bool uhttp_json_next(uhttp_json_iter *it)
+{
+    if (!uh_json_step(it))
+        return false;
+    it->value = uh_json_value_at(it->next, it->end);
+    if (it->value.type == UHTTP_JSON_NONE)
+        it->close = '\0';
+    else
+        it->next = it->value.text.ptr + it->value.text.len;
+    return it->value.type != UHTTP_JSON_NONE;
+}
+
+/* Compares a string, decoded, with a name; in a path the name has backslashes of its own. */
+static bool uh_json_is_name(uhttp_str string, const char *name, const char *name_end,
+                            bool in_path)
+{
+    const char *end = string.ptr + string.len - 1;
+    for (const char *p = string.ptr + 1; p < end;) {
+        char unit[4];
+        size_t length = uh_json_take(&p, end, unit);
+        if (length == 0)
+            return false;
+        for (size_t i = 0; i < length; i++) {
+            if (in_path && name < name_end && *name == '\\')
+                name++;
+            if (name == name_end || *name++ != unit[i])
+                return false;
+        }
+    }
+    return name == name_end;
+}
+
+/* Goes to the member a path begins with; returns the rest of the path, NULL if it is absent. */
+static const char *uh_json_find_member(uhttp_json_iter *it, const char *path)
+{
+    const char *name = path + (*path == '.');
+    const char *end = name;
+    while (*end != '\0' && *end != '.' && *end != '[')
+        end += *end == '\\' && end[1] != '\0' ? 2 : 1;
+    for (; it->close != ']' && uh_json_step(it); uh_json_pass(it))
+        if (uh_json_is_name(it->key.text, name, end, true))
+            return end;
+    return NULL;
+}
+
+static const char *uh_json_find_element(uhttp_json_iter *it, const char *path)
+{
+    size_t index = 0;
+    const char *p = path + 1;
+    for (; *p >= '0' && *p <= '9' && index < SIZE_MAX / 16; p++)
+        index = index * 10 + (size_t)(*p - '0');
+    if (*p != ']' || p == path + 1 || (p[1] != '\0' && p[1] != '.' && p[1] != '['))
+        return NULL;
+    for (; it->close != '}' && uh_json_step(it); uh_json_pass(it))
+        if (index-- == 0)
+            return p + 1;
+    return NULL;
+}
+
+UHTTP_API uhttp_json_value uhttp_json_find(uhttp_str text, const char *path)
+{
+    const char *p = text.ptr == NULL ? "" : text.ptr;
+    const char *end = p + text.len;
+    while (path != NULL && *path != '\0') {
+        uhttp_json_iter it = uh_json_enter(p, end);
+        path = *path == '[' ? uh_json_find_element(&it, path) : uh_json_find_member(&it, path);
+        p = it.next;
+    }
+    return uh_json_value_at(path == NULL ? end : p, end);
+}
+
+/* Reads an integer from -lowest to highest, a negative one as its complement. */
+static bool uh_json_integer(uhttp_json_value value, uint64_t lowest, uint64_t highest,
+                            uint64_t *bits)
+{
+    if (value.type != UHTTP_JSON_NUMBER)
+        return false;
+    bool negative = *value.text.ptr == '-';
+    uint64_t limit = negative ? lowest : highest;
+    uint64_t magnitude = 0;
+    for (size_t i = negative; i < value.text.len; i++) {
+        uint64_t digit = (uint64_t)(value.text.ptr[i] - '0');
+        if (digit > 9 || digit > limit || magnitude > (limit - digit) / 10)
+            return false;
+        magnitude = magnitude * 10 + digit;
+    }
+    *bits = negative ? 0 - magnitude : magnitude;
+    return true;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *number)
+{
+    uint64_t bits;
+    if (!uh_json_integer(value, (uint64_t)INT32_MAX + 1, INT32_MAX, &bits))
+        return UHTTP_ERR_INVALID;
+    *number = (int32_t)bits;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *number)
+{
+    uint64_t bits;
+    if (!uh_json_integer(value, 0, UINT32_MAX, &bits))
+        return UHTTP_ERR_INVALID;
+    *number = (uint32_t)bits;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_int64(uhttp_json_value value, int64_t *number)
+{
+    uint64_t bits;
+    if (!uh_json_integer(value, (uint64_t)INT64_MAX + 1, INT64_MAX, &bits))
+        return UHTTP_ERR_INVALID;
+    *number = (int64_t)bits;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_uint64(uhttp_json_value value, uint64_t *number)
+{
+    return uh_json_integer(value, 0, UINT64_MAX, number) ? UHTTP_OK : UHTTP_ERR_INVALID;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_bool(uhttp_json_value value, bool *flag)
+{
+    if (value.type != UHTTP_JSON_BOOL)
+        return UHTTP_ERR_INVALID;
+    *flag = *value.text.ptr == 't';
+    return UHTTP_OK;
+}
+
+/* Decodes the inside of a string; to NULL: only counts. */
+static size_t uh_json_decode(uhttp_str string, char *to, bool *has_nul)
+{
+    size_t total = 0;
+    const char *end = string.ptr + string.len - 1;
+    for (const char *p = string.ptr + 1; p < end;) {
+        char unit[4];
+        const char *from = p;
+        p = uh_json_plain(p, end);
+        size_t length = (size_t)(p - from);
+        if (length == 0) {
+            from = unit;
+            length = uh_json_take(&p, end, unit);
+            if (length == 0)
+                break;
+            *has_nul = *has_nul || unit[0] == '\0';
+        }
+        if (to != NULL)
+            memcpy(to + total, from, length);
+        total += length;
+    }
+    return total;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_bytes(uhttp_json_value value, char *buffer, size_t size,
+                                           size_t *length)
+{
+    bool has_nul = false;
+    if (value.type != UHTTP_JSON_STRING)
+        return UHTTP_ERR_INVALID;
+    size_t decoded = uh_json_decode(value.text, NULL, &has_nul);
+    if (has_nul && length == NULL)
+        return UHTTP_ERR_INVALID;
+    if (decoded >= size)
+        return UHTTP_ERR_MEMORY;
+    uh_json_decode(value.text, buffer, &has_nul);
+    buffer[decoded] = '\0';
+    if (length != NULL)
+        *length = decoded;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_string(uhttp_json_value value, char *buffer, size_t size)
+{
+    return uhttp_json_to_bytes(value, buffer, size, NULL);
+}
+
+UHTTP_API bool uhttp_json_equals(uhttp_json_value value, const char *text)
+{
+    return value.type == UHTTP_JSON_STRING &&
+           uh_json_is_name(value.text, text, text + strlen(text), false);
+}
+
+/* A whole number of any size: lowest word first, no zero word on top. */
+typedef struct uh_json_big {
+    uint32_t words[UH_JSON_WORDS];
+    int      count;
+    bool     rest;          /* it is a little more: something below one was left over */
+} uh_json_big;
+
+static void uh_json_big_multiply(uh_json_big *b, uint32_t factor, uint32_t carry)
+{
+    for (int i = 0; i < b->count; i++) {
+        uint64_t product = (uint64_t)b->words[i] * factor + carry;
+        b->words[i] = (uint32_t)product;
+        carry = (uint32_t)(product >> 32);
+    }
+    if (carry != 0)
+        b->words[b->count++] = carry;
+}
+
+static void uh_json_big_divide(uh_json_big *b, uint32_t divisor)
+{
+    uint64_t left = 0;
+    for (int i = b->count; i-- > 0; left %= divisor) {
+        left = left << 32 | b->words[i];
+        b->words[i] = (uint32_t)(left / divisor);
+    }
+    while (b->count > 0 && b->words[b->count - 1] == 0)
+        b->count--;
+    b->rest = b->rest || left != 0;
+}
+
+static void uh_json_big_shift(uh_json_big *b, int bits)
+{
+    int words = bits / 32;
+    uh_json_big_multiply(b, (uint32_t)1 << bits % 32, 0);
+    memmove(b->words + words, b->words, (size_t)b->count * sizeof b->words[0]);
+    memset(b->words, 0, (size_t)words * sizeof b->words[0]);
+    b->count += words;
+}
+
+/* Multiplies by 5^power, which may be negative. The floor of a floor is the floor of the whole,
+ * so dividing in steps loses nothing. */
+static void uh_json_big_power(uh_json_big *b, int power)
+{
+    int left = power < 0 ? -power : power;
+    while (left > 0) {
+        uint32_t factor = 5;
+        for (left--; left > 0 && factor < 1220703125; left--)       /* 5^13 just fits */
+            factor *= 5;
+        if (power > 0)
+            uh_json_big_multiply(b, factor, 0);
+        else
+            uh_json_big_divide(b, factor);
+    }
+}
+
+/* Looks at the lowest words only for a rest; returns the two above them. */
+static uint64_t uh_json_big_above(uh_json_big *b, int words)
+{
+    for (int i = 0; i < words && i < b->count; i++)
+        b->rest = b->rest || b->words[i] != 0;
+    uint32_t low = words < b->count ? b->words[words] : 0;
+    uint32_t high = words + 1 < b->count ? b->words[words + 1] : 0;
+    return (uint64_t)high << 32 | low;
+}
+
+/* Rounds top * 2^exponent, top with its highest bit set, to a double's bits; ties to even. */
+static uint64_t uh_json_round(uint64_t top, int exponent, bool rest)
+{
+    const uint64_t half = (uint64_t)1 << 63;
+    int drop = exponent < -1085 ? -1074 - exponent : 11;    /* keep 53 bits, near zero fewer */
+    if (drop > 64)
+        return 0;
+    uint64_t kept = drop == 64 ? 0 : top >> drop;
+    uint64_t cut = top << (64 - drop);
+    if (cut > half || (cut == half && (rest || (kept & 1))))
+        kept++;
+    return ((uint64_t)(exponent + drop + 1074) << 52) + kept;   /* its bit 52 adds the last 1 */
+}
+
+/* Returns the bits of the double nearest to b * 10^power; infinity's or more: there is none. */
+static uint64_t uh_json_nearest(uh_json_big *b, int power)
+{
+    /* 7/3 is more than log2(5): 64 bits are left when 5^power has been divided out */
+    int shift = (power < 0 ? -power * 7 / 3 : 0) + 66 - 32 * (b->count - 1);
+    if (shift < 0)
+        shift = 0;
+    uh_json_big_shift(b, shift);
+    uh_json_big_power(b, power);
+    int zeros = 0;
+    while (b->words[b->count - 1] << zeros < 0x80000000)
+        zeros++;
+    uh_json_big_shift(b, zeros);
+    uint64_t top = uh_json_big_above(b, b->count - 2);
+    return uh_json_round(top, power - shift - zeros + 32 * (b->count - 2), b->rest);
+}
+
+static int64_t uh_json_exponent(const char *p, const char *end)
+{
+    int64_t exponent = 0;
+    bool negative = end - p > 1 && p[1] == '-';
+    for (; p < end; p++)
+        if (*p >= '0' && *p <= '9' && exponent < INT64_MAX / 100)
+            exponent = exponent * 10 + (*p - '0');
+    return negative ? -exponent : exponent;
+}
+
+/* Reads a number without its sign as a double's bits; infinity's or more: there is none. */
+static uint64_t uh_json_double_bits(const char *p, const char *end)
+{
+    uh_json_big b;
+    b.count = 0;
+    b.rest = false;
+    int digits = 0;             /* from the first that is not zero */
+    int behind_point = 0;
+    int64_t power = 0;
+    for (; p < end && *p != 'e' && *p != 'E'; p++) {
+        bool full = digits == UH_JSON_DIGITS;
+        if (*p == '.') {
+            behind_point = 1;
+            continue;
+        }
+        power += full - behind_point;
+        if (full)
+            b.rest = b.rest || *p != '0';
+        else
+            uh_json_big_multiply(&b, 10, (uint32_t)(*p - '0'));
+        digits += !full && b.count > 0;
+    }
+    power += uh_json_exponent(p, end);
+    if (b.count == 0 || digits + power < -330)
+        return 0;
+    return digits + power > 310 ? UINT64_MAX : uh_json_nearest(&b, (int)power);
+}
+
+UHTTP_API uhttp_result uhttp_json_to_double(uhttp_json_value value, double *number)
+{
+    if (value.type != UHTTP_JSON_NUMBER)
+        return UHTTP_ERR_INVALID;
+    bool negative = *value.text.ptr == '-';
+    const char *end = value.text.ptr + value.text.len;
+    uint64_t bits = uh_json_double_bits(value.text.ptr + negative, end);
+    if (bits >= (uint64_t)0x7FF << 52)
+        return UHTTP_ERR_INVALID;
+    bits |= (uint64_t)negative << 63;
+    memcpy(number, &bits, sizeof bits);
+    return UHTTP_OK;
+}
+
+/* Returns m * 2^exponent / 10^unit in quarters; bit 0 stands for all that is below a half. */
+static uint64_t uh_json_scale(uint64_t m, int exponent, int unit)
+{
+    uh_json_big b;
+    b.words[0] = (uint32_t)m;
+    b.words[1] = (uint32_t)(m >> 32);
+    b.count = b.words[1] != 0 ? 2 : 1;
+    b.rest = false;
+    int shift = exponent + 1 - unit;
+    int words = shift < 0 ? (31 - shift) / 32 : 0;
+    uh_json_big_shift(&b, shift + 32 * words);
+    uh_json_big_power(&b, -unit);
+    uint64_t halves = uh_json_big_above(&b, words);
+    return halves << 1 | b.rest;
+}
+
+/* Finds the shortest decimal that is nearer to this double than to any other, and of several
+ * the nearest: the result times 10^*power. Half way to a neighbour is ours if the double is
+ * even. The first unit is so small that 7 to 100 of them lie in between; then digits are taken
+ * off while there is still one that does. */
+static uint64_t uh_json_shortest(uint64_t bits, int *power)
+{
+    int biased = (int)(bits >> 52);
+    uint64_t m = (bits & (((uint64_t)1 << 52) - 1)) | (uint64_t)(biased > 0) << 52;
+    int exponent = (biased > 0 ? biased : 1) - 1075;
+    int unit = (exponent * 78913 + (400 << 18)) / (1 << 18) - 401;  /* a tenth of 2^exponent */
+    uint64_t odd = m & 1;
+    uint64_t closer = m << 12 == 0 && biased > 1;   /* the next one below a power of two is */
+    uint64_t lowest = (uh_json_scale(4 * m - 2 + closer, exponent - 2, unit) + 3 + odd) / 4;
+    uint64_t middle = uh_json_scale(4 * m, exponent - 2, unit);
+    uint64_t highest = (uh_json_scale(4 * m + 2, exponent - 2, unit) - odd) / 4;
+    uint64_t step = 4;
+    for (; (lowest + 9) / 10 <= highest / 10; unit++) {
+        lowest = (lowest + 9) / 10;
+        highest /= 10;
+        step *= 10;
+    }
+    uint64_t nearest = middle / step;
+    uint64_t cut = middle % step;
+    if (cut > step / 2 || (cut == step / 2 && (nearest & 1)))
+        nearest++;
+    *power = unit;
+    return nearest < lowest ? lowest : nearest > highest ? highest : nearest;
+}
+
+/* Writes digits so that they end at `end`; returns where they begin. */
+static char *uh_json_digits(char *end, uint64_t number)
+{
+    for (; number > UINT32_MAX; number /= 10)
+        *--end = (char)('0' + number % 10);
+    uint32_t low = (uint32_t)number;        /* cheaper to divide for a small processor */
+    do {
+        *--end = (char)('0' + low % 10);
+        low /= 10;
+    } while (low > 0);
+    return end;
+}
+
+static char *uh_json_append(char *to, const char *from, int length)
+{
+    memcpy(to, from, (size_t)length);
+    return to + length;
+}
+
+/* Writes a finite number, laid out as in JavaScript; returns its end, 25 bytes on at most. */
+static char *uh_json_append_double(char *to, uint64_t bits)
+{
+    static const char zeros[] = "0.00000000000000000000";
+    char text[20];
+    char *end = text + sizeof text;
+    int power = 0;
+    if (bits >> 63)
+        *to++ = '-';
+    bits = bits << 1 >> 1;
+    const char *digits = uh_json_digits(end, bits == 0 ? 0 : uh_json_shortest(bits, &power));
+    int count = (int)(end - digits);
+    int point = count + power;          /* so many digits stand before it */
+    if (power >= 0 && point <= 21)
+        return uh_json_append(uh_json_append(to, digits, count), zeros + 2, power);
+    if (point > -6 && point <= 0)
+        return uh_json_append(uh_json_append(to, zeros, 2 - point), digits, count);
+    int whole = point > 0 && point <= 21 ? point : 1;
+    to = uh_json_append(to, digits, whole);
+    if (count > whole) {
+        *to++ = '.';
+        to = uh_json_append(to, digits + whole, count - whole);
+    }
+    if (point == whole)
+        return to;
+    to = uh_json_append(to, "e-", point < 1 ? 2 : 1);
+    digits = uh_json_digits(end, (uint64_t)(point < 1 ? 1 - point : point - 1));
+    return uh_json_append(to, digits, (int)(end - digits));
+}
+
+UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
+{
+    memset(w, 0, sizeof *w);
+    w->buffer = buffer;
+    w->size = buffer != NULL ? size : 0;
+    w->empty = true;
+    if (w->size > 0)
+        buffer[0] = '\0';
+}
+
+/* Starts a text whose pieces go elsewhere. room() makes room for exactly `length` bytes and
+ * counts them as sent: they are filled in at once. It returns them in *where, or NULL there if
+ * nobody wants them (HEAD). UHTTP_ERR_AGAIN: nothing happened; other failures end the text. */
+static void uh_json_begin_sink(uhttp_json_writer *w, void *user,
+                               uhttp_result (*room)(void *user, size_t length, char **where))
+{
+    uhttp_json_begin(w, NULL, 0);
+    w->room = room;
+    w->user = user;
+}
+
+/* Remembers the first error. */
+static uhttp_result uh_json_fail(uhttp_json_writer *w, uhttp_result result)
+{
+    if (w->error != UHTTP_OK)
+        return w->error;
+    if (result != UHTTP_ERR_AGAIN)
+        w->error = result;
+    return result;
+}
+
+/* Makes room for a whole piece: all of it or nothing. */
+static uhttp_result uh_json_room(uhttp_json_writer *w, size_t length, char **where)
+{
+    uhttp_result result = UHTTP_OK;
+    if (w->room != NULL)
+        result = w->room(w->user, length, where);
+    else if (w->size - w->length <= length)
+        result = UHTTP_ERR_MEMORY;
+    if (result != UHTTP_OK)
+        return uh_json_fail(w, result);
+    if (w->room == NULL) {
+        *where = w->buffer + w->length;
+        (*where)[length] = '\0';
+    }
+    w->length += length;
+    return UHTTP_OK;
+}
+
+/* Makes room for a key or a value, if one may stand here, and writes the comma it needs. */
+static uhttp_result uh_json_place(uhttp_json_writer *w, bool key, size_t length, char **where)
+{
+    bool object = (w->kinds & 1) != 0;          /* at the top there are no bits */
+    bool fits = object ? key != w->named : !key && (w->depth > 0 || w->empty);
+    bool comma = !w->empty && !w->named;
+    if (w->error != UHTTP_OK || !fits)
+        return uh_json_fail(w, UHTTP_ERR_STATE);
+    uhttp_result result = uh_json_room(w, length + comma, where);
+    if (result != UHTTP_OK)
+        return result;
+    if (comma && *where != NULL)
+        *(*where)++ = ',';
+    w->empty = false;
+    w->named = key;
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_json_put(uhttp_json_writer *w, const char *text, size_t length)
+{
+    char *to;
+    uhttp_result result = uh_json_place(w, false, length, &to);
+    if (result == UHTTP_OK && to != NULL)
+        memcpy(to, text, length);
+    return result;
+}
+
+static uhttp_result uh_json_open(uhttp_json_writer *w, bool object)
+{
+    if (w->depth == UHTTP_JSON_MAX_DEPTH)
+        return uh_json_fail(w, UHTTP_ERR_STATE);
+    uhttp_result result = uh_json_put(w, object ? "{" : "[", 1);
+    if (result != UHTTP_OK)
+        return result;
+    w->kinds = w->kinds << 1 | object;
+    w->depth++;
+    w->empty = true;
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_json_close(uhttp_json_writer *w, bool object)
+{
+    char *to;
+    if (w->error != UHTTP_OK || w->depth == 0 || w->named || (w->kinds & 1) != object)
+        return uh_json_fail(w, UHTTP_ERR_STATE);
+    uhttp_result result = uh_json_room(w, 1, &to);
+    if (result != UHTTP_OK)
+        return result;
+    if (to != NULL)
+        *to = object ? '}' : ']';
+    w->kinds >>= 1;
+    w->depth--;
+    w->empty = false;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_json_object_begin(uhttp_json_writer *w)
+{
+    return uh_json_open(w, true);
+}
+
+UHTTP_API uhttp_result uhttp_json_object_end(uhttp_json_writer *w)
+{
+    return uh_json_close(w, true);
+}
+
+UHTTP_API uhttp_result uhttp_json_array_begin(uhttp_json_writer *w)
+{
+    return uh_json_open(w, false);
+}
+
+UHTTP_API uhttp_result uhttp_json_array_end(uhttp_json_writer *w)
+{
+    return uh_json_close(w, false);
+}
+
+/* Writes a quote, a backslash or a control character as an escape; returns its length. */
+static size_t uh_json_escape_one(char to[6], unsigned char c)
+{
+    static const char names[] = "\"\\bfnrt";
+    static const char bytes[] = "\"\\\b\f\n\r\t";
+    static const char hex[] = "0123456789abcdef";
+    const char *byte = (const char *)memchr(bytes, c, sizeof bytes - 1);
+    to[0] = '\\';
+    to[1] = byte != NULL ? names[byte - bytes] : 'u';
+    to[2] = to[3] = '0';
+    to[4] = hex[c >> 4 & 15];
+    to[5] = hex[c & 15];
+    return byte != NULL ? 2 : 6;
+}
+
+/* Escapes text; to NULL: only counts. Returns the length; SIZE_MAX if it is not UTF-8. */
+static size_t uh_json_escape(const char *text, size_t length, char *to)
+{
+    const char *end = text + length;
+    size_t total = 0;
+    for (const char *p = text; p < end;) {
+        char escape[6];
+        const char *from = p;
+        p = uh_json_plain(p, end);
+        size_t count = (size_t)(p - from);
+        if (count == 0 && (unsigned char)*p >= 0x80) {
+            count = uh_json_utf8_length(p, end);
+            if (count == 0)
+                return SIZE_MAX;
+            p += count;
+        } else if (count == 0) {
+            count = uh_json_escape_one(escape, (unsigned char)*p++);
+            from = escape;
+        }
+        if (to != NULL)
+            memcpy(to + total, from, count);
+        total += count;
+    }
+    return total;
+}
+
+static uhttp_result uh_json_put_string(uhttp_json_writer *w, bool key, const char *text,
+                                       size_t length)
+{
+    char *to;
+    if (text == NULL && !key)
+        return uh_json_put(w, "null", 4);
+    if (w->error != UHTTP_OK || text == NULL)
+        return uh_json_fail(w, UHTTP_ERR_INVALID);
+    if (length > SIZE_MAX / 8)                  /* escaped it may be six times as long */
+        return uh_json_fail(w, UHTTP_ERR_MEMORY);
+    size_t escaped = uh_json_escape(text, length, NULL);
+    if (escaped == SIZE_MAX)
+        return uh_json_fail(w, UHTTP_ERR_INVALID);
+    uhttp_result result = uh_json_place(w, key, escaped + (key ? 3 : 2), &to);
+    if (result != UHTTP_OK || to == NULL)
+        return result;
+    to[0] = to[escaped + 1] = '"';
+    if (key)
+        to[escaped + 2] = ':';
+    uh_json_escape(text, length, to + 1);
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_json_key(uhttp_json_writer *w, const char *name)
+{
+    return uh_json_put_string(w, true, name, name != NULL ? strlen(name) : 0);
+}
+
+UHTTP_API uhttp_result uhttp_json_key_n(uhttp_json_writer *w, const char *name, size_t length)
+{
+    return uh_json_put_string(w, true, name, length);
+}
+
+UHTTP_API uhttp_result uhttp_json_string(uhttp_json_writer *w, const char *text)
+{
+    return uh_json_put_string(w, false, text, text != NULL ? strlen(text) : 0);
+}
+
+UHTTP_API uhttp_result uhttp_json_string_n(uhttp_json_writer *w, const char *text,
+                                           size_t length)
+{
+    return uh_json_put_string(w, false, text, length);
+}
+
+UHTTP_API uhttp_result uhttp_json_int(uhttp_json_writer *w, int64_t value)
+{
+    char text[20];
+    char *end = text + sizeof text;
+    char *p = uh_json_digits(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    if (value < 0)
+        *--p = '-';
+    return uh_json_put(w, p, (size_t)(end - p));
+}
+
+UHTTP_API uhttp_result uhttp_json_uint(uhttp_json_writer *w, uint64_t value)
+{
+    char text[20];
+    char *end = text + sizeof text;
+    char *p = uh_json_digits(end, value);
+    return uh_json_put(w, p, (size_t)(end - p));
+}
+
+UHTTP_API uhttp_result uhttp_json_double(uhttp_json_writer *w, double value)
+{
+    char text[25];
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits >> 52 & 0x7FF) == 0x7FF)
+        return uh_json_fail(w, UHTTP_ERR_INVALID);
+    return uh_json_put(w, text, (size_t)(uh_json_append_double(text, bits) - text));
+}
+
+UHTTP_API uhttp_result uhttp_json_bool(uhttp_json_writer *w, bool value)
+{
+    return uh_json_put(w, value ? "true" : "false", value ? 4 : 5);
+}
+
+UHTTP_API uhttp_result uhttp_json_null(uhttp_json_writer *w)
+{
+    return uh_json_put(w, "null", 4);
+}
+
+UHTTP_API uhttp_result uhttp_json_raw(uhttp_json_writer *w, const char *text, size_t length)
+{
+    uhttp_str json = { text, length };
+    if (!uhttp_json_valid(json, NULL))
+        return uh_json_fail(w, UHTTP_ERR_INVALID);
+    return uh_json_put(w, text, length);
+}
+
+UHTTP_API uhttp_result uhttp_json_error(const uhttp_json_writer *w)
+{
+    if (w->error != UHTTP_OK)
+        return w->error;
+    return w->depth > 0 || w->empty ? UHTTP_ERR_STATE : UHTTP_OK;
+}
+
+UHTTP_API size_t uhttp_json_length(const uhttp_json_writer *w)
+{
+    return w->length;
+}
+
+#else
+
+UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
+{
+    (void)buffer;
+    (void)size;
+    memset(w, 0, sizeof *w);
+    w->error = UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_object_begin(uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_object_end(uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_array_begin(uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_array_end(uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_key(uhttp_json_writer *w, const char *name)
+{
+    (void)w;
+    (void)name;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_key_n(uhttp_json_writer *w, const char *name, size_t length)
+{
+    (void)w;
+    (void)name;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_string(uhttp_json_writer *w, const char *text)
+{
+    (void)w;
+    (void)text;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_string_n(uhttp_json_writer *w, const char *text,
+                                           size_t length)
+{
+    (void)w;
+    (void)text;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_int(uhttp_json_writer *w, int64_t value)
+{
+    (void)w;
+    (void)value;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_uint(uhttp_json_writer *w, uint64_t value)
+{
+    (void)w;
+    (void)value;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_double(uhttp_json_writer *w, double value)
+{
+    (void)w;
+    (void)value;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_bool(uhttp_json_writer *w, bool value)
+{
+    (void)w;
+    (void)value;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_null(uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_raw(uhttp_json_writer *w, const char *text, size_t length)
+{
+    (void)w;
+    (void)text;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_error(const uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API size_t uhttp_json_length(const uhttp_json_writer *w)
+{
+    (void)w;
+    return 0;
+}
+
+UHTTP_API bool uhttp_json_valid(uhttp_str text, size_t *error_position)
+{
+    (void)text;
+    (void)error_position;
+    return false;
+}
+
+UHTTP_API uhttp_json_value uhttp_json_find(uhttp_str text, const char *path)
+{
+    (void)text;
+    (void)path;
+    uhttp_json_value none;
+    memset(&none, 0, sizeof none);
+    return none;
+}
+
+UHTTP_API uhttp_json_iter uhttp_json_iterate(uhttp_json_value container)
+{
+    (void)container;
+    uhttp_json_iter none;
+    memset(&none, 0, sizeof none);
+    return none;
+}
+
+UHTTP_API bool uhttp_json_next(uhttp_json_iter *it)
+{
+    (void)it;
+    return false;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *number)
+{
+    (void)value;
+    (void)number;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *number)
+{
+    (void)value;
+    (void)number;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_int64(uhttp_json_value value, int64_t *number)
+{
+    (void)value;
+    (void)number;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_uint64(uhttp_json_value value, uint64_t *number)
+{
+    (void)value;
+    (void)number;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_double(uhttp_json_value value, double *number)
+{
+    (void)value;
+    (void)number;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_bool(uhttp_json_value value, bool *flag)
+{
+    (void)value;
+    (void)flag;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_string(uhttp_json_value value, char *buffer, size_t size)
+{
+    (void)value;
+    (void)buffer;
+    (void)size;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_json_to_bytes(uhttp_json_value value, char *buffer, size_t size,
+                                           size_t *length)
+{
+    (void)value;
+    (void)buffer;
+    (void)size;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API bool uhttp_json_equals(uhttp_json_value value, const char *text)
+{
+    (void)value;
+    (void)text;
+    return false;
+}
+
+#endif
+
 /*==============================================================================
  * 06 TRANSPORT                                   how bytes travel: plain TCP
  *==============================================================================
@@ -2691,6 +4142,7 @@ typedef struct uh_request {
     uint32_t margin;            /* bytes at the end of rx that are not window */
     uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
     uint32_t began;             /* when the head was whole */
+    uint32_t composed;          /* bytes of the draft's end that are its body already */
     uint32_t wanted;            /* a stream had no room for so much: WRITABLE is owed */
     const char *why;            /* text for error */
     void *context;
@@ -3360,6 +4812,14 @@ static bool uh_response_reserve(uhttp_conn *c, size_t n)
     return uh_conn_flush(c) && uh_buf_reserve(m, &c->tx, n);
 }
 
+/* Takes bytes off the end of what is drafted: a body in the making, then fields. */
+static void uh_draft_drop(uhttp_conn *c, uint32_t bytes)
+{
+    c->tx.tail -= bytes;
+    c->draft -= bytes;
+    c->request.composed -= uh_min(c->request.composed, bytes);
+}
+
 /* What it means that no room could be made: trying may have shown that the peer is gone. */
 static uhttp_result uh_response_no_room(const uhttp_conn *c)
 {
@@ -3424,16 +4884,19 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
         c->keep = was_keep;
         return uh_response_no_room(c);
     }
+    size_t fields = c->draft - c->request.composed;
     char *to = (char *)c->tx.data + c->tx.tail - c->draft;
-    memmove(to + before, to, c->draft);
+    memmove(to + head + fields, to + fields, c->request.composed);
+    memmove(to + before, to, fields);
     to = uh_text_put(to, start, start_length);
     to = uh_text_put(to, date.ptr, date.len);
-    to = uh_text_put(to, s->config.default_headers, s->default_headers_length) + c->draft;
+    to = uh_text_put(to, s->config.default_headers, s->default_headers_length) + fields;
     if (content_type != NULL)
         to = uh_put_line(to, "Content-Type: ", content_type);
     uh_text_put(to, end, end_length);
     c->tx.tail += (uint32_t)head;
     c->draft = 0;
+    c->request.composed = 0;
     c->request.status = (uint16_t)status;
     return UHTTP_OK;
 }
@@ -3469,8 +4932,7 @@ static void uh_refuse(uhttp_conn *c, int status, const char *why)
     size_t phrase_length = strlen(phrase);
     uh_server_log(c->server, c, status, why);
     c->server->stats.refused++;
-    c->tx.tail -= c->draft;
-    c->draft = 0;
+    uh_draft_drop(c, c->draft);
     c->keep = false;
     c->posted = false;
     uh_body_abandon(c);
@@ -3627,6 +5089,7 @@ static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_ty
         return result;
     if (length > 0 && (data == NULL || uh_status_has_no_body(status)))
         return UHTTP_ERR_INVALID;
+    uh_draft_drop(c, c->request.composed);
     size_t sent = c->request.is_head ? 0 : length;
     result = uh_response_head(c, status, content_type, (int64_t)length, copy ? sent : 0);
     if (result != UHTTP_OK)
@@ -3720,8 +5183,10 @@ UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const c
     size_t length = field.len + 2 + strlen(value) + 2;
     if (length > c->server->config.max_send_buffer - c->draft || !uh_response_reserve(c, length))
         return uh_conn_tell(c, uh_response_no_room(c));
-    char *p = uh_text_put((char *)c->tx.data + c->tx.tail, field.ptr, field.len);
-    p = uh_put_line(p, ": ", value);
+    char *p = (char *)c->tx.data + c->tx.tail - c->request.composed;
+    memmove(p + length, p, c->request.composed);
+    p = uh_text_put(p, field.ptr, field.len);
+    (void)uh_put_line(p, ": ", value);
     c->request.dated = c->request.dated || uh_text_is_nocase(field, "date");
     c->tx.tail += (uint32_t)length;
     c->draft += (uint32_t)length;
@@ -3741,14 +5206,13 @@ UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const c
         if (*p <= ' ' || *p > '~')          /* also those beyond ASCII, char signed or not */
             return UHTTP_ERR_INVALID;
     }
+    uh_draft_drop(c, c->request.composed);
     uint32_t draft = c->draft;
     uhttp_result result = uhttp_add_header(c, "Location", url);
     if (result == UHTTP_OK)
         result = uh_respond(c, status, NULL, NULL, 0, true);
-    if (result != UHTTP_OK && c->state != UH_CLOSED) {      /* as if Location was never added */
-        c->tx.tail -= c->draft - draft;
-        c->draft = draft;
-    }
+    if (result != UHTTP_OK && c->state != UH_CLOSED)
+        uh_draft_drop(c, c->draft - draft);     /* as if Location was never added */
     return result;
 }
 
@@ -3778,6 +5242,7 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
         return result;
     if (uh_status_has_no_body(status))
         return UHTTP_ERR_INVALID;
+    uh_draft_drop(c, c->request.composed);
     bool keep = c->keep;
     if (!c->request.minor) {        /* to HTTP/1.0 the end of the connection is the end */
         c->keep = false;
@@ -3824,36 +5289,36 @@ UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
     return c->state == UH_STREAM && c->told ? uh_stream_room(c, uh_buf_used(&c->tx)) : 0;
 }
 
-static void uh_stream_put(uhttp_conn *c, const void *data, size_t length)
+/* Frames a piece in tx, whose data the caller copies to where the result points. */
+static char *uh_stream_frame(uhttp_conn *c, size_t length)
 {
-    char *p = (char *)c->tx.data + c->tx.tail;
-    char *start = p;
+    char *start = (char *)c->tx.data + c->tx.tail;
+    char *p = start;
     if (c->request.minor) {
         for (size_t digit = uh_stream_overhead(c, length) - 4; digit-- > 0; )
             *p++ = "0123456789abcdef"[length >> (4 * digit) & 15u];
         p = uh_text_puts(p, "\r\n");
+        uh_text_puts(p + length, "\r\n");
     }
-    p = uh_text_put(p, data, length);
-    if (c->request.minor)
-        p = uh_text_puts(p, "\r\n");
-    c->tx.tail += (uint32_t)(p - start);
+    c->tx.tail += (uint32_t)(length + uh_stream_overhead(c, length));
+    c->request.sent += length;
+    uh_ready_push(c);
+    return p;
 }
 
-UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length)
+/* Makes room for a piece of this length, all of it or none; where is NULL if it goes nowhere. */
+static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where)
 {
     uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
-    if (may != UHTTP_OK)
+    *where = NULL;
+    if (may != UHTTP_OK || length == 0 || c->request.no_body)
         return may;
-    if (length > 0 && data == NULL)
-        return UHTTP_ERR_INVALID;
-    if (length == 0 || c->request.no_body)
-        return UHTTP_OK;
     if (length > uh_stream_room(c, 0))
         return UHTTP_ERR_MEMORY;
     if (length > uhttp_send_room(c)) {
         uh_conn_flush(c);
         if (c->state == UH_CLOSED)
-            return uh_conn_may(c, UH_IN_STREAM);
+            return uh_conn_tell(c, UHTTP_ERR_CLOSED);
     }
     size_t need = length + uh_stream_overhead(c, length) + UH_STREAM_END;
     if (length > uhttp_send_room(c) || !uh_buf_reserve(&c->server->pool, &c->tx, need)) {
@@ -3861,10 +5326,19 @@ UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_
         uh_ready_push(c);
         return UHTTP_ERR_AGAIN;
     }
-    uh_stream_put(c, data, length);
-    c->request.sent += length;
-    uh_ready_push(c);
+    *where = uh_stream_frame(c, length);
     return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length)
+{
+    char *where;
+    if (length > 0 && data == NULL)
+        return UHTTP_ERR_INVALID;
+    uhttp_result result = uh_stream_reserve(c, length, &where);
+    if (result == UHTTP_OK && where != NULL)
+        memcpy(where, data, length);
+    return result;
 }
 
 UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
@@ -3895,6 +5369,92 @@ static uh_next uh_step_stream(uhttp_conn *c)
     uh_conn_post(c, UHTTP_EVENT_WRITABLE);
     return UH_EVENT;
 }
+
+/*--- JSON into a response or a stream ---------------------------------------------------*/
+
+#if UH_JSON
+
+static uhttp_result uh_json_room_in_response(void *user, size_t length, char **where)
+{
+    uhttp_conn *c = (uhttp_conn *)user;
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    if (length > c->server->config.max_send_buffer - c->draft || !uh_response_reserve(c, length))
+        return uh_conn_tell(c, uh_response_no_room(c));
+    *where = (char *)c->tx.data + c->tx.tail;
+    c->tx.tail += (uint32_t)length;
+    c->draft += (uint32_t)length;
+    c->request.composed += (uint32_t)length;
+    return UHTTP_OK;
+}
+
+UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
+{
+    uh_json_begin_sink(w, c, uh_json_room_in_response);
+    w->error = uh_conn_may(c, UH_MAY_RESPOND);
+    if (w->error == UHTTP_OK)
+        uh_draft_drop(c, c->request.composed);
+}
+
+UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
+{
+    uhttp_conn *c = (uhttp_conn *)w->user;
+    if (w->room != uh_json_room_in_response)
+        return UHTTP_ERR_STATE;
+    uhttp_result result = uh_response_check(c, status, NULL);
+    if (result == UHTTP_OK && (uh_status_has_no_body(status) || uhttp_json_error(w) != UHTTP_OK))
+        result = uh_status_has_no_body(status) ? UHTTP_ERR_INVALID : uhttp_json_error(w);
+    if (result != UHTTP_OK) {
+        if (c->told)
+            uh_draft_drop(c, c->request.composed);
+        return result;
+    }
+    uint32_t length = c->request.composed;
+    result = uh_response_head(c, status, "application/json", length, 0);
+    if (result != UHTTP_OK)
+        return uh_conn_tell(c, result);
+    if (c->request.is_head)
+        c->tx.tail -= length;
+    else
+        c->request.sent = length;
+    uh_response_finish(c);
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_json_room_in_stream(void *user, size_t length, char **where)
+{
+    return uh_stream_reserve((uhttp_conn *)user, length, where);
+}
+
+UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
+{
+    uh_json_begin_sink(w, c, uh_json_room_in_stream);
+    w->error = uh_conn_may(c, UH_IN_STREAM);
+}
+
+#else
+
+UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
+{
+    (void)c;
+    uhttp_json_begin(w, NULL, 0);
+}
+
+UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
+{
+    (void)w;
+    (void)status;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
+{
+    (void)c;
+    uhttp_json_begin(w, NULL, 0);
+}
+
+#endif
 
 UHTTP_API uhttp_result uhttp_close(uhttp_conn *c)
 {
@@ -5563,7 +7123,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 +
  * 15 CHANGES                                       what changed in which version
  *==============================================================================
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
- *        bodies, deadlines, both memory modes, foreign loops
+ *        bodies, deadlines, both memory modes, foreign loops; JSON written and read
  */
 
 /* MIT License
