@@ -1889,6 +1889,16 @@ static bool uh_buf_grow(uh_pool *m, uh_buf *b, uint32_t least)
     return true;
 }
 
+/* Moves the bytes to the front. */
+static void uh_buf_slide(uh_buf *b)
+{
+    uint32_t used = uh_buf_used(b);
+    if (b->head > 0)
+        memmove(b->data, b->data + b->head, used);
+    b->head = 0;
+    b->tail = used;
+}
+
 /* Makes room for n more bytes behind tail: slides, then grows, then says no. */
 static bool uh_buf_reserve(uh_pool *m, uh_buf *b, size_t n)
 {
@@ -1899,9 +1909,7 @@ static bool uh_buf_reserve(uh_pool *m, uh_buf *b, size_t n)
         return false;
     if (b->data == NULL || n > b->size - used)
         return uh_buf_grow(m, b, used + (uint32_t)n);
-    memmove(b->data, b->data + b->head, used);
-    b->head = 0;
-    b->tail = used;
+    uh_buf_slide(b);
     return true;
 }
 
@@ -4546,14 +4554,27 @@ static bool uh_window_grow(uhttp_conn *c, uint32_t limit, uint32_t more)
     return true;
 }
 
-/* Most that may be read into body: its certain end and what the window of rx takes back. */
-static size_t uh_window_bound(const uhttp_conn *c)
+/* How much may be read that belongs to another request, when so much of it is here. In fixed
+ * memory half a buffer: the copies its head needs must find room beside all that came with it. */
+static uint32_t uh_conn_read_ahead(const uhttp_conn *c, uint32_t here)
+{
+    if (!c->server->pool.fixed)
+        return UH_SIZE_MAX;
+    return here < c->rx.size / 2 ? c->rx.size / 2 - here : 0;
+}
+
+/* Most that may be read into a window: the body's certain end, and behind it what rx can take
+ * back from body, or may hold of the next request. */
+static size_t uh_window_bound(const uhttp_conn *c, const uh_buf *w)
 {
     const uh_request *r = &c->request;
-    uint64_t bound = r->framing.left;
-    if (r->chunked)
-        bound = uh_chunk_certain(&r->framing) + uh_window_room(c, &c->rx);
-    bound -= bound < uh_buf_used(&c->body) ? bound : uh_buf_used(&c->body);
+    uint64_t bound = r->chunked ? uh_chunk_certain(&r->framing) : r->framing.left;
+    uint32_t raw = uh_buf_used(w);
+    if (w == &c->rx)
+        bound += uh_conn_read_ahead(c, 0);
+    else if (r->chunked)
+        bound += uh_window_room(c, &c->rx);
+    bound -= bound < raw ? bound : raw;
     return bound < SIZE_MAX ? (size_t)bound : SIZE_MAX;
 }
 
@@ -4571,13 +4592,15 @@ static size_t uh_conn_head_room(uhttp_conn *c)
         c->starved = !uh_buf_reserve(&c->server->pool, rx, (size_t)spare + 1);
         spare = c->state == UH_SKIP ? 0 : rx->size / 8;
     }
-    return uh_buf_room(rx) > spare ? uh_buf_room(rx) - spare : 0;
+    uint32_t room = uh_buf_room(rx) > spare ? uh_buf_room(rx) - spare : 0;
+    uint32_t ahead = uh_conn_read_ahead(c, uh_buf_used(rx));
+    return uh_min(room, ahead > UH_WINDOW_MIN ? ahead : UH_WINDOW_MIN);
 }
 
 /* Where the next bytes go; NULL with room: they are thrown away. */
 static uh_buf *uh_conn_target(uhttp_conn *c, size_t *room)
 {
-    bool has_window = c->state == UH_OFFER || c->state == UH_BODY;
+    bool has_window = (c->state == UH_OFFER || c->state == UH_BODY) && !c->request.whole;
     uh_buf *w = has_window ? uh_window(c) : &c->rx;
     *room = 0;
     if (uh_state_reads[c->state] == UH_READ_NONE || c->t == NULL)
@@ -4590,8 +4613,9 @@ static uh_buf *uh_conn_target(uhttp_conn *c, size_t *room)
         *room = SIZE_MAX;           /* is made when it is needed */
     else
         *room = uh_window_room(c, w);
-    if (w == &c->body && *room > uh_window_bound(c))
-        *room = uh_window_bound(c);
+    size_t bound = has_window ? uh_window_bound(c, w) : uh_conn_read_ahead(c, uh_buf_used(w));
+    if (*room != SIZE_MAX && *room > bound)
+        *room = bound;
     return w;
 }
 
@@ -5536,6 +5560,8 @@ static bool uh_request_make_room(uhttp_conn *c, const uhttp_head *head, size_t m
     uint32_t behind = uh_buf_used(&c->rx) - head_len;
     uint32_t window = uh_request_least_window(head);
     uint32_t more = window > behind ? window - behind : 0;
+    if (m->fixed && window > 0)         /* all of the buffer is the body's */
+        uh_buf_slide(&c->rx);
     if (uh_buf_reserve(m, &c->rx, margin + more))
         return true;
     uint64_t body = head->content_length > 0 ? (uint64_t)head->content_length : 0;
@@ -6384,7 +6410,7 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd, co
     c->interest = c->wants = 0;
     c->posted = c->blocked = c->fin = c->keep = c->told = c->starved = c->parting = false;
     c->readable = true;             /* a request comes with its connection, mostly */
-    c->rx.limit = uh_min((uint32_t)s->config.max_headers_length, UH_SIZE_MAX / 4) * 2 + UH_BLOCK;
+    c->rx.limit = uh_min((uint32_t)s->config.max_headers_length, UH_SIZE_MAX / 8) * 4 + UH_BLOCK;
     c->tx.limit = (uint32_t)s->config.max_send_buffer + s->hold + UH_CONTINUE_ROOM;
     s->stats.accepted++;
     uh_conn_enter(c, c->secure ? UH_HANDSHAKE : UH_IDLE);
@@ -6788,8 +6814,8 @@ static bool uh_config_complete(uhttp_config *config)
     config->max_send_buffer = uh_or_default(config->max_send_buffer, 64 * 1024u);
     if (config->max_send_buffer > UH_SIZE_MAX / 2)
         config->max_send_buffer = UH_SIZE_MAX / 2;
-    if (config->max_headers_length > UH_SIZE_MAX / 4)
-        config->max_headers_length = UH_SIZE_MAX / 4;
+    if (config->max_headers_length > UH_SIZE_MAX / 8)
+        config->max_headers_length = UH_SIZE_MAX / 8;
     return config->port >= -1 && config->port <= 65535 && config->backlog > 0 &&
            config->max_connections <= UH_SLOTS_MAX;
 }
