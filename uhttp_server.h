@@ -4957,6 +4957,7 @@ static void uh_refuse(uhttp_conn *c, int status, const char *why)
     uh_server_log(c->server, c, status, why);
     c->server->stats.refused++;
     uh_draft_drop(c, c->draft);
+    r->dated = false;
     c->keep = false;
     c->posted = false;
     uh_body_abandon(c);
@@ -5345,7 +5346,10 @@ static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where
             return uh_conn_tell(c, UHTTP_ERR_CLOSED);
     }
     size_t need = length + uh_stream_overhead(c, length) + UH_STREAM_END;
-    if (length > uhttp_send_room(c) || !uh_buf_reserve(&c->server->pool, &c->tx, need)) {
+    bool fits = length <= uhttp_send_room(c);
+    if (!fits || !uh_buf_reserve(&c->server->pool, &c->tx, need)) {
+        if (fits && !uh_conn_owes(c))
+            return UHTTP_ERR_MEMORY;        /* nothing on its way would make room */
         c->request.wanted = (uint32_t)length;
         uh_ready_push(c);
         return UHTTP_ERR_AGAIN;
@@ -5994,7 +5998,12 @@ UHTTP_API uhttp_conn *uhttp_next(uhttp_server *server, const uhttp_conn *c)
     return NULL;
 }
 
-UHTTP_API void uhttp_set_context(uhttp_conn *c, void *context) { c->request.context = context; }
+UHTTP_API void uhttp_set_context(uhttp_conn *c, void *context)
+{
+    if (c->told)            /* a stale pointer must not reach the next request */
+        c->request.context = context;
+}
+
 UHTTP_API void *uhttp_context(const uhttp_conn *c) { return c->request.context; }
 UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c) { return c->server; }
 
@@ -6211,8 +6220,8 @@ UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length)
     *length = 0;
     if (r->sink != UH_SINK_STREAM || r->taken || !c->told || c->state == UH_CLOSED)
         return NULL;
-    if (uh_window_decode(c) == UHTTP_ERR_INVALID || r->body_len == 0)
-        return NULL;
+    if (uh_window_decode(c) == UHTTP_ERR_INVALID || r->body_len == 0 || uh_body_is_too_long(c))
+        return NULL;            /* what is wrong comes as an event */
     r->taken = true;
     *length = r->body_len;
     uh_ready_push(c);
