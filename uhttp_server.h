@@ -6283,8 +6283,12 @@ static void uh_conn_turn(uhttp_conn *c)
         uh_conn_run(c);
         if (c->set_aside && c->state != UH_SEND)    /* held output joins the next answer */
             break;
-        if (!uh_conn_flush(c) || uh_conn_owes(c) || c->posted)
+        if (!uh_conn_flush(c) || c->posted)
             break;
+        if (uh_conn_owes(c)) {          /* the rest is another turn's, but a stream has room */
+            uh_conn_run(c);
+            break;
+        }
     }
     uh_conn_settle(c);
 }

@@ -27,7 +27,7 @@ static int read_port(const char *text)
 {
     char *end;
     long port = strtol(text, &end, 10);
-    return *text != '\0' && *end == '\0' && port > 0 && port <= 65535 ? (int)port : 0;
+    return *text >= '0' && *text <= '9' && *end == '\0' && port > 0 && port <= 65535 ? (int)port : 0;
 }
 
 int main(int argc, char **argv)
