@@ -1108,9 +1108,10 @@ static void uh_sys_stop(void) { }
 
 static uh_sys_error uh_sys_last_error(void)
 {
-    if (errno == EWOULDBLOCK || errno == EAGAIN)
+    int error = errno;          /* asked once: it may be a call */
+    if (error == EWOULDBLOCK || error == EAGAIN)
         return UH_SYS_AGAIN;
-    return errno == ENFILE || errno == ENOMEM || errno == ENOBUFS ? UH_SYS_FULL : UH_SYS_FAILED;
+    return error == ENFILE || error == ENOMEM || error == ENOBUFS ? UH_SYS_FULL : UH_SYS_FAILED;
 }
 
 static uhttp_result uh_sys_listen_result(void)
@@ -2078,6 +2079,7 @@ typedef enum uh_number { UH_NUMBER_OK, UH_NUMBER_BAD, UH_NUMBER_LARGE } uh_numbe
 /* Decimal digits and nothing else, up to INT64_MAX. */
 static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
 {
+    const uint64_t most = INT64_MAX;
     uint64_t n = 0;
     bool large = false;
     if (s.len == 0)
@@ -2085,11 +2087,11 @@ static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
     for (size_t i = 0; i < s.len; i++) {
         if (!uh_char_is_digit(s.ptr[i]))
             return UH_NUMBER_BAD;
-        unsigned digit = (unsigned)(s.ptr[i] - '0');
-        large = large || n > ((uint64_t)INT64_MAX - digit) / 10;
-        n = n * 10 + digit;
+        large = large || n > most / 10;         /* ten times that still fits n */
+        n = n * 10 + (unsigned)(s.ptr[i] - '0');
+        large = large || n > most;
     }
-    *value = (int64_t)(n & (uint64_t)INT64_MAX);
+    *value = (int64_t)(n & most);
     return large ? UH_NUMBER_LARGE : UH_NUMBER_OK;
 }
 
@@ -2113,6 +2115,14 @@ static char *uh_text_put(char *out, const void *text, size_t length)
     return out + length;
 }
 
+/* The byte an escape ("%41") stands for; -1: cut short, malformed, or a NUL. */
+static int uh_text_escape(const char *p, const char *end)
+{
+    int high = end - p >= 3 ? uh_char_hex(p[1]) : -1;
+    int low = high >= 0 ? uh_char_hex(p[2]) : -1;
+    return low >= 0 && (high | low) != 0 ? high << 4 | low : -1;
+}
+
 UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
                                             size_t *length)
 {
@@ -2120,18 +2130,18 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
     const char *end = in.ptr + in.len;
     char *to = out;
     while (p < end) {
-        char c = *p++;
+        char c = *p;
         if (c == '%') {
-            int high = end - p >= 2 ? uh_char_hex(p[0]) : -1;
-            int low = high >= 0 ? uh_char_hex(p[1]) : -1;
-            if (low < 0 || (high | low) == 0)
+            int byte = uh_text_escape(p, end);
+            if (byte < 0)
                 return UHTTP_ERR_INVALID;
-            c = (char)(high << 4 | low);
+            c = (char)byte;
             p += 2;
         } else if (c == '+' && plus_is_blank) {
             c = ' ';
         }
         *to++ = c;
+        p++;
     }
     *length = (size_t)(to - out);
     return UHTTP_OK;
@@ -2142,19 +2152,11 @@ static char *uh_text_puts(char *out, const char *string)
     return uh_text_put(out, string, strlen(string));
 }
 
-/* Is every escape whole, and none of them a NUL? */
-static bool uh_text_escapes_are_good(uhttp_str s)
+/* The first c from p on, or end. */
+static const char *uh_text_find(const char *p, const char *end, char c)
 {
-    const char *end = s.ptr + s.len;
-    const char *p = s.ptr;
-    while (p < end && (p = (const char *)memchr(p, '%', (size_t)(end - p))) != NULL) {
-        if (end - p < 3 || uh_char_hex(p[1]) < 0 || uh_char_hex(p[2]) < 0)
-            return false;
-        if (p[1] == '0' && p[2] == '0')
-            return false;
-        p += 3;
-    }
-    return true;
+    const char *at = p < end ? (const char *)memchr(p, c, (size_t)(end - p)) : NULL;
+    return at != NULL ? at : end;
 }
 
 /* "[v6]", or a name or IPv4 address; then optionally ':' and a port. RFC 3986 section 3.2.2 */
@@ -2170,37 +2172,31 @@ static bool uh_text_split_host(uhttp_str s, uhttp_str *host, uhttp_str *port)
             return false;
         p++;
     } else {
-        while (p < end && uh_char_is(*p, UH_IS_HOST))
-            p++;
+        for (; p < end && uh_char_is(*p, UH_IS_HOST); p++) {
+            if (*p == '%' && uh_text_escape(p, end) < 0)
+                return false;
+        }
     }
     *host = uh_text_slice(s.ptr, p);
     port->ptr = NULL;
     port->len = 0;
     if (p == end)
-        return uh_text_escapes_are_good(*host);
-    if (*p != ':')
-        return false;
-    *port = uh_text_slice(p + 1, end);
+        return true;
     int64_t number = 0;
-    if (port->len > 0 && (uh_text_decimal(*port, &number) != UH_NUMBER_OK || number > 65535))
-        return false;
-    return uh_text_escapes_are_good(*host);
+    *port = uh_text_slice(p + 1, end);
+    return *p == ':' && (port->len == 0 || (uh_text_decimal(*port, &number) == UH_NUMBER_OK &&
+                                            number <= 65535));
 }
 
-/* Splits "path?query#fragment". */
-static void uh_text_split_path(uhttp_str s, uhttp_str *path, uhttp_str *query,
-                               uhttp_str *fragment)
+/* Could this stand in a URL: no blank, no control character, every escape whole? */
+static bool uh_text_is_url(uhttp_str s)
 {
     const char *end = s.ptr + s.len;
-    const char *hash = s.len > 0 ? (const char *)memchr(s.ptr, '#', s.len) : NULL;
-    const char *stop = hash != NULL ? hash : end;
-    const char *mark = stop > s.ptr
-        ? (const char *)memchr(s.ptr, '?', (size_t)(stop - s.ptr)) : NULL;
-    *path = uh_text_slice(s.ptr, mark != NULL ? mark : stop);
-    if (mark != NULL)
-        *query = uh_text_slice(mark + 1, stop);
-    if (hash != NULL)
-        *fragment = uh_text_slice(hash + 1, end);
+    for (const char *p = s.ptr; p < end; p++) {
+        if ((unsigned char)*p <= ' ' || *p == 0x7f || (*p == '%' && uh_text_escape(p, end) < 0))
+            return false;
+    }
+    return true;
 }
 
 UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
@@ -2208,8 +2204,7 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
     const char *p = url.ptr;
     const char *end = url.ptr + url.len;
     memset(parts, 0, sizeof *parts);
-    if (url.len == 0 || uh_text_has_control(url) ||
-        memchr(p, ' ', url.len) != NULL || memchr(p, '\t', url.len) != NULL)
+    if (p == end || !uh_text_is_url(url))
         return UHTTP_ERR_INVALID;
     if (*p != '/') {
         while (p < end && uh_char_is_scheme(*p))
@@ -2225,8 +2220,14 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
             parts->host.len == 0)
             return UHTTP_ERR_INVALID;
     }
-    uh_text_split_path(uh_text_slice(p, end), &parts->path, &parts->query, &parts->fragment);
-    return uh_text_escapes_are_good(url) ? UHTTP_OK : UHTTP_ERR_INVALID;
+    const char *hash = uh_text_find(p, end, '#');
+    const char *mark = uh_text_find(p, hash, '?');
+    parts->path = uh_text_slice(p, mark);
+    if (mark < hash)
+        parts->query = uh_text_slice(mark + 1, hash);
+    if (hash < end)
+        parts->fragment = uh_text_slice(hash + 1, end);
+    return UHTTP_OK;
 }
 
 UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value)
@@ -2234,17 +2235,15 @@ UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *va
     while (query->len > 0) {
         const char *p = query->ptr;
         const char *end = p + query->len;
-        const char *stop = (const char *)memchr(p, '&', query->len);
-        *query = uh_text_slice(stop != NULL ? stop + 1 : end, end);
-        if (stop == NULL)
-            stop = end;
+        const char *stop = uh_text_find(p, end, '&');
+        const char *equals = uh_text_find(p, stop, '=');
+        *query = uh_text_slice(stop < end ? stop + 1 : end, end);
         if (stop == p)
             continue;
-        const char *equals = (const char *)memchr(p, '=', (size_t)(stop - p));
-        *name = uh_text_slice(p, equals != NULL ? equals : stop);
+        *name = uh_text_slice(p, equals);
         value->ptr = NULL;
         value->len = 0;
-        if (equals != NULL)
+        if (equals < stop)
             *value = uh_text_slice(equals + 1, stop);
         return true;
     }
@@ -2255,9 +2254,9 @@ UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element)
 {
     while (list->len > 0) {
         const char *end = list->ptr + list->len;
-        const char *stop = (const char *)memchr(list->ptr, ',', list->len);
-        *element = uh_text_trim(uh_text_slice(list->ptr, stop != NULL ? stop : end));
-        *list = uh_text_slice(stop != NULL ? stop + 1 : end, end);
+        const char *stop = uh_text_find(list->ptr, end, ',');
+        *element = uh_text_trim(uh_text_slice(list->ptr, stop));
+        *list = uh_text_slice(stop < end ? stop + 1 : end, end);
         if (element->len > 0)
             return true;
     }
@@ -2353,14 +2352,14 @@ static bool uh_head_has_bare_lf(const char *line, const char *end)
 /* Is the final coding "chunked", and is it the only one? RFC 9112 section 6.1 */
 static int uh_head_transfer_encoding(uhttp_head *head, uhttp_str value)
 {
-    uhttp_str coding = { NULL, 0 };
-    size_t count = 0;
+    uhttp_str coding;
+    int count = 0;
     while (uhttp_list_next(&value, &coding)) {
         if (uh_text_token(coding.ptr, coding.ptr + coding.len) != coding.ptr + coding.len)
             return UH_REFUSE(head, 400, UH_WHY("malformed Transfer-Encoding"));
-        if (uh_text_is_nocase(coding, "chunked") && (head->chunked || value.len > 0))
-            return UH_REFUSE(head, 400, UH_WHY("chunked is not the last coding"));
         head->chunked = uh_text_is_nocase(coding, "chunked");
+        if (head->chunked && value.len > 0)
+            return UH_REFUSE(head, 400, UH_WHY("chunked is not the last coding"));
         count++;
     }
     if (!head->chunked)
@@ -2419,8 +2418,10 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
         if (!uh_text_is_nocase(name, "connection"))
             return 0;
         while (uhttp_list_next(&value, &option)) {
-            head->close = head->close || uh_text_is_nocase(option, "close");
-            head->keep_alive = head->keep_alive || uh_text_is_nocase(option, "keep-alive");
+            if (uh_text_is_nocase(option, "close"))
+                head->close = true;
+            else if (uh_text_is_nocase(option, "keep-alive"))
+                head->keep_alive = true;
         }
         return 0;
     case 14:
@@ -2452,47 +2453,43 @@ static int uh_head_version(uhttp_head *head, const char *p, const char *end)
 /* Origin, absolute or asterisk form; 0 or a negated status. RFC 9112 section 3.2 */
 static int uh_head_target(uhttp_head *head)
 {
-    uhttp_str target = head->target;
     uhttp_url_parts parts;
     if (uh_text_is(head->method, "CONNECT"))
         return UH_REFUSE(head, 501, UH_WHY("CONNECT"));
-    if (uh_text_is(target, "*") && uh_text_is(head->method, "OPTIONS")) {
-        head->path = target;
+    if (uh_text_is(head->target, "*") && uh_text_is(head->method, "OPTIONS")) {
+        head->path = head->target;
         return 0;
     }
-    if (uhttp_url_split(target, &parts) != UHTTP_OK || parts.fragment.ptr != NULL)
+    if (uhttp_url_split(head->target, &parts) != UHTTP_OK || parts.fragment.ptr != NULL)
         return UH_REFUSE(head, 400, UH_WHY("malformed request target"));
+    head->path = parts.path;
+    head->query = parts.query;
     if (parts.scheme.ptr != NULL) {
-        const char *authority_end = parts.path.ptr;
         if (!uh_text_is_nocase(parts.scheme, "http") && !uh_text_is_nocase(parts.scheme, "https"))
             return UH_REFUSE(head, 400, UH_WHY("target of another scheme"));
-        head->host = uh_text_slice(parts.host.ptr, authority_end);
+        head->host = uh_text_slice(parts.host.ptr, parts.path.ptr);
+        if (parts.path.len == 0)        /* then the path is "/": the last one of "://" */
+            head->path = uh_text_slice(parts.host.ptr - 1, parts.host.ptr);
     }
-    head->path = parts.path.len > 0 ? parts.path : uh_text_of("/");
-    head->query = parts.query;
     return 0;
 }
 
-/* Reads the request line; the byte behind it, NULL: refused, *status says how. */
-static const char *uh_head_line(uhttp_head *head, const char *p, const char *end, int *status)
+/* Reads the request line from *p on and moves it behind; 0 or a negated status. */
+static int uh_head_line(uhttp_head *head, const char **p, const char *end)
 {
-    const char *cr = uh_head_line_end(p, end);
-    *status = UH_REFUSE(head, 400, UH_WHY("malformed request line"));
+    const char *cr = uh_head_line_end(*p, end);
     if (cr == NULL)
-        return NULL;
-    const char *method_end = uh_text_token(p, cr);
-    if (method_end == p || method_end == cr || *method_end != ' ')
-        return NULL;
+        return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
+    const char *method_end = uh_text_token(*p, cr);
     const char *target = method_end + 1;
-    const char *target_end = (const char *)memchr(target, ' ', (size_t)(cr - target));
-    if (target_end == NULL || target_end == target)
-        return NULL;
-    head->method = uh_text_slice(p, method_end);
+    const char *target_end = uh_text_find(target, cr, ' ');
+    if (method_end == *p || *method_end != ' ' || target_end == target || target_end == cr)
+        return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
+    head->method = uh_text_slice(*p, method_end);
     head->target = uh_text_slice(target, target_end);
-    *status = uh_head_version(head, target_end + 1, cr);
-    if (*status == 0)
-        *status = uh_head_target(head);
-    return *status == 0 ? cr + 2 : NULL;
+    *p = cr + 2;
+    int status = uh_head_version(head, target_end + 1, cr);
+    return status != 0 ? status : uh_head_target(head);
 }
 
 /* What the fields mean together; 0 or a negated status. RFC 9112 sections 3.2 and 6.3 */
@@ -2517,12 +2514,12 @@ static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len)
 static int uh_head_parse(const char *text, const char *end, bool terminate, uhttp_head *head)
 {
     uh_head_seen seen;
-    int status;
+    const char *p = text;
     memset(head, 0, sizeof *head);
     memset(&seen, 0, sizeof seen);
     head->content_length = -1;
-    const char *p = uh_head_line(head, text, end, &status);
-    if (p == NULL)
+    int status = uh_head_line(head, &p, end);
+    if (status != 0)
         return status;
     head->fields.ptr = p;
     if (terminate) {
@@ -2587,47 +2584,51 @@ static bool uh_chunk_digit(uhttp_chunked *d, char c)
     return true;
 }
 
+/* The byte that ends each state, and the state behind it. */
+static const struct {
+    char byte;
+    uint8_t next;
+} uh_chunk_ends[] = {
+    { '\0', 0 },                        /* SIZE: by its first digit only */
+    { '\r', UH_CHUNK_SIZE_LF },         /* DIGITS */
+    { '\r', UH_CHUNK_SIZE_LF },         /* EXTENSION */
+    { '\n', UH_CHUNK_TRAILER },         /* SIZE_LF, unless data follow */
+    { '\0', 0 },                        /* DATA: by its length only */
+    { '\r', UH_CHUNK_DATA_LF },         /* DATA_CR */
+    { '\n', UH_CHUNK_SIZE },            /* DATA_LF */
+    { '\r', UH_CHUNK_END_LF },          /* TRAILER */
+    { ':',  UH_CHUNK_TRAILER_VALUE },   /* TRAILER_NAME */
+    { '\r', UH_CHUNK_TRAILER_LF },      /* TRAILER_VALUE */
+    { '\n', UH_CHUNK_TRAILER },         /* TRAILER_LF */
+    { '\n', UH_CHUNK_DONE },            /* END_LF */
+};
+
 /* The state behind one byte of framing; -1: malformed. */
 static int uh_chunk_byte(uhttp_chunked *d, char c)
 {
+    if (d->state == UH_CHUNK_SIZE_LF && c == '\n' && d->left > 0)
+        return UH_CHUNK_DATA;
+    if (c != '\0' && c == uh_chunk_ends[d->state].byte)
+        return uh_chunk_ends[d->state].next;
     switch ((uh_chunk_state)d->state) {
-    case UH_CHUNK_SIZE:
-        return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
     case UH_CHUNK_DIGITS:
-        if (c == '\r')
-            return UH_CHUNK_SIZE_LF;
         if (c == ';')
             return UH_CHUNK_EXTENSION;
         return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
-    case UH_CHUNK_EXTENSION:
-        if (c == '\r')
-            return UH_CHUNK_SIZE_LF;
-        return uh_char_is_control(c) ? -1 : UH_CHUNK_EXTENSION;
-    case UH_CHUNK_SIZE_LF:
-        if (c != '\n')
-            return -1;
-        return d->left > 0 ? UH_CHUNK_DATA : UH_CHUNK_TRAILER;
-    case UH_CHUNK_DATA_CR:
-        return c == '\r' ? UH_CHUNK_DATA_LF : -1;
-    case UH_CHUNK_DATA_LF:
-        return c == '\n' ? UH_CHUNK_SIZE : -1;
+    case UH_CHUNK_SIZE:
+        return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
     case UH_CHUNK_TRAILER:
-        if (c == '\r')
-            return UH_CHUNK_END_LF;
-        return uh_char_is(c, UH_IS_TOKEN) ? UH_CHUNK_TRAILER_NAME : -1;
     case UH_CHUNK_TRAILER_NAME:
-        if (c == ':')
-            return UH_CHUNK_TRAILER_VALUE;
         return uh_char_is(c, UH_IS_TOKEN) ? UH_CHUNK_TRAILER_NAME : -1;
+    case UH_CHUNK_EXTENSION:
     case UH_CHUNK_TRAILER_VALUE:
-        if (c == '\r')
-            return UH_CHUNK_TRAILER_LF;
-        return uh_char_is_control(c) ? -1 : UH_CHUNK_TRAILER_VALUE;
-    case UH_CHUNK_TRAILER_LF:
-        return c == '\n' ? UH_CHUNK_TRAILER : -1;
-    case UH_CHUNK_END_LF:
-        return c == '\n' ? UH_CHUNK_DONE : -1;
+        return uh_char_is_control(c) ? -1 : d->state;
+    case UH_CHUNK_SIZE_LF:
     case UH_CHUNK_DATA:
+    case UH_CHUNK_DATA_CR:
+    case UH_CHUNK_DATA_LF:
+    case UH_CHUNK_TRAILER_LF:
+    case UH_CHUNK_END_LF:
     case UH_CHUNK_DONE:
         break;
     }
@@ -2683,22 +2684,8 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
 /* Bytes that certainly still belong to the body: its data and the shortest end. */
 static uint64_t uh_chunk_certain(const uhttp_chunked *d)
 {
-    switch ((uh_chunk_state)d->state) {
-    case UH_CHUNK_DATA:           return d->left + 7;      /* CR LF 0 CR LF CR LF */
-    case UH_CHUNK_DATA_CR:        return 7;
-    case UH_CHUNK_DATA_LF:        return 6;
-    case UH_CHUNK_SIZE:           return 5;
-    case UH_CHUNK_DIGITS:         return d->left > 0 ? 9 : 4;
-    case UH_CHUNK_EXTENSION:      return d->left > 0 ? 9 : 4;
-    case UH_CHUNK_SIZE_LF:        return d->left > 0 ? d->left + 8 : 3;
-    case UH_CHUNK_TRAILER:        return 2;
-    case UH_CHUNK_TRAILER_NAME:   return 5;
-    case UH_CHUNK_TRAILER_VALUE:  return 4;
-    case UH_CHUNK_TRAILER_LF:     return 3;
-    case UH_CHUNK_END_LF:         return 1;
-    case UH_CHUNK_DONE:           break;
-    }
-    return 0;
+    static const uint8_t shortest[] = { 5, 4, 4, 3, 2, 7, 6, 2, 5, 4, 3, 1, 0 };    /* by state */
+    return shortest[d->state] + (d->left > 0 ? d->left + 5 : 0);        /* 5: 0 CR LF CR LF */
 }
 
 /*--- 05f dates and phrases --------------------------------------------------------------*/
@@ -2748,35 +2735,35 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
     uh_text_put(p, " GMT", 5);
 }
 
-/* Registered phrases (RFC 9110 section 15 and others), each behind its status. */
+/* Registered phrases (RFC 9110 section 15, RFC 6585, RFC 7725). One that does not begin with
+ * its status has the next. */
 static const char uh_phrases[] =
-    "200OK\0" "201Created\0" "202Accepted\0" "203Non-Authoritative Information\0"
-    "204No Content\0" "205Reset Content\0" "206Partial Content\0" "207Multi-Status\0"
-    "208Already Reported\0" "300Multiple Choices\0" "301Moved Permanently\0" "302Found\0"
-    "303See Other\0" "304Not Modified\0" "307Temporary Redirect\0" "308Permanent Redirect\0"
-    "400Bad Request\0" "401Unauthorized\0" "402Payment Required\0" "403Forbidden\0"
-    "404Not Found\0" "405Method Not Allowed\0" "406Not Acceptable\0"
-    "407Proxy Authentication Required\0" "408Request Timeout\0" "409Conflict\0" "410Gone\0"
-    "411Length Required\0" "412Precondition Failed\0" "413Content Too Large\0"
-    "414URI Too Long\0" "415Unsupported Media Type\0" "416Range Not Satisfiable\0"
-    "417Expectation Failed\0" "418I'm a teapot\0" "421Misdirected Request\0"
-    "422Unprocessable Content\0" "423Locked\0" "424Failed Dependency\0" "425Too Early\0"
-    "426Upgrade Required\0" "428Precondition Required\0" "429Too Many Requests\0"
+    "200OK\0" "Created\0" "Accepted\0" "Non-Authoritative Information\0" "No Content\0"
+    "Reset Content\0" "Partial Content\0"
+    "300Multiple Choices\0" "Moved Permanently\0" "Found\0" "See Other\0" "Not Modified\0"
+    "307Temporary Redirect\0" "Permanent Redirect\0"
+    "400Bad Request\0" "Unauthorized\0" "Payment Required\0" "Forbidden\0" "Not Found\0"
+    "Method Not Allowed\0" "Not Acceptable\0" "Proxy Authentication Required\0"
+    "Request Timeout\0" "Conflict\0" "Gone\0" "Length Required\0" "Precondition Failed\0"
+    "Content Too Large\0" "URI Too Long\0" "Unsupported Media Type\0"
+    "Range Not Satisfiable\0" "Expectation Failed\0"
+    "421Misdirected Request\0" "Unprocessable Content\0" "426Upgrade Required\0"
+    "428Precondition Required\0" "Too Many Requests\0"
     "431Request Header Fields Too Large\0" "451Unavailable For Legal Reasons\0"
-    "500Internal Server Error\0" "501Not Implemented\0" "502Bad Gateway\0"
-    "503Service Unavailable\0" "504Gateway Timeout\0" "505HTTP Version Not Supported\0"
-    "507Insufficient Storage\0" "508Loop Detected\0" "511Network Authentication Required\0";
+    "500Internal Server Error\0" "Not Implemented\0" "Bad Gateway\0" "Service Unavailable\0"
+    "Gateway Timeout\0" "HTTP Version Not Supported\0";
 
 UHTTP_API const char *uhttp_status_phrase(int status)
 {
-    char digits[3];
-    if (status < 200 || status > 599)
-        return "";
-    digits[0] = (char)('0' + status / 100);
-    uh_text_put_two(digits + 1, status % 100);
-    for (const char *p = uh_phrases; *p != '\0'; p += strlen(p) + 1) {
-        if (memcmp(p, digits, 3) == 0)
-            return p + 3;
+    int at = 0;
+    for (const char *p = uh_phrases; *p != '\0' && status >= 200; p += strlen(p) + 1) {
+        at++;
+        if (uh_char_is_digit(*p)) {
+            at = (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0');
+            p += 3;
+        }
+        if (at == status)
+            return p;
     }
     return "";
 }
