@@ -4754,7 +4754,7 @@ static void uh_conn_settle(uhttp_conn *c)
 #define UH_STREAM_END 5u        /* "0\r\n\r\n", which joins the last piece if it can */
 
 /* Compares the clock once a millisecond and formats once a second. */
-static uhttp_str uh_server_date(uhttp_server *s)
+static const char *uh_server_date(uhttp_server *s)
 {
     if (s->date_at != s->now || s->date_seconds == 0) {
         int64_t seconds = UHTTP_TIME();
@@ -4769,7 +4769,7 @@ static uhttp_str uh_server_date(uhttp_server *s)
             }
         }
     }
-    return uh_text_of(s->date);
+    return s->date;
 }
 
 static bool uh_value_is_good(const char *value)
@@ -4863,6 +4863,14 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
     return (size_t)(uh_text_puts(p, "\r\n") - out);
 }
 
+/* "404 Not Found", for the first line of a head and for the body of an error. */
+static char *uh_put_status(char *out, int status)
+{
+    out = uh_text_put_decimal(out, (unsigned)status);
+    *out++ = ' ';
+    return uh_text_puts(out, uhttp_status_phrase(status));
+}
+
 /* Writes the head into tx, around the fields drafted there.
  *
  *   length  of the body; -1: a stream
@@ -4871,23 +4879,18 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
                                      int64_t length, size_t extra)
 {
     uhttp_server *s = c->server;
-    const char *phrase = uhttp_status_phrase(status);
-    char start[64];
+    char start[64 + sizeof s->date];
     char end[96];
-    char *p = uh_text_puts(start, "HTTP/1.1 ");
-    p = uh_text_put_decimal(p, (unsigned)status);
-    *p++ = ' ';
-    p = uh_text_puts(p, phrase);
+    char *p = uh_put_status(uh_text_puts(start, "HTTP/1.1 "), status);
     p = uh_text_puts(p, "\r\n");
+    if (!c->request.dated)
+        p = uh_text_puts(p, uh_server_date(s));
     bool was_keep = c->keep;
     uh_response_decide_keep(c);
     size_t start_length = (size_t)(p - start);
     size_t end_length = uh_response_framing(c, status, length, end);
-    uhttp_str date = { "", 0 };
-    if (!c->request.dated)
-        date = uh_server_date(s);
     size_t type_length = content_type != NULL ? strlen(content_type) + 16 : 0;
-    size_t before = start_length + date.len + s->default_headers_length;
+    size_t before = start_length + s->default_headers_length;
     size_t head = before + type_length + end_length;
     size_t limit = s->config.max_send_buffer;
     if (extra > limit || head + c->draft > limit - extra ||
@@ -4900,7 +4903,6 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     memmove(to + head + fields, to + fields, c->request.composed);
     memmove(to + before, to, fields);
     to = uh_text_put(to, start, start_length);
-    to = uh_text_put(to, date.ptr, date.len);
     to = uh_text_put(to, s->config.default_headers, s->default_headers_length) + fields;
     if (content_type != NULL)
         to = uh_put_line(to, "Content-Type: ", content_type);
@@ -4910,6 +4912,51 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     c->request.composed = 0;
     c->request.status = (uint16_t)status;
     return UHTTP_OK;
+}
+
+/* Sends data from where it lies, and copies to tx what the socket did not take. */
+static void uh_response_copy(uhttp_conn *c, const void *data, size_t length)
+{
+    if (length > UH_DIRECT && uh_buf_used(&c->rx) == 0) {
+        c->source = (const uint8_t *)data;
+        c->source_left = length;
+        uh_conn_flush(c);
+        data = c->source;
+        length = c->source_left;
+        c->source_left = 0;
+    }
+    if (c->state != UH_CLOSED && length > 0) {
+        memcpy(c->tx.data + c->tx.tail, data, length);
+        c->tx.tail += (uint32_t)length;
+    }
+}
+
+/* Composes a head and its body, which is copied or, for ever where it is, only noted. */
+static uhttp_result uh_response_compose(uhttp_conn *c, int status, const char *content_type,
+                                        const void *data, size_t length, bool copy)
+{
+    size_t sent = c->request.is_head ? 0 : length;
+    uh_draft_drop(c, c->request.composed);
+    uhttp_result result =
+        uh_response_head(c, status, content_type, (int64_t)length, copy ? sent : 0);
+    if (result != UHTTP_OK)
+        return result;
+    c->request.sent = sent;
+    if (copy) {
+        uh_response_copy(c, data, sent);
+    } else {
+        c->source = (const uint8_t *)data;
+        c->source_left = sent;
+    }
+    return UHTTP_OK;
+}
+
+/* Composes an error with its phrase as the body. */
+static uhttp_result uh_response_compose_error(uhttp_conn *c, int status)
+{
+    char text[64];
+    char *p = uh_text_puts(uh_put_status(text, status), "\n");
+    return uh_response_compose(c, status, "text/plain", text, (size_t)(p - text), true);
 }
 
 /* More input is here, so this answer may wait to leave with the next one. */
@@ -4938,31 +4985,19 @@ static void uh_refuse(uhttp_conn *c, int status, const char *why)
 {
     static const char no_memory[] =
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    uh_request *r = &c->request;
-    const char *phrase = uhttp_status_phrase(status);
-    size_t phrase_length = strlen(phrase);
     uh_server_log(c->server, c, status, why);
     c->server->stats.refused++;
     uh_draft_drop(c, c->draft);
-    r->dated = false;
+    c->request.dated = false;
     c->keep = false;
     c->posted = false;
     uh_body_abandon(c);
-    size_t length = 3 + 1 + phrase_length + 1;
-    size_t copied = r->is_head ? 0 : length;
-    if (uh_response_head(c, status, "text/plain", (int64_t)length, copied) != UHTTP_OK) {
+    if (uh_response_compose_error(c, status) != UHTTP_OK) {
         if (c->state == UH_CLOSED)
             return;
         c->source = (const uint8_t *)no_memory;
         c->source_left = sizeof no_memory - 1;
-        r->status = 503;
-    } else if (copied > 0) {
-        char *to = uh_text_put_decimal((char *)c->tx.data + c->tx.tail, (unsigned)status);
-        *to++ = ' ';
-        to = uh_text_put(to, phrase, phrase_length);
-        *to = '\n';
-        c->tx.tail += (uint32_t)length;
-        r->sent = length;
+        c->request.status = 503;
     }
     uh_conn_enter(c, UH_SEND);
 }
@@ -5076,21 +5111,13 @@ static uhttp_result uh_response_check(uhttp_conn *c, int status, const char *con
     return content_type == NULL || uh_value_is_good(content_type) ? UHTTP_OK : UHTTP_ERR_INVALID;
 }
 
-/* Sends static data from where it lies, and copies to tx what the socket did not take. */
-static void uh_response_copy(uhttp_conn *c, const void *data, size_t length)
+/* Finishes what has been composed, or says why it was not. */
+static uhttp_result uh_response_end(uhttp_conn *c, uhttp_result composed)
 {
-    if (length > UH_DIRECT && uh_buf_used(&c->rx) == 0) {
-        c->source = (const uint8_t *)data;
-        c->source_left = length;
-        uh_conn_flush(c);
-        data = c->source;
-        length = c->source_left;
-        c->source_left = 0;
-    }
-    if (c->state != UH_CLOSED && length > 0) {
-        memcpy(c->tx.data + c->tx.tail, data, length);
-        c->tx.tail += (uint32_t)length;
-    }
+    if (composed != UHTTP_OK)
+        return uh_conn_tell(c, composed);
+    uh_response_finish(c);
+    return UHTTP_OK;
 }
 
 static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_type,
@@ -5101,20 +5128,7 @@ static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_ty
         return result;
     if (length > 0 && (data == NULL || uh_status_has_no_body(status)))
         return UHTTP_ERR_INVALID;
-    uh_draft_drop(c, c->request.composed);
-    size_t sent = c->request.is_head ? 0 : length;
-    result = uh_response_head(c, status, content_type, (int64_t)length, copy ? sent : 0);
-    if (result != UHTTP_OK)
-        return uh_conn_tell(c, result);
-    c->request.sent = sent;
-    if (!copy) {
-        c->source = (const uint8_t *)data;
-        c->source_left = sent;
-    } else if (sent > 0) {
-        uh_response_copy(c, data, sent);
-    }
-    uh_response_finish(c);
-    return UHTTP_OK;
+    return uh_response_end(c, uh_response_compose(c, status, content_type, data, length, copy));
 }
 
 UHTTP_API uhttp_result uhttp_respond(uhttp_conn *c, int status, const char *content_type,
@@ -5146,16 +5160,12 @@ UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char 
 
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status)
 {
-    char text[64];
-    char *p = text;
-    if (status >= 200 && status <= 599 && !uh_status_has_no_body(status)) {
-        const char *phrase = uhttp_status_phrase(status);
-        p = uh_text_put_decimal(p, (unsigned)status);
-        *p++ = ' ';
-        p = uh_text_put(p, phrase, strlen(phrase));
-        *p++ = '\n';
-    }
-    return uh_respond(c, status, p > text ? "text/plain" : NULL, text, (size_t)(p - text), true);
+    if (uh_status_has_no_body(status))
+        return uh_respond(c, status, NULL, NULL, 0, true);
+    uhttp_result result = uh_response_check(c, status, NULL);
+    if (result != UHTTP_OK)
+        return result;
+    return uh_response_end(c, uh_response_compose_error(c, status));
 }
 
 /*--- fields the program adds --------------------------------------------------------------*/
