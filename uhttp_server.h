@@ -4387,12 +4387,21 @@ static void uh_conn_enter(uhttp_conn *c, uh_state state)
     }
 }
 
-static void uh_conn_post(uhttp_conn *c, uhttp_event_type event)
+/* The program must hear this. */
+static uh_next uh_conn_post(uhttp_conn *c, uhttp_event_type event)
 {
     UHTTP_ASSERT(!c->posted);
     c->event = (uint8_t)event;
     c->posted = true;
     uh_ready_push(c);
+    return UH_EVENT;
+}
+
+/* The request is complete, or has failed: it is the program's turn. */
+static uh_next uh_conn_deliver(uhttp_conn *c, uhttp_event_type event)
+{
+    uh_conn_enter(c, UH_ANSWER);
+    return uh_conn_post(c, event);
 }
 
 /* The program has finished with this request, or has been told that it is over. */
@@ -4427,7 +4436,7 @@ static void uh_conn_drop(uhttp_conn *c)
     if (!c->told)
         return;
     if (s->config.event_mode)
-        uh_conn_post(c, UHTTP_EVENT_CLOSED);
+        (void)uh_conn_post(c, UHTTP_EVENT_CLOSED);
     else
         uh_server_log(s, c, 0, UH_WHY("client has gone while the program holds its request"));
 }
@@ -4981,7 +4990,7 @@ static void uh_response_finish(uhttp_conn *c)
 
 /* Answers for the program, or before it has heard of the request. Without memory for an
  * answer a static one is sent. */
-static void uh_refuse(uhttp_conn *c, int status, const char *why)
+static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
 {
     static const char no_memory[] =
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -4994,12 +5003,13 @@ static void uh_refuse(uhttp_conn *c, int status, const char *why)
     uh_body_abandon(c);
     if (uh_response_compose_error(c, status) != UHTTP_OK) {
         if (c->state == UH_CLOSED)
-            return;
+            return UH_MORE;
         c->source = (const uint8_t *)no_memory;
         c->source_left = sizeof no_memory - 1;
         c->request.status = 503;
     }
     uh_conn_enter(c, UH_SEND);
+    return UH_MORE;
 }
 
 /*--- the end of a request --------------------------------------------------------------*/
@@ -5391,8 +5401,7 @@ static uh_next uh_step_stream(uhttp_conn *c)
     if (wanted == 0 || !c->server->config.event_mode || uhttp_send_room(c) < wanted)
         return UH_WAIT;
     c->request.wanted = 0;
-    uh_conn_post(c, UHTTP_EVENT_WRITABLE);
-    return UH_EVENT;
+    return uh_conn_post(c, UHTTP_EVENT_WRITABLE);
 }
 
 /*--- JSON into a response or a stream ---------------------------------------------------*/
@@ -5515,8 +5524,7 @@ static uh_next uh_step_idle(uhttp_conn *c)
     }
     if (c->starved) {
         c->starved = false;
-        uh_refuse(c, 503, UH_WHY("no memory for a request"));
-        return UH_MORE;
+        return uh_refuse(c, 503, UH_WHY("no memory for a request"));
     }
     return c->fin || c->server->stopping ? uh_conn_finish(c) : UH_WAIT;
 }
@@ -5530,26 +5538,31 @@ typedef struct uh_margin {
     size_t body, length;
 } uh_margin;
 
+static size_t uh_margin_of(uhttp_str s) { return s.ptr != NULL ? s.len + 1 : 0; }
+
 static uh_margin uh_margin_plan(const uhttp_head *head)
 {
     uh_margin m;
+    const char *path_end = head->path.ptr + head->path.len;
     const char *target_end = head->target.ptr + head->target.len;
-    m.path = head->path.ptr + head->path.len != target_end ||
-             memchr(head->path.ptr, '%', head->path.len) != NULL;
+    m.path = path_end != target_end ||
+             uh_text_find(head->path.ptr, path_end, '%') != path_end;
     m.host = head->host.ptr != NULL && head->host.ptr < target_end;
     m.body = head->chunked || head->content_length > 0 ? 1 : 0;
-    m.length = m.body + (m.path ? head->path.len + 1 : 0) + (m.host ? head->host.len + 1 : 0) +
-               (head->query.ptr != NULL ? head->query.len + 1 : 0) + head->cookie_length;
+    m.length = m.body + uh_margin_of(head->query) + head->cookie_length;
+    if (m.path)
+        m.length += uh_margin_of(head->path);
+    if (m.host)
+        m.length += uh_margin_of(head->host);
     return m;
 }
 
 /* Window a body needs at least: all of a small one, some bytes of any other. */
 static uint32_t uh_request_least_window(const uhttp_head *head)
 {
-    if (head->chunked)
+    if (head->chunked || head->content_length > (int64_t)UH_WINDOW_MIN)
         return UH_WINDOW_MIN;
-    return head->content_length < (int64_t)UH_WINDOW_MIN
-        ? (head->content_length > 0 ? (uint32_t)head->content_length : 0) : UH_WINDOW_MIN;
+    return head->content_length > 0 ? (uint32_t)head->content_length : 0;
 }
 
 /* Makes room for margin and window behind the head. If only pipelined bytes are in the way
@@ -5574,7 +5587,8 @@ static bool uh_request_make_room(uhttp_conn *c, const uhttp_head *head, size_t m
     return uh_buf_reserve(m, &c->rx, margin + more);
 }
 
-/* Copies what is to be decoded or ended into the margin. */
+/* Copies what is to be decoded or ended into the margin. The head may have moved since it was
+ * parsed: what counts is the offsets in the request. */
 static void uh_request_carve(uhttp_conn *c, const uhttp_head *head, uh_margin m)
 {
     uh_request *r = &c->request;
@@ -5582,55 +5596,58 @@ static void uh_request_carve(uhttp_conn *c, const uhttp_head *head, uh_margin m)
     char *p = (char *)c->rx.data + c->rx.size - m.length + m.body;
     r->margin = (uint32_t)m.length;
     if (m.path) {
+        uhttp_str path;
         size_t length = 0;
+        path.ptr = base + r->path;
+        path.len = head->path.len;
         r->path = (uint32_t)(p - base);
-        (void)uhttp_percent_decode(head->path, false, p, &length);     /* checked by the parser */
+        (void)uhttp_percent_decode(path, false, p, &length);    /* checked by the parser */
         p[length] = '\0';
-        p += head->path.len + 1;
+        p += path.len + 1;
     }
     if (m.host) {
+        const char *host = base + r->host;
         r->host = (uint32_t)(p - base);
-        p = uh_text_put(p, head->host.ptr, head->host.len);
+        p = uh_text_put(p, host, head->host.len);
         *p++ = '\0';
     }
-    if (head->query.ptr != NULL)
-        r->query_room = (uint32_t)(p - base);
+    r->query_room = (uint32_t)(p - base);
+}
+
+/* Where a string of the head at text lies; 0: there is none. */
+static uint32_t uh_request_offset(const char *text, uhttp_str s)
+{
+    return s.ptr != NULL ? (uint32_t)(s.ptr - text) : 0;
 }
 
 /* Notes a parsed head in the slot; false: there is no room for what it needs. */
-static bool uh_request_begin(uhttp_conn *c, uhttp_head *head, uint32_t head_len)
+static bool uh_request_begin(uhttp_conn *c, const uhttp_head *head, uint32_t head_len)
 {
     uhttp_server *s = c->server;
     uh_request *r = &c->request;
-    const char *old = (const char *)c->rx.data + c->rx.head;
+    const char *text = (const char *)c->rx.data + c->rx.head;
     uh_margin margin = uh_margin_plan(head);
-    c->keep = !head->close && (head->version_minor > 0 || head->keep_alive);
+    c->keep = !head->close && (r->minor || head->keep_alive);
     c->parting = !c->keep;
+    r->url = uh_request_offset(text, head->target);
+    r->path = uh_request_offset(text, head->path);
+    r->host = uh_request_offset(text, head->host);
+    r->query = uh_request_offset(text, head->query);
     if (!uh_request_make_room(c, head, margin.length, head_len))
         return false;
-    const char *base = (const char *)c->rx.data + c->rx.head;
-    if (head->path.ptr >= old && head->path.ptr < old + head_len)
-        head->path.ptr += base - old;               /* else it is the "/" of no path */
-    if (head->host.ptr != NULL)
-        head->host.ptr += base - old;
-    if (head->query.ptr != NULL)
-        head->query.ptr += base - old;
-    head->target.ptr += base - old;
     r->at = c->rx.head;
     r->head_len = head_len;
-    r->url = (uint32_t)(head->target.ptr - base);
-    r->path = margin.path ? 0 : (uint32_t)(head->path.ptr - base);
-    r->host = head->host.ptr != NULL ? (uint32_t)(head->host.ptr - base) : 0;
-    r->query = head->query.ptr != NULL ? (uint32_t)(head->query.ptr - base) : 0;
     uh_request_carve(c, head, margin);
     r->began = s->now;
-    r->minor = head->version_minor > 0;
-    r->is_head = strcmp(base, "HEAD") == 0;
-    r->chunked = head->chunked;
-    r->content_length = head->chunked ? -1 : head->content_length > 0 ? head->content_length : 0;
     memset(&r->framing, 0, sizeof r->framing);
-    r->framing.left = head->chunked ? 0 : (uint64_t)r->content_length;
-    r->whole = !head->chunked && r->content_length == 0;
+    r->chunked = head->chunked;
+    r->content_length = head->content_length;
+    if (!r->chunked) {
+        if (r->content_length < 0)      /* neither announced nor chunked: there is no body */
+            r->content_length = 0;
+        r->framing.left = (uint64_t)r->content_length;
+    }
+    r->whole = r->content_length == 0;
     r->body = r->at + head_len;
     c->rx.head += head_len;
     r->expects = head->expect_continue && uh_buf_used(&c->rx) == 0;
@@ -5641,13 +5658,12 @@ static bool uh_request_begin(uhttp_conn *c, uhttp_head *head, uint32_t head_len)
 }
 
 /* A head that does not end within its limit: which part of it is too long? */
-static void uh_request_refuse_long(uhttp_conn *c)
+static uh_next uh_request_refuse_long(uhttp_conn *c)
 {
     const char *head = (const char *)c->rx.data + c->rx.head;
     if (memchr(head, '\n', c->server->config.max_headers_length) == NULL)
-        uh_refuse(c, 414, UH_WHY("request line exceeds max_headers_length"));
-    else
-        uh_refuse(c, 431, UH_WHY("request head exceeds max_headers_length"));
+        return uh_refuse(c, 414, UH_WHY("request line exceeds max_headers_length"));
+    return uh_refuse(c, 431, UH_WHY("request head exceeds max_headers_length"));
 }
 
 /* One empty line before a request is passed over (RFC 9112 section 2.2). */
@@ -5659,6 +5675,18 @@ static void uh_request_skip_blank(uhttp_conn *c)
         c->rx.head += 2;
         c->request.scanned = 0;
     }
+}
+
+/* No end of the head is there. Will there be one? */
+static uh_next uh_request_await_end(uhttp_conn *c, bool bare)
+{
+    if (bare)
+        return uh_refuse(c, 400, UH_WHY("LF without CR"));
+    if (uh_buf_used(&c->rx) >= c->server->config.max_headers_length)
+        return uh_request_refuse_long(c);
+    if (c->starved)
+        return uh_refuse(c, 503, UH_WHY("no memory for a request head"));
+    return c->fin ? uh_conn_finish(c) : UH_WAIT;
 }
 
 static uh_next uh_step_head(uhttp_conn *c)
@@ -5677,39 +5705,21 @@ static uh_next uh_step_head(uhttp_conn *c)
     /* Input mostly ends with a head: then an end is there, and the parser finds the first. */
     if (end - text < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
         end = uh_head_find_end(text, &r->scanned, end, &bare);
-    if (bare) {
-        uh_refuse(c, 400, UH_WHY("LF without CR"));
-        return UH_MORE;
-    }
-    if (end == NULL && uh_buf_used(&c->rx) >= limit) {
-        uh_request_refuse_long(c);
-        return UH_MORE;
-    }
-    if (end == NULL && c->starved) {
-        uh_refuse(c, 503, UH_WHY("no memory for a request head"));
-        return UH_MORE;
-    }
     if (end == NULL)
-        return c->fin ? uh_conn_finish(c) : UH_WAIT;
+        return uh_request_await_end(c, bare);
     int length = uh_head_parse(text, end, true, &head);
+    r->is_head = uh_text_is(head.method, "HEAD");
+    r->minor = head.version_minor > 0;
     if (length < 0) {
-        if (uh_head_has_bare_lf(head.fields.ptr != NULL ? head.fields.ptr + head.fields.len : text,
-                                end))
+        const char *line = head.fields.ptr != NULL ? head.fields.ptr + head.fields.len : text;
+        if (uh_head_has_bare_lf(line, end))
             length = UH_REFUSE(&head, 400, UH_WHY("LF without CR"));
-        r->is_head = head.method.len == 4 && memcmp(head.method.ptr, "HEAD", 4) == 0;
-        r->minor = head.version_minor > 0;
-        uh_refuse(c, -length, head.why);
-        return UH_MORE;
+        return uh_refuse(c, -length, head.why);
     }
-    if (!uh_request_begin(c, &head, (uint32_t)length)) {
-        uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
-        return UH_MORE;
-    }
-    if (r->whole) {
-        uh_conn_enter(c, UH_ANSWER);
-        uh_conn_post(c, UHTTP_EVENT_REQUEST);
-        return UH_EVENT;
-    }
+    if (!uh_request_begin(c, &head, (uint32_t)length))
+        return uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
+    if (r->whole)
+        return uh_conn_deliver(c, UHTTP_EVENT_REQUEST);
     uh_conn_enter(c, c->server->config.event_mode ? UH_OFFER : UH_BODY);
     return UH_MORE;
 }
@@ -6029,18 +6039,15 @@ UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text)
 static uh_next uh_body_fail(uhttp_conn *c, int status, const char *why)
 {
     c->keep = false;
-    if (!c->told || !c->server->config.event_mode) {
-        uh_refuse(c, status, why);
-        return UH_MORE;
-    }
+    if (!c->told || !c->server->config.event_mode)
+        return uh_refuse(c, status, why);
     uh_body_abandon(c);
     c->request.error = (uint16_t)status;
     c->request.why = why;
     c->request.sink = UH_SINK_NONE;
     if (c->state != UH_ANSWER)
         uh_conn_enter(c, UH_ANSWER);
-    uh_conn_post(c, UHTTP_EVENT_ERROR);
-    return UH_EVENT;
+    return uh_conn_post(c, UHTTP_EVENT_ERROR);
 }
 
 /* Puts a NUL behind a collected body. The byte there may be the next request's: then it is
@@ -6063,9 +6070,7 @@ static void uh_body_terminate(uhttp_conn *c)
 static uh_next uh_body_deliver(uhttp_conn *c, uhttp_event_type event)
 {
     uh_body_terminate(c);
-    uh_conn_enter(c, UH_ANSWER);
-    uh_conn_post(c, event);
-    return UH_EVENT;
+    return uh_conn_deliver(c, event);
 }
 
 /* Larger reads are cheaper where memory allows; without it the window of rx does. */
@@ -6125,8 +6130,7 @@ static uh_next uh_step_offer(uhttp_conn *c)
         r->sink = UH_SINK_COLLECT;
         return uh_body_deliver(c, UHTTP_EVENT_REQUEST);
     }
-    uh_conn_post(c, UHTTP_EVENT_HEADERS);
-    return UH_EVENT;
+    return uh_conn_post(c, UHTTP_EVENT_HEADERS);
 }
 
 static uh_next uh_step_body(uhttp_conn *c)
@@ -6144,13 +6148,10 @@ static uh_next uh_step_body(uhttp_conn *c)
         return uh_body_deliver(c, c->told ? UHTTP_EVENT_COMPLETE : UHTTP_EVENT_REQUEST);
     if (r->sink == UH_SINK_STREAM && r->body_len > 0 && !r->shown) {
         r->shown = true;
-        uh_conn_post(c, UHTTP_EVENT_DATA);
-        return UH_EVENT;
+        return uh_conn_post(c, UHTTP_EVENT_DATA);
     }
     if (r->whole) {
-        uh_conn_enter(c, UH_ANSWER);
-        uh_conn_post(c, UHTTP_EVENT_COMPLETE);
-        return UH_EVENT;
+        return uh_conn_deliver(c, UHTTP_EVENT_COMPLETE);
     }
     if (c->fin)
         return uh_body_fail(c, 400, UH_WHY("body cut short"));
@@ -6307,7 +6308,7 @@ static void uh_conn_expire(uhttp_conn *c)
     c->armed = false;
     switch ((uh_state)c->state) {
     case UH_HEAD:
-        uh_refuse(c, 408, UH_WHY("request_timeout_ms"));
+        (void)uh_refuse(c, 408, UH_WHY("request_timeout_ms"));
         break;
     case UH_BODY:
         (void)uh_body_fail(c, 408, UH_WHY("body_timeout_ms"));
@@ -6601,7 +6602,7 @@ static void uh_server_take_back(uhttp_server *s)
         uh_conn_let_go(c);
     if (c->told && !c->posted && c->event == UHTTP_EVENT_ERROR && c->state == UH_ANSWER) {
         uh_conn_let_go(c);
-        uh_refuse(c, c->request.error, c->request.why);
+        (void)uh_refuse(c, c->request.error, c->request.why);
     }
     if (!c->posted)
         c->event = UHTTP_EVENT_NONE;
