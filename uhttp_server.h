@@ -4472,40 +4472,61 @@ static uint32_t uh_window_room(const uhttp_conn *c, const uh_buf *w)
     return w->data != NULL && w->tail < end ? end - w->tail : 0;
 }
 
+/* Takes what has come of a body out of its framing, to a place that is not behind its own
+ * (NULL: it stays where it is); *made: how much. UHTTP_OK: the body is whole; AGAIN, INVALID. */
+static uhttp_result uh_body_decode(uh_request *r, uh_buf *from, uint8_t *to, size_t *made)
+{
+    size_t in = uh_buf_used(from);
+    *made = 0;
+    if (in == 0)
+        return r->chunked || r->framing.left > 0 ? UHTTP_ERR_AGAIN : UHTTP_OK;
+    uhttp_result result = UHTTP_ERR_AGAIN;
+    uint8_t *raw = from->data + from->head;
+    if (to == NULL)
+        to = raw;
+    if (r->chunked) {
+        *made = in;
+        result = uhttp_chunked_decode(&r->framing, (const char *)raw, &in, (char *)to, made);
+    } else {
+        in = in < r->framing.left ? in : (size_t)r->framing.left;
+        if (to != raw)
+            memmove(to, raw, in);
+        *made = in;
+        r->framing.left -= in;
+        r->framing.data += in;
+        if (r->framing.left == 0)
+            result = UHTTP_OK;
+    }
+    from->head += (uint32_t)in;
+    return result;
+}
+
+/* What came behind the end of a body in its own block is the next request's, and goes to rx. */
+static void uh_window_give_back(uhttp_conn *c)
+{
+    uint32_t rest = uh_buf_used(&c->body);
+    if (rest > 0)
+        memcpy(c->rx.data + c->rx.tail, c->body.data + c->body.head, rest);
+    c->rx.tail += rest;
+    c->body.tail = c->body.head;
+}
+
 /* Turns raw bytes into decoded ones. UHTTP_OK: the body is whole; AGAIN, INVALID. */
 static uhttp_result uh_window_decode(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     uh_buf *w = uh_window(c);
+    size_t made;
     if (r->whole)
         return UHTTP_OK;
-    uint8_t *to = w->data + r->body + r->body_len;
-    size_t in = uh_buf_used(w);
-    size_t out = in;
-    uhttp_result result;
-    if (r->chunked) {
-        result = uhttp_chunked_decode(&r->framing, (const char *)w->data + w->head, &in,
-                                      (char *)to, &out);
-    } else {
-        in = in < r->framing.left ? in : (size_t)r->framing.left;
-        if (in > 0 && to != w->data + w->head)
-            memmove(to, w->data + w->head, in);
-        out = in;
-        r->framing.left -= in;
-        r->framing.data += in;
-        result = r->framing.left == 0 ? UHTTP_OK : UHTTP_ERR_AGAIN;
-    }
-    w->head += (uint32_t)in;
-    r->body_len += (uint32_t)out;
-    r->shown = r->shown && out == 0;
+    uhttp_result result = uh_body_decode(r, w, w->data + r->body + r->body_len, &made);
+    r->body_len += (uint32_t)made;
+    r->shown = r->shown && made == 0;
     r->whole = result == UHTTP_OK;
     if (w->head == w->tail)         /* what the framing took is room again */
         w->head = w->tail = r->body + r->body_len;
-    else if (r->whole && w == &c->body) {
-        memcpy(c->rx.data + c->rx.tail, w->data + w->head, uh_buf_used(w));
-        c->rx.tail += uh_buf_used(w);
-        w->head = w->tail;
-    }
+    else if (r->whole)
+        uh_window_give_back(c);
     return result;
 }
 
@@ -4656,14 +4677,17 @@ static bool uh_conn_flush(uhttp_conn *c)
     uhttp_str parts[2];
     int count = 0;
     uint32_t owed = uh_buf_used(&c->tx) - c->draft;
+    size_t offered = owed;
     if (c->blocked || c->t == NULL || !uh_conn_owes(c))
         return false;
-    if (owed > 0)
-        parts[count++] = uh_text_slice((const char *)c->tx.data + c->tx.head,
-                                       (const char *)c->tx.data + c->tx.head + owed);
+    if (owed > 0) {
+        parts[count].ptr = (const char *)c->tx.data + c->tx.head;
+        parts[count++].len = owed;
+    }
     if (c->source_left > 0) {
         parts[count].ptr = (const char *)c->source;
-        parts[count++].len = c->source_left < UH_SIZE_MAX / 2 ? c->source_left : UH_SIZE_MAX / 2;
+        parts[count].len = c->source_left < UH_SIZE_MAX / 2 ? c->source_left : UH_SIZE_MAX / 2;
+        offered += parts[count++].len;
     }
     int n = (c->transport->send)(c->t, parts, count);
     if (n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE) {
@@ -4675,18 +4699,18 @@ static bool uh_conn_flush(uhttp_conn *c)
         uh_conn_drop(c);
         return false;
     }
-    uint32_t from_tx = uh_buf_drop(&c->tx, uh_min((uint32_t)n, owed));
-    if (c->source_left > 0) {
-        c->source += (uint32_t)n - from_tx;
-        c->source_left -= (uint32_t)n - from_tx;
+    uint32_t sent = (uint32_t)n;
+    uint32_t from_source = sent - uh_buf_drop(&c->tx, uh_min(sent, owed));
+    if (from_source > 0) {
+        c->source += from_source;
+        c->source_left -= from_source;
     }
-    c->server->stats.bytes_out += (unsigned)n;
-    c->blocked = from_tx < owed || (count > 0 && c->source_left > 0 &&
-                                    (uint32_t)n - from_tx < parts[count - 1].len);
+    c->server->stats.bytes_out += sent;
+    c->blocked = sent < offered;
     if (c->blocked)
         c->wants |= UH_WRITE;
     if (c->state == UH_SEND || c->state == UH_STREAM)
-        uh_conn_made_progress(c, (uint32_t)n, !uh_conn_owes(c));
+        uh_conn_made_progress(c, sent, !uh_conn_owes(c));
     return true;
 }
 
@@ -4805,21 +4829,15 @@ static void uh_response_decide_keep(uhttp_conn *c)
 static void uh_body_abandon(uhttp_conn *c)
 {
     uh_request *r = &c->request;
+    size_t made;
     if (c->body.data == NULL || r->whole)
         return;
-    size_t in = uh_buf_used(&c->body);
-    size_t out = in;
-    char *raw = (char *)c->body.data + c->body.head;
-    if (r->chunked) {
-        uhttp_result result = uhttp_chunked_decode(&r->framing, raw, &in, raw, &out);
-        r->whole = result == UHTTP_OK;
-        c->keep = c->keep && result != UHTTP_ERR_INVALID;
-    }
-    c->body.head += (uint32_t)in;
-    if (r->whole) {
-        memcpy(c->rx.data + c->rx.tail, c->body.data + c->body.head, uh_buf_used(&c->body));
-        c->rx.tail += uh_buf_used(&c->body);
-    }
+    uhttp_result result = uh_body_decode(r, &c->body, NULL, &made);
+    r->whole = result == UHTTP_OK;
+    if (result == UHTTP_ERR_INVALID)
+        c->keep = false;
+    if (r->whole)
+        uh_window_give_back(c);
     c->body.tail = c->body.head;
 }
 
@@ -5529,32 +5547,21 @@ static uh_next uh_step_idle(uhttp_conn *c)
     return c->fin || c->server->stopping ? uh_conn_finish(c) : UH_WAIT;
 }
 
-/* Where the copies of a request's decoded strings go, and the room they need:
+/* Is the target a path and nothing else, with nothing to decode? */
+static bool uh_head_is_plain(const uhttp_head *head)
+{
+    const char *end = head->target.ptr + head->target.len;
+    return head->path.len == head->target.len && uh_text_find(head->path.ptr, end, '%') == end;
+}
+
+/* Room for what is copied out of a head, to be decoded or ended:
  *
  *   margin  [ NUL of a body | path | host | query | cookies ]  each with its NUL
- */
-typedef struct uh_margin {
-    bool path, host;            /* does it need a copy? */
-    size_t body, length;
-} uh_margin;
-
-static size_t uh_margin_of(uhttp_str s) { return s.ptr != NULL ? s.len + 1 : 0; }
-
-static uh_margin uh_margin_plan(const uhttp_head *head)
+ *
+ * Path, host and query are pieces of the target. */
+static size_t uh_request_margin(const uhttp_head *head, bool plain)
 {
-    uh_margin m;
-    const char *path_end = head->path.ptr + head->path.len;
-    const char *target_end = head->target.ptr + head->target.len;
-    m.path = path_end != target_end ||
-             uh_text_find(head->path.ptr, path_end, '%') != path_end;
-    m.host = head->host.ptr != NULL && head->host.ptr < target_end;
-    m.body = head->chunked || head->content_length > 0 ? 1 : 0;
-    m.length = m.body + uh_margin_of(head->query) + head->cookie_length;
-    if (m.path)
-        m.length += uh_margin_of(head->path);
-    if (m.host)
-        m.length += uh_margin_of(head->host);
-    return m;
+    return 1 + (plain ? 0 : head->target.len + 3) + head->cookie_length;
 }
 
 /* Window a body needs at least: all of a small one, some bytes of any other. */
@@ -5588,14 +5595,13 @@ static bool uh_request_make_room(uhttp_conn *c, const uhttp_head *head, size_t m
 }
 
 /* Copies what is to be decoded or ended into the margin. The head may have moved since it was
- * parsed: what counts is the offsets in the request. */
-static void uh_request_carve(uhttp_conn *c, const uhttp_head *head, uh_margin m)
+ * parsed: what counts is the offsets in the request, and of the slices only their lengths. */
+static void uh_request_carve(uhttp_conn *c, const uhttp_head *head, bool plain)
 {
     uh_request *r = &c->request;
     char *base = (char *)c->rx.data + r->at;
-    char *p = (char *)c->rx.data + c->rx.size - m.length + m.body;
-    r->margin = (uint32_t)m.length;
-    if (m.path) {
+    char *p = (char *)c->rx.data + c->rx.size - r->margin + 1;
+    if (!plain) {
         uhttp_str path;
         size_t length = 0;
         path.ptr = base + r->path;
@@ -5603,13 +5609,13 @@ static void uh_request_carve(uhttp_conn *c, const uhttp_head *head, uh_margin m)
         r->path = (uint32_t)(p - base);
         (void)uhttp_percent_decode(path, false, p, &length);    /* checked by the parser */
         p[length] = '\0';
-        p += path.len + 1;
-    }
-    if (m.host) {
-        const char *host = base + r->host;
-        r->host = (uint32_t)(p - base);
-        p = uh_text_put(p, host, head->host.len);
-        *p++ = '\0';
+        p += length + 1;
+        if (r->host > 0 && r->host < r->url + head->target.len) {
+            const char *host = base + r->host;
+            r->host = (uint32_t)(p - base);
+            p = uh_text_put(p, host, head->host.len);
+            *p++ = '\0';
+        }
     }
     r->query_room = (uint32_t)(p - base);
 }
@@ -5626,18 +5632,20 @@ static bool uh_request_begin(uhttp_conn *c, const uhttp_head *head, uint32_t hea
     uhttp_server *s = c->server;
     uh_request *r = &c->request;
     const char *text = (const char *)c->rx.data + c->rx.head;
-    uh_margin margin = uh_margin_plan(head);
+    bool plain = uh_head_is_plain(head);
+    size_t margin = uh_request_margin(head, plain);
     c->keep = !head->close && (r->minor || head->keep_alive);
     c->parting = !c->keep;
     r->url = uh_request_offset(text, head->target);
     r->path = uh_request_offset(text, head->path);
     r->host = uh_request_offset(text, head->host);
     r->query = uh_request_offset(text, head->query);
-    if (!uh_request_make_room(c, head, margin.length, head_len))
+    if (!uh_request_make_room(c, head, margin, head_len))
         return false;
     r->at = c->rx.head;
     r->head_len = head_len;
-    uh_request_carve(c, head, margin);
+    r->margin = (uint32_t)margin;
+    uh_request_carve(c, head, plain);
     r->began = s->now;
     memset(&r->framing, 0, sizeof r->framing);
     r->chunked = head->chunked;
@@ -6163,18 +6171,8 @@ static uh_next uh_step_skip(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     uint32_t had = uh_buf_used(&c->rx);
-    uhttp_result result = UHTTP_ERR_AGAIN;
-    if (r->chunked) {
-        size_t in = had;
-        size_t out = in;
-        char *raw = (char *)c->rx.data + c->rx.head;
-        if (in > 0)
-            result = uhttp_chunked_decode(&r->framing, raw, &in, raw, &out);
-        c->rx.head += (uint32_t)in;
-    } else {
-        r->framing.left -= uh_buf_drop(&c->rx, r->framing.left);
-        result = r->framing.left == 0 ? UHTTP_OK : UHTTP_ERR_AGAIN;
-    }
+    size_t made;
+    uhttp_result result = uh_body_decode(r, &c->rx, NULL, &made);
     uint32_t used = had - uh_buf_used(&c->rx);
     if (result == UHTTP_ERR_INVALID || c->starved || used > r->limit ||
         (result == UHTTP_ERR_AGAIN && c->fin)) {
@@ -7072,6 +7070,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
     if (s == NULL)
         return;
     uh_server_close_listeners(s);
+    while (uh_aside_pop(&s->owing) != NULL) { }
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
         uhttp_conn *c = &s->slots[i];
         if (c->state == UH_FREE)
@@ -7080,11 +7079,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
         uh_conn_let_go(c);
         uh_conn_drop(c);
     }
-    while (uh_aside_pop(&s->owing) != NULL) { }
-    for (uint32_t i = 0; i < s->config.max_connections; i++) {
-        if (s->slots[i].state == UH_CLOSED)
-            uh_slot_free(&s->slots[i]);
-    }
+    uh_reclaim_closed(s);
     while (s->pool.free != NULL && !s->pool.fixed)
         UHTTP_FREE(uh_pool_take(&s->pool));
     if (s->can_wake)
