@@ -1691,36 +1691,27 @@ static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *t
 
 #endif
 
-/* Watched sockets stand densely in list, in any order; where tells the place of a token,
- * plus one. Interest changes rarely, so a change may cost more than a look. */
-typedef struct uh_watched {
-    uh_socket fd;
-    uint32_t token;
-} uh_watched;
-
+/* Watched sockets stand in the order of their tokens, those in use mostly at the front. */
 typedef struct uh_poller {
     uh_fd_sets sets;
-    uh_watched *list;
-    uint32_t *where;        /* by token; 0: not watched */
-    uint32_t count;
+    uh_socket *watched;     /* by token; UH_NO_SOCKET: none */
+    uint32_t tokens;
     uint32_t cursor;        /* of uh_poller_next */
     int pending;            /* bits that select() reported and next has not shown */
-    uh_socket highest;
+    uh_socket highest;      /* ever watched: a few bits too many cost next to nothing */
 } uh_poller;
 
-/* Bytes of list and where for so many tokens. */
-static size_t uh_poller_size(uint32_t tokens)
-{
-    return (size_t)tokens * (sizeof(uh_watched) + sizeof(uint32_t));
-}
+/* Bytes of memory for so many tokens. */
+static size_t uh_poller_size(uint32_t tokens) { return (size_t)tokens * sizeof(uh_socket); }
 
 static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fixed)
 {
     memset(p, 0, sizeof *p);
     uh_fd_sets_open(&p->sets, fixed);
-    p->list = (uh_watched *)memory;
-    p->where = (uint32_t *)(void *)(p->list + tokens);
-    memset(memory, 0, uh_poller_size(tokens));
+    p->watched = (uh_socket *)memory;
+    p->tokens = tokens;
+    for (uint32_t i = 0; i < tokens; i++)
+        p->watched[i] = UH_NO_SOCKET;
 }
 
 static void uh_poller_close(uh_poller *p) { uh_fd_sets_close(&p->sets); }
@@ -1729,29 +1720,13 @@ static void uh_poller_close(uh_poller *p) { uh_fd_sets_close(&p->sets); }
  * (then nothing has changed). A token has one socket at a time. */
 static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned interest)
 {
-    uint32_t place = p->where[token];
-    if (place == 0 && interest == 0)
-        return true;
-    if (place == 0 && !uh_fd_sets_fit(&p->sets, fd))
-        return false;
+    if (p->watched[token] == UH_NO_SOCKET && (interest == 0 || !uh_fd_sets_fit(&p->sets, fd)))
+        return interest == 0;
     uh_fd_sets_put(&p->sets, UH_WANT_R, fd, (interest & UH_READ) != 0);
     uh_fd_sets_put(&p->sets, UH_WANT_W, fd, (interest & UH_WRITE) != 0);
-    if (place == 0) {
-        p->list[p->count].fd = fd;
-        p->list[p->count].token = token;
-        p->where[token] = ++p->count;
-        if (p->count == 1 || fd > p->highest)
-            p->highest = fd;
-    } else if (interest == 0) {
-        p->list[place - 1] = p->list[--p->count];
-        p->where[p->list[place - 1].token] = place;
-        p->where[token] = 0;
-        if (fd == p->highest) {
-            p->highest = 0;
-            for (uint32_t i = 0; i < p->count; i++)
-                p->highest = p->list[i].fd > p->highest ? p->list[i].fd : p->highest;
-        }
-    }
+    p->watched[token] = interest != 0 ? fd : UH_NO_SOCKET;
+    if (fd > p->highest)
+        p->highest = fd;
     return true;
 }
 
@@ -1765,7 +1740,8 @@ static bool uh_poller_wait(uh_poller *p, int timeout_ms)
     p->cursor = 0;
     p->pending = 0;
 #if UH_WINSOCK
-    if (p->count == 0) {        /* Winsock refuses to select() on nothing */
+    if (p->sets.set[UH_WANT_R].fd_count + p->sets.set[UH_WANT_W].fd_count == 0) {
+        /* Winsock refuses to select() on nothing */
         Sleep(timeout_ms < 0 ? INFINITE : (DWORD)timeout_ms);
         return true;
     }
@@ -1780,14 +1756,16 @@ static bool uh_poller_wait(uh_poller *p, int timeout_ms)
 /* The next socket something happened to; 0: no more. */
 static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
 {
-    while (p->pending > 0 && p->cursor < p->count) {
-        const uh_watched *w = &p->list[p->cursor++];
-        unsigned got = uh_fd_sets_has(&p->sets, UH_GOT_R, w->fd) ? UH_READ : 0u;
-        if (uh_fd_sets_has(&p->sets, UH_GOT_W, w->fd))
+    while (p->pending > 0 && p->cursor < p->tokens) {
+        uh_socket fd = p->watched[p->cursor++];
+        if (fd == UH_NO_SOCKET)
+            continue;
+        unsigned got = uh_fd_sets_has(&p->sets, UH_GOT_R, fd) ? UH_READ : 0u;
+        if (uh_fd_sets_has(&p->sets, UH_GOT_W, fd))
             got |= UH_WRITE;
         if (got != 0) {
             p->pending -= got == (UH_READ | UH_WRITE) ? 2 : 1;
-            *token = w->token;
+            *token = p->cursor - 1;
             return got;
         }
     }
@@ -4230,8 +4208,15 @@ struct uhttp_server {
     uh_poller poller;
 };
 
-/* Tokens of the poller: slots first, then listeners, then the wake-up socket. */
 static uint32_t uh_conn_slot(const uhttp_conn *c) { return (uint32_t)(c - c->server->slots); }
+
+/* Tokens of the poller: few first, as it looks at them in order. */
+enum { UH_TOKEN_LISTENER = 0, UH_TOKEN_WAKE = UHTTP_MAX_LISTENERS, UH_TOKEN_SLOT };
+
+static bool uh_conn_watch(uhttp_conn *c, unsigned interest)
+{
+    return uh_poller_watch(&c->server->poller, c->fd, UH_TOKEN_SLOT + uh_conn_slot(c), interest);
+}
 
 static uint32_t uh_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
@@ -4360,7 +4345,7 @@ static void uh_conn_hang_up(uhttp_conn *c)
         (c->transport->close)(c->t, false);
     c->t = NULL;
     if (c->fd != UH_NO_SOCKET) {
-        uh_poller_watch(&c->server->poller, c->fd, uh_conn_slot(c), 0);
+        uh_conn_watch(c, 0);
         uh_sys_close(c->fd);
     }
     c->fd = UH_NO_SOCKET;
@@ -4765,7 +4750,7 @@ static void uh_conn_settle(uhttp_conn *c)
     else if (!c->armed)
         uh_conn_arm(c);
     if (interest != c->interest) {
-        if (!uh_poller_watch(&s->poller, c->fd, uh_conn_slot(c), interest)) {
+        if (!uh_conn_watch(c, interest)) {
             uh_conn_drop(c);
             return;
         }
@@ -6343,16 +6328,6 @@ static void uh_conn_expire(uhttp_conn *c)
  * poller. Slots become FREE only here, between two turns.
  */
 
-static uint32_t uh_server_listener_token(const uhttp_server *s, uint32_t i)
-{
-    return s->config.max_connections + i;
-}
-
-static uint32_t uh_server_wake_token(const uhttp_server *s)
-{
-    return s->config.max_connections + UHTTP_MAX_LISTENERS;
-}
-
 /*--- slots ------------------------------------------------------------------------------*/
 
 static void uh_slot_free(uhttp_conn *c)
@@ -6527,7 +6502,7 @@ static void uh_server_watch_listeners(uhttp_server *s)
         return;
     s->listening = listening;
     for (uint32_t i = 0; i < s->listener_count; i++)
-        uh_poller_watch(&s->poller, s->listeners[i].fd, uh_server_listener_token(s, i),
+        uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i,
                         listening ? UH_READ : 0);
 }
 
@@ -6640,14 +6615,13 @@ static void uh_server_before_sleep(uhttp_server *s)
 
 static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
 {
-    if (token == uh_server_wake_token(s)) {
+    if (token < UH_TOKEN_WAKE) {
+        s->listeners[token].ready = true;
+    } else if (token == UH_TOKEN_WAKE) {
         uh_wake_drain(&s->wake);
         s->woken = true;
-    } else if (token >= s->config.max_connections) {
-        if (token - s->config.max_connections < s->listener_count)
-            s->listeners[token - s->config.max_connections].ready = true;
-    } else if (s->slots[token].t != NULL) {
-        uhttp_conn *c = &s->slots[token];
+    } else if (s->slots[token - UH_TOKEN_SLOT].t != NULL) {
+        uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
         bool either = c->wants != 0;        /* a transport may read to write, and back */
         c->readable = c->readable || either || (got & UH_READ) != 0;
         c->blocked = c->blocked && (got & UH_WRITE) == 0 && !either;
@@ -6703,7 +6677,7 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
     s->now = UHTTP_MILLIS();
     uh_server_take_back(s);
     for (size_t i = 0; i < count; i++) {
-        if (ready[i].ready != 0 && ready[i].token <= uh_server_wake_token(s))
+        if (ready[i].ready != 0 && ready[i].token < s->poller.tokens)
             uh_server_mark(s, ready[i].token, ready[i].ready);
     }
     uh_server_accept(s);
@@ -6727,34 +6701,40 @@ UHTTP_API int uhttp_server_timeout(uhttp_server *server)
 
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity)
 {
-    const uh_poller *p = &server->poller;
-    for (uint32_t i = 0; i < p->count && i < capacity; i++) {
-        const uh_watched *w = &p->list[i];
+    uh_poller *p = &server->poller;
+    size_t count = 0;
+    for (uint32_t token = 0; token < p->tokens; token++) {
+        uh_socket fd = p->watched[token];
+        if (fd == UH_NO_SOCKET || count++ >= capacity)
+            continue;
         unsigned wish = 0;
-        if (uh_fd_sets_has(&server->poller.sets, UH_WANT_R, w->fd))
+        if (uh_fd_sets_has(&p->sets, UH_WANT_R, fd))
             wish |= UHTTP_READABLE;
-        if (uh_fd_sets_has(&server->poller.sets, UH_WANT_W, w->fd))
+        if (uh_fd_sets_has(&p->sets, UH_WANT_W, fd))
             wish |= UHTTP_WRITABLE;
-        list[i].fd = (intptr_t)w->fd;
-        list[i].wish = (uint16_t)wish;
-        list[i].ready = 0;
-        list[i].token = w->token;
+        list[count - 1].fd = (intptr_t)fd;
+        list[count - 1].wish = (uint16_t)wish;
+        list[count - 1].ready = 0;
+        list[count - 1].token = token;
     }
-    return p->count;
+    return count;
 }
 
 UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set,
                                             void *write_set, int *max_fd)
 {
     uh_poller *p = &server->poller;
-    for (uint32_t i = 0; i < p->count; i++) {
-        uh_socket fd = p->list[i].fd;
-        if (!uh_fd_set_holds((const fd_set *)read_set, fd, p->count) ||
-            !uh_fd_set_holds((const fd_set *)write_set, fd, p->count))
+    uint32_t count = (uint32_t)uhttp_server_watch(server, NULL, 0);
+    for (uint32_t i = 0; i < p->tokens; i++) {
+        uh_socket fd = p->watched[i];
+        if (fd != UH_NO_SOCKET && (!uh_fd_set_holds((const fd_set *)read_set, fd, count) ||
+                                   !uh_fd_set_holds((const fd_set *)write_set, fd, count)))
             return UHTTP_ERR_MEMORY;
     }
-    for (uint32_t i = 0; i < p->count; i++) {
-        uh_socket fd = p->list[i].fd;
+    for (uint32_t i = 0; i < p->tokens; i++) {
+        uh_socket fd = p->watched[i];
+        if (fd == UH_NO_SOCKET)
+            continue;
         if (uh_fd_sets_has(&p->sets, UH_WANT_R, fd))
             FD_SET((size_t)fd, (fd_set *)read_set);
         if (uh_fd_sets_has(&p->sets, UH_WANT_W, fd))
@@ -6771,18 +6751,18 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
     uhttp_server *s = server;
     fd_set *readable = (fd_set *)(uintptr_t)read_set;       /* FD_ISSET knows no const */
     fd_set *writable = (fd_set *)(uintptr_t)write_set;
-    uint32_t count = read_set != NULL && write_set != NULL ? s->poller.count : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const uh_watched *w = &s->poller.list[i];
+    uint32_t tokens = read_set != NULL && write_set != NULL ? s->poller.tokens : 0;
+    for (uint32_t token = 0; token < tokens; token++) {
+        uh_socket fd = s->poller.watched[token];
         unsigned got = 0;
-        if (!uh_fd_set_holds(readable, w->fd, 0))
+        if (fd == UH_NO_SOCKET || !uh_fd_set_holds(readable, fd, 0))
             continue;
-        if (FD_ISSET((size_t)w->fd, readable))
+        if (FD_ISSET((size_t)fd, readable))
             got |= UH_READ;
-        if (FD_ISSET((size_t)w->fd, writable))
+        if (FD_ISSET((size_t)fd, writable))
             got |= UH_WRITE;
         if (got != 0)
-            uh_server_mark(s, w->token, got);
+            uh_server_mark(s, token, got);
     }
     return uhttp_process_events(server, NULL, 0);
 }
@@ -6865,7 +6845,7 @@ static size_t uh_server_size(uint32_t connections)
 {
     size_t size = (sizeof(uhttp_server) + 7u) & ~(size_t)7u;
     size += (connections * sizeof(uhttp_conn) + 7u) & ~(size_t)7u;
-    return size + ((uh_poller_size(connections + UHTTP_MAX_LISTENERS + 1) + 7u) & ~(size_t)7u);
+    return size + ((uh_poller_size(UH_TOKEN_SLOT + connections) + 7u) & ~(size_t)7u);
 }
 
 /* Lays the server out in memory; the rest of it becomes blocks in fixed mode. */
@@ -6878,7 +6858,7 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
     s->config = *config;
     s->slots = (uhttp_conn *)(void *)uh_carve(&memory, n * sizeof *s->slots);
     memset(s->slots, 0, n * sizeof *s->slots);
-    uint32_t tokens = n + UHTTP_MAX_LISTENERS + 1;
+    uint32_t tokens = UH_TOKEN_SLOT + n;
     bool fixed = config->memory != NULL;
     uh_poller_open(&s->poller, uh_carve(&memory, uh_poller_size(tokens)), tokens, fixed);
     s->pool.block_size = UH_BLOCK;
@@ -6913,7 +6893,7 @@ static void uh_server_open_wake(uhttp_server *s)
 {
     if (!uh_wake_open(&s->wake))
         return;
-    s->can_wake = uh_poller_watch(&s->poller, s->wake.in, uh_server_wake_token(s), UH_READ);
+    s->can_wake = uh_poller_watch(&s->poller, s->wake.in, UH_TOKEN_WAKE, UH_READ);
     if (!s->can_wake)
         uh_wake_close(&s->wake);
 }
@@ -6954,7 +6934,7 @@ static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
                                            const uhttp_tls_config *tls)
 {
     uh_listener *l = &s->listeners[s->listener_count];
-    if (!uh_poller_watch(&s->poller, fd, uh_server_listener_token(s, s->listener_count),
+    if (!uh_poller_watch(&s->poller, fd, UH_TOKEN_LISTENER + s->listener_count,
                          s->listening ? UH_READ : 0))
         return UHTTP_ERR_SYSTEM;
     /* An answer in several sends must not wait for the peer's delayed ACK. Accepted sockets
@@ -7042,7 +7022,7 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
 static void uh_server_close_listeners(uhttp_server *s)
 {
     for (uint32_t i = 0; i < s->listener_count; i++) {
-        uh_poller_watch(&s->poller, s->listeners[i].fd, uh_server_listener_token(s, i), 0);
+        uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i, 0);
         uh_sys_close(s->listeners[i].fd);
         s->listeners[i].fd = UH_NO_SOCKET;
     }
@@ -7143,10 +7123,8 @@ UHTTP_API const char *uhttp_strerror(uhttp_result result)
 UHTTP_API const char *uhttp_version(void) { return UHTTP_VERSION; }
 
 /* UHTTP_MEMORY_SIZE is written without the structs; here it meets them. */
-UH_STATIC_ASSERT(sizeof(uhttp_conn) + sizeof(uh_watched) + sizeof(uint32_t) <= UHTTP_MEMORY_SLOT,
-                 memory_slot);
-UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 +
-                 (UHTTP_MAX_LISTENERS + 1) * (sizeof(uh_watched) + sizeof(uint32_t))
+UH_STATIC_ASSERT(sizeof(uhttp_conn) + sizeof(uh_socket) <= UHTTP_MEMORY_SLOT, memory_slot);
+UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_socket)
                  <= UHTTP_MEMORY_BASE, memory_base);
 
 #endif /* UHTTP_IMPLEMENTATION */
