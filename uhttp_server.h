@@ -909,7 +909,8 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 /* The first byte of a word in memory whose top bit is set in mask, where the compiler can
  * tell cheaply; 0 is right everywhere, as bytes are then asked one by one. */
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define UH_WORD_FIRST(mask) ((size_t)__builtin_ctzll(mask) / 8u)
+#define UH_WORD_FIRST(mask) \
+    ((size_t)(sizeof(size_t) > sizeof(long) ? __builtin_ctzll(mask) : __builtin_ctzl(mask)) / 8u)
 #else
 #define UH_WORD_FIRST(mask) ((size_t)((mask) & 0u))
 #endif
@@ -4567,17 +4568,16 @@ static uint32_t uh_conn_read_ahead(const uhttp_conn *c, uint32_t here)
 
 /* Most that may be read into a window: the body's certain end, and behind it what rx can take
  * back from body, or may hold of the next request. */
-static size_t uh_window_bound(const uhttp_conn *c, const uh_buf *w)
+static uint32_t uh_window_bound(const uhttp_conn *c, const uh_buf *w)
 {
     const uh_request *r = &c->request;
-    uint64_t bound = r->chunked ? uh_chunk_certain(&r->framing) : r->framing.left;
-    uint32_t raw = uh_buf_used(w);
+    uint64_t certain = r->chunked ? uh_chunk_certain(&r->framing) : r->framing.left;
+    uint32_t bound = certain < UH_SIZE_MAX ? (uint32_t)certain : UH_SIZE_MAX;
     if (w == &c->rx)
         bound += uh_conn_read_ahead(c, 0);
     else if (r->chunked)
         bound += uh_window_room(c, &c->rx);
-    bound -= bound < raw ? bound : raw;
-    return bound < SIZE_MAX ? (size_t)bound : SIZE_MAX;
+    return bound - uh_min(bound, uh_buf_used(w));
 }
 
 /*--- moving bytes -------------------------------------------------------------------*/
@@ -4734,7 +4734,7 @@ static void uh_conn_settle(uhttp_conn *c)
     uhttp_server *s = c->server;
     if (c->state == UH_CLOSED || c->state == UH_FREE)
         return;
-    if (c->tx.data != NULL && uh_buf_used(&c->tx) == 0)
+    if (uh_buf_used(&c->tx) == 0)
         uh_buf_release(&s->pool, &c->tx);
     if (c->state == UH_IDLE && uh_buf_used(&c->rx) == 0)
         uh_buf_release(&s->pool, &c->rx);
