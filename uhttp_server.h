@@ -1816,7 +1816,7 @@ static void uh_pool_give(uh_pool *m, void *memory)
 /* Frees what was not needed since the last call. */
 static void uh_pool_trim(uh_pool *m)
 {
-    for (; m->idle > 0 && !m->fixed; m->idle--) {
+    for (; m->idle > 0; m->idle--) {
         uh_block *block = m->free;
         m->free = block->next;
         m->count--;
@@ -4582,19 +4582,21 @@ static uint32_t uh_window_bound(const uhttp_conn *c, const uh_buf *w)
 
 /*--- moving bytes -------------------------------------------------------------------*/
 
-/* Makes room in rx between requests. An eighth stays free until the head ends, for the
- * margin. */
+/* Of rx, what stays free until the head ends, for the margin. */
+static uint32_t uh_conn_spare(const uhttp_conn *c)
+{
+    return c->state == UH_SKIP ? 0 : c->rx.size / 8;
+}
+
+/* Makes room in rx between requests. */
 static size_t uh_conn_head_room(uhttp_conn *c)
 {
     uh_buf *rx = &c->rx;
-    uint32_t spare = c->state == UH_SKIP ? 0 : rx->size / 8;
     if (rx->head == rx->tail)
         rx->head = rx->tail = 0;
-    if (uh_buf_room(rx) <= spare) {
-        c->starved = !uh_buf_reserve(&c->server->pool, rx, (size_t)spare + 1);
-        spare = c->state == UH_SKIP ? 0 : rx->size / 8;
-    }
-    uint32_t room = uh_buf_room(rx) > spare ? uh_buf_room(rx) - spare : 0;
+    if (uh_buf_room(rx) <= uh_conn_spare(c))
+        c->starved = !uh_buf_reserve(&c->server->pool, rx, (size_t)uh_conn_spare(c) + 1);
+    uint32_t room = uh_buf_room(rx) - uh_min(uh_buf_room(rx), uh_conn_spare(c));
     uint32_t ahead = uh_conn_read_ahead(c, uh_buf_used(rx));
     return uh_min(room, ahead > UH_WINDOW_MIN ? ahead : UH_WINDOW_MIN);
 }
@@ -4868,10 +4870,8 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
     } else if (length < 0 && r->minor) {
         p = uh_text_puts(p, "Transfer-Encoding: chunked\r\n");
     }
-    if (!c->keep)
-        p = uh_text_puts(p, "Connection: close\r\n");
-    else if (!r->minor)
-        p = uh_text_puts(p, "Connection: keep-alive\r\n");
+    if (!c->keep || !r->minor)
+        p = uh_put_line(p, "Connection: ", c->keep ? "keep-alive" : "close");
     return (size_t)(uh_text_puts(p, "\r\n") - out);
 }
 
@@ -6402,23 +6402,33 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd, co
     return true;
 }
 
+/* How readily a connection gives way to a newcomer; UH_RANKS: not at all. */
+enum { UH_RANK_KEPT_ALIVE, UH_RANK_LINGERS, UH_RANK_SILENT, UH_RANKS };
+
+static int uh_conn_rank(const uhttp_conn *c)
+{
+    if (c->told || c->queued || c->set_aside)       /* its next request may be here */
+        return UH_RANKS;
+    if (c->state == UH_LINGER)
+        return UH_RANK_LINGERS;
+    if (c->state != UH_IDLE || uh_conn_owes(c))
+        return UH_RANKS;
+    if (c->served > 0)
+        return UH_RANK_KEPT_ALIVE;
+    return c->server->now - c->since >= UH_GRACE_MS ? UH_RANK_SILENT : UH_RANKS;
+}
+
 /* Who gives way to a newcomer: the one idle longest of those kept alive, else of those that
  * only wait to be closed, else of those that have not spoken for a second. */
 static uhttp_conn *uh_server_victim(uhttp_server *s)
 {
     uhttp_conn *best = NULL;
-    int best_rank = 3;
+    int best_rank = UH_RANKS;
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
         uhttp_conn *c = &s->slots[i];
-        int rank = 3;
-        if (c->told || c->queued || c->set_aside)   /* its next request may be here */
-            continue;
-        if (c->state == UH_IDLE && !uh_conn_owes(c))
-            rank = c->served > 0 ? 0 : s->now - c->since >= UH_GRACE_MS ? 2 : 3;
-        else if (c->state == UH_LINGER)
-            rank = 1;
+        int rank = uh_conn_rank(c);
         if (rank < best_rank ||
-            (rank < 3 && rank == best_rank && uh_time_before(c->since, best->since))) {
+            (best != NULL && rank == best_rank && uh_time_before(c->since, best->since))) {
             best = c;
             best_rank = rank;
         }
@@ -6531,22 +6541,22 @@ static void uh_server_expire(uhttp_server *s)
 
 static void uh_server_trim(uhttp_server *s)
 {
-    if (!s->trimming && s->pool.count > 0 && !s->pool.fixed) {
-        s->trimming = true;
-        s->trim_at = s->now + UH_TRIM_MS;
-        s->pool.idle = s->pool.count;
-    } else if (s->trimming && !uh_time_before(s->now, s->trim_at)) {
+    if (s->trimming ? uh_time_before(s->now, s->trim_at) : s->pool.fixed || s->pool.count == 0)
+        return;
+    if (s->trimming)
         uh_pool_trim(&s->pool);
-        s->trimming = s->pool.count > 0;
-        s->trim_at = s->now + UH_TRIM_MS;
-    }
+    else
+        s->pool.idle = s->pool.count;
+    s->trimming = s->pool.count > 0;
+    s->trim_at = s->now + UH_TRIM_MS;
 }
 
-static uint32_t uh_server_until(const uhttp_server *s, bool wanted, uint32_t at)
+/* The sooner of time and, if it is wanted, the moment at. */
+static uint32_t uh_server_sooner(const uhttp_server *s, uint32_t time, bool wanted, uint32_t at)
 {
     if (!wanted)
-        return UHTTP_NEVER;
-    return uh_time_before(at, s->now) ? 0 : at - s->now;
+        return time;
+    return uh_min(time, uh_time_before(at, s->now) ? 0 : at - s->now);
 }
 
 /* Milliseconds until something is due by itself; UHTTP_NEVER: nothing is. */
@@ -6554,9 +6564,9 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
 {
     if (s->ready_first != NULL || s->owing != NULL || s->closed != NULL || s->woken)
         return 0;
-    uint32_t time = uh_server_until(s, s->armed, s->next_deadline);
-    time = uh_min(time, uh_server_until(s, s->paused, s->accept_at));
-    time = uh_min(time, uh_server_until(s, s->trimming, s->trim_at));
+    uint32_t time = uh_server_sooner(s, UHTTP_NEVER, s->armed, s->next_deadline);
+    time = uh_server_sooner(s, time, s->paused, s->accept_at);
+    time = uh_server_sooner(s, time, s->trimming, s->trim_at);
     if (s->crowded && s->counts[UH_IDLE] > 0)   /* newcomers in their second of grace */
         time = uh_min(time, UH_BACKOFF_MS);
     return time;
@@ -6571,14 +6581,15 @@ static void uh_server_take_back(uhttp_server *s)
     s->last = NULL;
     if (c == NULL)
         return;
-    if (c->told && !c->posted && c->event == UHTTP_EVENT_CLOSED)
-        uh_conn_let_go(c);
-    if (c->told && !c->posted && c->event == UHTTP_EVENT_ERROR && c->state == UH_ANSWER) {
-        uh_conn_let_go(c);
-        (void)uh_refuse(c, c->request.error, c->request.why);
-    }
-    if (!c->posted)
+    if (!c->posted) {
+        if (c->told && c->event == UHTTP_EVENT_CLOSED) {
+            uh_conn_let_go(c);
+        } else if (c->told && c->event == UHTTP_EVENT_ERROR && c->state == UH_ANSWER) {
+            uh_conn_let_go(c);
+            (void)uh_refuse(c, c->request.error, c->request.why);
+        }
         c->event = UHTTP_EVENT_NONE;
+    }
     uh_ready_push(c);
 }
 
@@ -6623,8 +6634,10 @@ static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
     } else if (s->slots[token - UH_TOKEN_SLOT].t != NULL) {
         uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
         bool either = c->wants != 0;        /* a transport may read to write, and back */
-        c->readable = c->readable || either || (got & UH_READ) != 0;
-        c->blocked = c->blocked && (got & UH_WRITE) == 0 && !either;
+        if (either || (got & UH_READ) != 0)
+            c->readable = true;
+        if (either || (got & UH_WRITE) != 0)
+            c->blocked = false;
         c->wants = 0;
         uh_ready_push(c);
     }
