@@ -4144,6 +4144,7 @@ struct uhttp_conn {
     bool parting;               /* closing was the peer's wish: it needs no lingering */
     bool secure;
     bool starved;               /* no memory for input */
+    uint32_t draft;             /* bytes at the end of tx that wait for their response */
     uhttp_server *server;
     uh_buf rx, tx, body;
     void *t;                    /* the transport's state */
@@ -4153,14 +4154,13 @@ struct uhttp_conn {
     uhttp_conn *next;           /* in the ready queue */
     uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
     uh_socket fd;
-    uint32_t draft;             /* bytes at the end of tx that wait for their response */
     uint32_t deadline;          /* valid while armed */
     uint32_t since;             /* when the state was entered */
     uint32_t progress;          /* bytes since the deadline was renewed */
     uint32_t served;            /* requests on this connection */
     uint32_t handshake_ms;      /* of its listener */
-    uh_request request;
     uh_peer peer;
+    uh_request request;
     uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
 };
 
