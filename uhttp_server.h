@@ -4723,12 +4723,6 @@ static bool uh_conn_can_read(uhttp_conn *c)
     return room > 0 && !c->fin;
 }
 
-/* Turns state, buffers and the transport's wish into what to watch. */
-static unsigned uh_conn_interest(uhttp_conn *c)
-{
-    return c->wants | (uh_conn_can_read(c) ? UH_READ : 0u);
-}
-
 /* After a turn: gives back what is not needed, keeps the deadline to the peer's share of
  * time, tells the poller what has changed, and comes again if there is more to do. */
 static void uh_conn_settle(uhttp_conn *c)
@@ -4741,7 +4735,7 @@ static void uh_conn_settle(uhttp_conn *c)
     if (c->state == UH_IDLE && uh_buf_used(&c->rx) == 0)
         uh_buf_release(&s->pool, &c->rx);
     bool can_read = uh_conn_can_read(c);
-    unsigned interest = uh_conn_interest(c);
+    unsigned interest = c->wants | (can_read ? UH_READ : 0u);
     bool peers_turn = true;
     if (c->state == UH_BODY)
         peers_turn = can_read;
