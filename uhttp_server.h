@@ -263,7 +263,7 @@ typedef struct uhttp_config {
     bool event_mode;            /* bodies as events, see uhttp_accept_body() */
     const uhttp_tls_config *tls;    /* of the first listener; NULL: plain HTTP */
 
-    uint32_t max_connections;           /* slots, up to 2^24 - 1; 0: 5 */
+    uint32_t max_connections;           /* slots, up to a million; 0: 5 */
     uint32_t keep_alive_timeout_ms;     /* between two requests; 0: 30000 */
     size_t keep_alive_max_requests;     /* on one connection, 1: no keep-alive; 0: 100 */
     uint32_t request_timeout_ms;        /* first byte to end of head, and connect to first
@@ -5433,6 +5433,8 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
     uhttp_conn *c = (uhttp_conn *)w->user;
     if (w->room != uh_json_room_in_response)
         return UHTTP_ERR_STATE;
+    if (w->error == UHTTP_ERR_CLOSED)       /* the program has been told by it already */
+        return UHTTP_ERR_CLOSED;
     uhttp_result result = uh_response_check(c, status, NULL);
     if (result == UHTTP_OK && (uh_status_has_no_body(status) || uhttp_json_error(w) != UHTTP_OK))
         result = uh_status_has_no_body(status) ? UHTTP_ERR_INVALID : uhttp_json_error(w);
@@ -6908,7 +6910,8 @@ static void uh_server_open_wake(uhttp_server *s)
 /* Takes the memory for a server: the program's, or from the heap. */
 static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *config)
 {
-    if (config->max_connections > (UH_SIZE_MAX - UHTTP_MEMORY_BASE) / UHTTP_MEMORY_SLOT)
+    const size_t slot = UHTTP_MEMORY_SLOT + 2u * UH_BUFFER_MIN;
+    if (config->max_connections > (UH_SIZE_MAX - UHTTP_MEMORY_BASE) / slot)
         return UHTTP_ERR_MEMORY;
     size_t size = uh_server_size(config->max_connections);
     size_t have = size;
