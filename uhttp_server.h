@@ -843,7 +843,7 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
  * 1970, up to the year 9999. RFC 9110 section 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
 
-/* The standard phrase of a status, "" when there is none. */
+/* The phrase of a status of RFC 9110, or of 426, 428, 429, 431 and 451; "" for any other. */
 UHTTP_API const char *uhttp_status_phrase(int status);
 
 #ifdef __cplusplus
@@ -1475,7 +1475,7 @@ static size_t uh_peer_format(const uh_peer *peer, char *out, size_t size)
 
 #if !UH_WINSOCK && !UH_LWIP
 
-typedef struct uh_wake {
+typedef struct uh_wake {        /* a pipe */
     uh_socket in, out;
 } uh_wake;
 
@@ -1512,6 +1512,22 @@ static void uh_wake_close(uh_wake *w)
     close(w->in);
     close(w->out);
 }
+
+#elif UH_LWIP && !LWIP_NETIF_LOOPBACK && !LWIP_HAVE_LOOPIF
+
+typedef struct uh_wake {        /* nothing to wake with */
+    uh_socket in;
+} uh_wake;
+
+static bool uh_wake_open(uh_wake *w)
+{
+    w->in = UH_NO_SOCKET;
+    return false;
+}
+
+static void uh_wake_send(const uh_wake *w) { (void)w; }
+static void uh_wake_drain(const uh_wake *w) { (void)w; }
+static void uh_wake_close(uh_wake *w) { (void)w; }
 
 #else
 
@@ -5284,6 +5300,8 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
     }
     uh_body_abandon(c);
     c->request.no_body = c->request.is_head;
+    c->request.error = 0;
+    c->posted = false;              /* an error not heard yet is no longer one */
     uh_conn_enter(c, UH_STREAM);
     uh_ready_push(c);
     return UHTTP_OK;
@@ -5397,6 +5415,9 @@ static uh_next uh_step_stream(uhttp_conn *c)
     uint32_t wanted = c->request.wanted;
     if (wanted == 0 || !c->server->config.event_mode || uhttp_send_room(c) < wanted)
         return UH_WAIT;
+    size_t need = wanted + uh_stream_overhead(c, wanted) + UH_STREAM_END;
+    if (!uh_buf_reserve(&c->server->pool, &c->tx, need) && uh_conn_owes(c))
+        return UH_WAIT;             /* no memory: what is on its way will make room */
     c->request.wanted = 0;
     return uh_conn_post(c, UHTTP_EVENT_WRITABLE);
 }

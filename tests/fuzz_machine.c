@@ -1,0 +1,1024 @@
+/* fuzz_machine.c - a random program against random peers
+ *
+ * The bytes of the input decide everything: the configuration, what peers say and when they stall,
+ * shut or vanish, how much time passes, which allocation fails, and what the program does with
+ * what it is told, right or wrong. A model knows what each call may answer. It asserts that
+ *
+ *   - every request told of ends exactly once: answered, by an event, or by UHTTP_ERR_CLOSED
+ *   - what the program holds does not move
+ *   - what each client was sent is a sequence of whole responses in the order of its requests,
+ *     each the one the program gave to that client, and nothing behind "Connection: close"
+ *   - in the end every slot is free and every block given back
+ *
+ * and, through world_check(), what must be true of the machine after every step. Under libFuzzer
+ * this is a program; test_machine.c includes it and feeds it from a generator.
+ */
+#include "memory_transport.h"
+
+/*--- chance ---------------------------------------------------------------------------------*/
+
+static const uint8_t *chance_at;
+static const uint8_t *chance_end;
+
+static bool chance_is_left(void) { return chance_at < chance_end; }
+
+static unsigned chance_byte(void) { return chance_is_left() ? *chance_at++ : 0; }
+
+static unsigned chance_below(unsigned n) { return chance_byte() % n; }
+
+/*--- the model ------------------------------------------------------------------------------*/
+
+/* What the program may do with a request it was told of. */
+typedef enum stage {
+    STAGE_NONE,                 /* it owns no request in this slot */
+    STAGE_OFFERED,              /* HEADERS: answer or accept */
+    STAGE_COLLECTING, STAGE_READING,    /* accepted */
+    STAGE_READY,                /* to be answered */
+    STAGE_FAILED,               /* ERROR: answer now or never */
+    STAGE_STREAMING
+} stage;
+
+typedef enum answer_kind { KIND_PATTERN, KIND_OTHER, KIND_EMPTY } answer_kind;
+
+/* One answer the program gave, as its client must find it. */
+typedef struct given {
+    unsigned number;            /* of the request it belongs to */
+    int status;
+    answer_kind kind;
+    size_t length;
+    bool to_head, whole;
+} given;
+
+#define CLIENTS_MAX 48
+#define GIVEN_MAX 48
+
+/* One connection, by the order of connecting. */
+typedef struct caller {
+    given answers[GIVEN_MAX];
+    unsigned count, told;
+    bool lost;                  /* its connection may end at any byte */
+    bool checked;
+} caller;
+
+/* One request the program owns, by slot. */
+typedef struct request {
+    stage at;
+    uint64_t id;
+    unsigned client, number;
+    bool marked;                /* its answer bears its number */
+    bool wants_room;            /* WRITABLE is owed */
+    uint64_t read, limit;       /* of a streamed body */
+    const char *strings[6];     /* where they were, and what they were */
+    uint32_t sum;
+} request;
+
+static caller run_clients[CLIENTS_MAX];
+static unsigned run_client_count;
+static unsigned run_client_of[PEERS_MAX];
+static request run_requests[PEERS_MAX];
+static uint64_t run_ended_ids[16];
+static unsigned run_told, run_ended;
+static bool run_stopping;
+
+static char run_letter(unsigned who, unsigned number, size_t at)
+{
+    return (char)('a' + (who * 7 + number * 3 + at) % 26);
+}
+
+static request *run_request_of(const uhttp_conn *c) { return &run_requests[uh_conn_slot(c)]; }
+
+static caller *run_client_of_request(const request *r) { return &run_clients[r->client]; }
+
+/* The answer being given to a request. */
+static given *run_given(const request *r)
+{
+    caller *who = run_client_of_request(r);
+    return &who->answers[who->count - 1];
+}
+
+/* All the program may look at: where it is, and a sum of what it says. */
+static uint32_t run_look(uhttp_conn *c, const char *strings[6])
+{
+    uint32_t sum = 1;
+    const char *name;
+    const char *value;
+    strings[0] = uhttp_method(c);
+    strings[1] = uhttp_url(c);
+    strings[2] = uhttp_path(c);
+    strings[3] = uhttp_protocol(c);
+    strings[4] = uhttp_host(c);
+    strings[5] = uhttp_header(c, "x-field");
+    for (int i = 0; i < 6; i++) {
+        for (const char *p = strings[i]; p != NULL && *p != '\0'; p++)
+            sum = sum * 31 + (unsigned char)*p;
+    }
+    for (size_t i = 0; uhttp_header_at(c, i, &name, &value); i++)
+        sum = sum * 31 + (uint32_t)(strlen(name) * 7 + strlen(value));
+    for (size_t i = 0; uhttp_query_at(c, i, &name, &value); i++)
+        sum = sum * 31 + (uint32_t)(strlen(name) * 7 + strlen(value));
+    return sum;
+}
+
+static void run_end(request *r)
+{
+    run_ended_ids[run_ended++ % 16] = r->id;
+    r->at = STAGE_NONE;
+}
+
+/* A call or a search told the program that the client has gone. */
+static void run_gone(const uhttp_conn *c, request *r)
+{
+    CHECK(r->at != STAGE_NONE);
+    CHECK(!c->told && (c->state == UH_CLOSED || c->state == UH_SEND || c->state == UH_LINGER));
+    run_client_of_request(r)->lost = true;
+    run_end(r);
+}
+
+static void run_begin(uhttp_conn *c, stage at)
+{
+    request *r = run_request_of(c);
+    char address[46];
+    int port;
+    CHECK(r->at == STAGE_NONE);
+    memset(r, 0, sizeof *r);
+    CHECK(uhttp_socket_address(c, address, sizeof address, &port) > 0);
+    r->client = run_client_of[port - 1000];
+    r->number = ++run_client_of_request(r)->told;
+    r->id = uhttp_id(c);
+    r->at = at;
+    r->limit = UINT64_MAX;
+    r->sum = run_look(c, r->strings);
+    CHECK(r->id != 0 && uhttp_context(c) == NULL);
+    for (int i = 0; i < 16; i++)
+        CHECK(run_ended_ids[i] != r->id);
+    uhttp_set_context(c, r);
+    run_told++;
+}
+
+/* What the program holds has not moved and not changed. */
+static void run_check_held(void)
+{
+    for (uint32_t i = 0; i < world_server->config.max_connections; i++) {
+        const char *strings[6];
+        request *r = &run_requests[i];
+        uhttp_conn *c = &world_server->slots[i];
+        if (r->at == STAGE_NONE)
+            continue;
+        CHECK(c->told && uhttp_id(c) == r->id && uhttp_context(c) == r);
+        CHECK(run_look(c, strings) == r->sum);
+        CHECK(memcmp(strings, r->strings, sizeof strings) == 0);
+    }
+}
+
+/* The program owns what the model says, but for one it has just been told the end of. */
+static void run_check_owned(void)
+{
+    const uhttp_conn *c = NULL;
+    unsigned walked = 0;
+    unsigned owned = 0;
+    while ((c = uhttp_next(world_server, c)) != NULL) {
+        CHECK(run_request_of(c)->at != STAGE_NONE || uhttp_event(c) == UHTTP_EVENT_CLOSED);
+        walked += run_request_of(c)->at != STAGE_NONE ? 1 : 0;
+    }
+    for (uint32_t i = 0; i < world_server->config.max_connections; i++)
+        owned += run_requests[i].at != STAGE_NONE ? 1 : 0;
+    CHECK(walked == owned);
+}
+
+/*--- what the program does --------------------------------------------------------------------*/
+
+/* What a call answered, against what it may. */
+static uhttp_result run_judge(uhttp_conn *c, bool allowed, uhttp_result result)
+{
+    request *r = run_request_of(c);
+    if (r->at == STAGE_NONE)
+        CHECK(result == UHTTP_ERR_STATE || result == UHTTP_ERR_CLOSED);
+    else if (result == UHTTP_ERR_CLOSED)
+        run_gone(c, r);
+    else if (!allowed)
+        CHECK(result == UHTTP_ERR_STATE);
+    else
+        CHECK(result != UHTTP_ERR_STATE);
+    world_check(false);
+    return result;
+}
+
+static bool run_may_respond(const request *r)
+{
+    return r->at != STAGE_NONE && r->at != STAGE_STREAMING;
+}
+
+static void run_close(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    bool allowed = r->at != STAGE_NONE;
+    caller *who = run_client_of_request(r);
+    if (run_judge(c, allowed, uhttp_close(c)) == UHTTP_OK) {
+        CHECK(allowed);
+        who->lost = true;
+        run_end(r);
+    }
+}
+
+/* Writes the number of the request into the answer to come; false: it cannot be answered. */
+static bool run_mark(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    char mark[32];
+    if (r->marked)
+        return true;
+    snprintf(mark, sizeof mark, "%u-%u", r->client, r->number);
+    uhttp_result result = run_judge(c, true, uhttp_add_header(c, "X-Told", mark));
+    if (result == UHTTP_ERR_MEMORY)
+        run_close(c);
+    r->marked = result == UHTTP_OK;
+    return r->marked;
+}
+
+/* Notes the answer about to be given; it is taken back if the call fails. */
+static given *run_give(uhttp_conn *c, int status, answer_kind kind, size_t length)
+{
+    const request *r = run_request_of(c);
+    caller *who = run_client_of_request(r);
+    given *g = &who->answers[who->count++];
+    CHECK(who->count <= GIVEN_MAX);
+    g->number = r->number;
+    g->status = status;
+    g->kind = kind;
+    g->length = length;
+    g->to_head = strcmp(r->strings[0], "HEAD") == 0;
+    g->whole = true;
+    return g;
+}
+
+static void run_gave(uhttp_conn *c, uhttp_result result)
+{
+    request *r = run_request_of(c);
+    caller *who = run_client_of_request(r);
+    if (run_judge(c, true, result) == UHTTP_OK) {
+        run_end(r);
+        return;
+    }
+    who->count--;
+    if (result == UHTTP_ERR_MEMORY)
+        run_close(c);
+    CHECK(result == UHTTP_ERR_MEMORY || result == UHTTP_ERR_CLOSED);
+}
+
+static const char *run_pattern(const request *r, size_t from, size_t length)
+{
+    static char pattern[26 + 16384];
+    if (pattern[0] == '\0') {
+        for (size_t i = 0; i < sizeof pattern; i++)
+            pattern[i] = (char)('a' + i % 26);
+    }
+    CHECK(length <= 16384);
+    return pattern + (run_letter(r->client, r->number, from) - 'a');
+}
+
+static void run_write(uhttp_conn *c)
+{
+    static const size_t sizes[] = { 1, 10, 100, 400, 900, 3000, 5000, 0 };
+    request *r = run_request_of(c);
+    size_t length = sizes[chance_below(8)];
+    size_t room = uhttp_send_room(c);
+    if (r->at != STAGE_STREAMING) {
+        run_judge(c, false, uhttp_stream_write(c, "x", 1));
+        return;
+    }
+    given *g = run_given(r);
+    size_t failures = memory_failures;
+    uhttp_result result = uhttp_stream_write(c, run_pattern(r, g->length, length), length);
+    run_judge(c, true, result);
+    if (result == UHTTP_OK && !g->to_head)
+        g->length += length;
+    CHECK(result == UHTTP_OK || result == UHTTP_ERR_CLOSED || length > room ||
+          memory_failures > failures);
+    r->wants_room = r->wants_room || result == UHTTP_ERR_AGAIN;
+}
+
+static void run_stream_end(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    bool allowed = r->at == STAGE_STREAMING;
+    if (run_judge(c, allowed, uhttp_stream_end(c)) == UHTTP_OK) {
+        run_given(r)->whole = true;
+        run_end(r);
+    }
+}
+
+static void run_stream(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    given *g = run_give(c, 200, KIND_PATTERN, 0);
+    g->whole = false;
+    uhttp_result result = run_judge(c, true, uhttp_stream_begin(c, 200, "text/plain"));
+    if (result == UHTTP_OK) {
+        r->at = STAGE_STREAMING;
+        return;
+    }
+    run_client_of_request(r)->count--;
+    if (result == UHTTP_ERR_MEMORY)
+        run_close(c);
+}
+
+/* An answer written as JSON, straight into the output. */
+static void run_answer_json(uhttp_conn *c, size_t length)
+{
+    request *r = run_request_of(c);
+    uhttp_json_writer w;
+    uhttp_json_begin_response(&w, c);
+    uhttp_json_array_begin(&w);
+    while (uhttp_json_length(&w) + 8 < length && uhttp_json_int(&w, 1234567) == UHTTP_OK) { }
+    uhttp_json_array_end(&w);
+    size_t written = uhttp_json_length(&w);
+    uhttp_result result = uhttp_json_respond(&w, 200);
+    world_check(false);
+    if (result == UHTTP_ERR_CLOSED) {
+        run_gone(c, r);
+        return;
+    }
+    if (result != UHTTP_OK) {
+        CHECK(result == UHTTP_ERR_MEMORY);
+        run_close(c);
+        return;
+    }
+    run_give(c, 200, KIND_OTHER, written);
+    run_end(r);
+}
+
+static void run_answer(uhttp_conn *c)
+{
+    static const size_t sizes[] = { 0, 5, 100, 430, 1000, 2500, 5000, 12000 };
+    request *r = run_request_of(c);
+    unsigned how = chance_byte();
+    size_t length = sizes[how >> 3 & 7];
+    if (!run_may_respond(r)) {
+        run_judge(c, false, uhttp_respond_text(c, 200, "x"));
+        return;
+    }
+    if (run_client_of_request(r)->count == GIVEN_MAX) {
+        run_close(c);
+        return;
+    }
+    if (!run_mark(c))
+        return;
+    const char *data = run_pattern(r, 0, length);
+    switch (how & 7) {
+    case 0:
+    case 1:
+        run_give(c, 200, KIND_PATTERN, length);
+        run_gave(c, uhttp_respond(c, 200, "text/plain", data, length));
+        break;
+    case 2:
+        run_give(c, 201, KIND_PATTERN, length);
+        run_gave(c, uhttp_respond_static(c, 201, NULL, data, length));
+        break;
+    case 3:
+        run_give(c, 404, KIND_OTHER, 14);
+        run_gave(c, uhttp_respond_error(c, 404));
+        break;
+    case 4:
+        run_give(c, 303, KIND_EMPTY, 0);
+        run_gave(c, uhttp_respond_redirect(c, 303, "/elsewhere"));
+        break;
+    case 5:
+        run_give(c, 204, KIND_EMPTY, 0);
+        run_gave(c, uhttp_respond(c, 204, NULL, NULL, 0));
+        break;
+    case 6:
+        run_answer_json(c, length);
+        break;
+    default:
+        run_stream(c);
+        break;
+    }
+}
+
+static void run_accept(uhttp_conn *c)
+{
+    static const uint64_t limits[] = { 0, 0, 20, 300, 2000, 100000, UINT64_MAX, 1 };
+    request *r = run_request_of(c);
+    unsigned how = chance_byte();
+    uint64_t limit = limits[how >> 1 & 7];
+    bool stream = (how & 1) != 0;
+    uhttp_result result = run_judge(c, r->at == STAGE_OFFERED,
+                                    stream ? uhttp_accept_body_streaming(c, limit)
+                                           : uhttp_accept_body(c, limit));
+    if (result != UHTTP_OK)
+        return;
+    CHECK(r->at == STAGE_OFFERED);
+    r->at = stream ? STAGE_READING : STAGE_COLLECTING;
+    r->limit = limit > 0 ? limit : UINT64_MAX;
+}
+
+static void run_read(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    size_t length = 1;
+    const uint8_t *piece = (const uint8_t *)uhttp_read_buffer(c, &length);
+    unsigned sum = 0;
+    CHECK((piece != NULL) == (length > 0));
+    CHECK(length == 0 || r->at == STAGE_READING || r->at == STAGE_READY ||
+          r->at == STAGE_STREAMING || r->at == STAGE_FAILED);
+    for (size_t i = 0; i < length; i++)
+        sum += piece[i];            /* all of it can be read */
+    CHECK(sum > 0 || length < 1000);
+    r->read += length;
+    CHECK(length == 0 || r->read <= uhttp_bytes_received(c));
+    CHECK(r->read <= r->limit);
+    world_check(false);
+}
+
+/* Asks and tries everything with whatever stands in a slot. */
+static void run_misuse(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    char buffer[600];
+    size_t length;
+    const char *why;
+    switch (chance_below(8)) {
+    case 0:
+        run_judge(c, run_may_respond(r), uhttp_respond(c, 99, NULL, NULL, 0));
+        break;
+    case 1:
+        run_judge(c, run_may_respond(r), uhttp_add_header(c, "X-Evil", "a\r\nb"));
+        break;
+    case 2:
+        run_judge(c, run_may_respond(r), uhttp_respond(c, 204, NULL, "x", 1));
+        break;
+    case 3:
+        run_write(c);
+        break;
+    case 4:
+        run_stream_end(c);
+        break;
+    case 5:
+        run_accept(c);
+        break;
+    case 6:
+        run_judge(c, run_may_respond(r), uhttp_respond_redirect(c, 200, "/"));
+        break;
+    default:
+        CHECK(uhttp_full_url(c, buffer, sizeof buffer) != 0);
+        CHECK(uhttp_content_length(c) >= -1);
+        uhttp_content_type(c);
+        uhttp_body(c, &length);
+        uhttp_error(c, &why);
+        CHECK(why != NULL);
+        uhttp_is_open(c);
+        uhttp_fd(c);
+        uhttp_query(c, "a");
+        CHECK(uhttp_server_of(c) == world_server);
+        break;
+    }
+    world_check(false);
+}
+
+static void run_find(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    CHECK(uhttp_find(world_server, 0) == NULL);
+    for (int i = 0; i < 16; i++)
+        CHECK(uhttp_find(world_server, run_ended_ids[i]) == NULL);
+    if (r->at == STAGE_NONE)
+        return;
+    uhttp_conn *found = uhttp_find(world_server, r->id);
+    if (found == NULL)
+        run_gone(c, r);
+    else
+        CHECK(found == c && c->state != UH_CLOSED);
+    world_check(false);
+}
+
+/*--- what the program is told -------------------------------------------------------------------*/
+
+/* A chance to act on what was told; else it is held. */
+static void run_act(uhttp_conn *c)
+{
+    switch (chance_below(8)) {
+    case 0:
+    case 1:
+    case 2:
+        run_answer(c);
+        break;
+    case 3:
+    case 4:
+        if (run_request_of(c)->at == STAGE_OFFERED)
+            run_accept(c);
+        else
+            run_read(c);
+        break;
+    case 5:
+        run_misuse(c);
+        break;
+    case 6:
+        run_write(c);
+        break;
+    default:
+        break;
+    }
+}
+
+static void run_hear(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    size_t length;
+    bool events = uhttp_server_event_mode(world_server);
+    switch (uhttp_event(c)) {
+    case UHTTP_EVENT_REQUEST:
+        run_begin(c, STAGE_READY);
+        CHECK(uhttp_is_loaded(c));
+        if (uhttp_body(c, &length) != NULL)
+            CHECK(((const char *)uhttp_body(c, NULL))[length] == '\0');
+        break;
+    case UHTTP_EVENT_HEADERS:
+        CHECK(events);
+        run_begin(c, STAGE_OFFERED);
+        break;
+    case UHTTP_EVENT_DATA:
+        CHECK(events && r->at == STAGE_READING);
+        break;
+    case UHTTP_EVENT_COMPLETE:
+        CHECK(events && (r->at == STAGE_READING || r->at == STAGE_COLLECTING));
+        CHECK(uhttp_is_loaded(c) && uhttp_content_length(c) == (int64_t)uhttp_bytes_received(c));
+        CHECK(uhttp_bytes_received(c) <= r->limit);
+        if (r->at == STAGE_COLLECTING) {
+            const char *body = (const char *)uhttp_body(c, &length);
+            CHECK(body != NULL && length == uhttp_bytes_received(c) && body[length] == '\0');
+        }
+        r->at = STAGE_READY;
+        break;
+    case UHTTP_EVENT_ERROR:
+        CHECK(events && r->at != STAGE_NONE && r->at != STAGE_STREAMING && r->at != STAGE_FAILED);
+        CHECK(uhttp_error(c, NULL) >= 400);
+        r->at = STAGE_FAILED;
+        break;
+    case UHTTP_EVENT_WRITABLE:
+        CHECK(events && r->at == STAGE_STREAMING && r->wants_room);
+        r->wants_room = false;
+        break;
+    case UHTTP_EVENT_CLOSED:
+        CHECK(events && r->at != STAGE_NONE && c->state == UH_CLOSED);
+        run_client_of_request(r)->lost = true;
+        run_end(r);
+        return;
+    case UHTTP_EVENT_NONE:
+        FAIL("an event has a name");
+        break;
+    }
+    CHECK(c->told && c->state != UH_CLOSED);
+    run_act(c);
+}
+
+/* Whoever asks for the next event after ERROR has given up. */
+static void run_give_up(void)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        if (run_requests[i].at == STAGE_FAILED)
+            run_end(&run_requests[i]);
+    }
+}
+
+/* One round of the loop; false: nothing moves any more. */
+static bool run_step(void)
+{
+    run_give_up();
+    uhttp_conn *c = world_step();
+    run_check_held();
+    if (c != NULL)
+        run_hear(c);
+    run_check_held();
+    run_check_owned();
+    return c != NULL || !world_is_quiet();
+}
+
+/* Until nothing moves any more, or the program has been busy for long. */
+static void run_rest(unsigned steps)
+{
+    while (steps-- > 0) {
+        if (!run_step()) {
+            world_check(true);
+            return;
+        }
+    }
+}
+
+/*--- what clients do ----------------------------------------------------------------------------*/
+
+/* A request, mostly a good one. */
+static void run_compose(peer *p)
+{
+    static const char *const whole[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /h HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /old HTTP/1.0\r\n\r\n",
+        "GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "GET /%61%20b/c?a=1&b=%20x&flag&a=+ HTTP/1.1\r\nHost: a.b:80\r\nCookie: a=b; c=d\r\n"
+        "X-Field: \t with  blanks \t\r\nEmpty:\r\n\r\n",
+        "GET http://host.example:8080/abs?x HTTP/1.1\r\nHost: other\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "\r\nPOST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nA: b\r\n\r\n",
+        "POST /ce HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+        "Expect: 100-continue\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "POST /old HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
+        "GET /cut HTTP/1.1\r\nHo",
+        "POST /many HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r\nd\r\n1\r\ne\r\n1\r\nf\r\n1\r\ng\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+        "HEAD /3 HTTP/1.1\r\nHost: a\r\n\r\nGET /4 HTTP/1.1\r\nHost: a\r\n\r\n",
+    };
+    static const char *const broken[] = {
+        "nonsense\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\n\r\n", "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        "HEAD / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: more\r\n\r\nabc",
+        "\r\n\r\n\r\n",
+        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+        "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    };
+    static const unsigned lengths[] = { 1, 64, 200, 700, 1500, 4000, 20000, 70000 };
+    unsigned choice = chance_byte();
+    unsigned n = lengths[choice & 7];
+    char head[160];
+    if (choice < 128) {
+        peer_will_say(p, whole[choice % 16]);
+    } else if (choice < 144) {
+        peer_will_say(p, broken[choice % 12]);
+    } else if (choice < 176) {                  /* a body with a length */
+        snprintf(head, sizeof head, "POST /n HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n%s\r\n", n,
+                 choice & 8 ? "Expect: 100-continue\r\n" : "");
+        peer_will_say(p, head);
+        for (unsigned i = 0; i < n; i += 50)
+            peer_will_say_bytes(p, "01234567890123456789012345678901234567890123456789",
+                                n - i < 50 ? n - i : 50);
+    } else if (choice < 208) {                  /* a chunked one of the same chunk again */
+        peer_will_say(p, "PUT /chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for (unsigned i = 0; i < n; i += 32)
+            peer_will_say(p, "020;x\r\n01234567890123456789012345678901\r\n");
+        peer_will_say(p, "0\r\n\r\n");
+    } else if (choice < 232) {                  /* a long head */
+        peer_will_say(p, "GET /long?");
+        for (unsigned i = 0; i < n && i < 4500; i += 10)
+            peer_will_say(p, choice & 8 ? "%41%42&c=d" : "0123456789");
+        peer_will_say(p, " HTTP/1.1\r\nHost: a\r\nX-Field: y\r\n\r\n");
+    } else {                                    /* anything */
+        for (unsigned i = 0; i < (choice & 15) && chance_is_left(); i++) {
+            uint8_t byte = (uint8_t)chance_byte();
+            peer_will_say_bytes(p, &byte, 1);
+        }
+    }
+}
+
+static peer *run_some_peer(void)
+{
+    unsigned from = chance_byte();
+    for (unsigned i = 0; i < PEERS_MAX; i++) {
+        peer *p = &world_peers[(from + i) % PEERS_MAX];
+        if (p->in_use && !p->closed)
+            return p;
+    }
+    return NULL;
+}
+
+/* What a client was sent: whole responses, in order, each the one the program gave it. */
+static void run_check_client(const peer *p)
+{
+    static char body[ANSWER_BODY];
+    unsigned number = run_client_of[p->number];
+    caller *who = &run_clients[number];
+    uhttp_str rest = { (const char *)p->out, p->out_length };
+    unsigned next = 0;
+    bool over = false;
+    answer a;
+    answer_end how;
+    a.body = body;
+    if (who->checked)
+        return;
+    who->checked = true;
+    while ((how = answer_next(&rest, ANSWER_GUESS, &a)) != ANSWER_NONE) {
+        CHECK(how != ANSWER_BROKEN && !over);
+        if (how == ANSWER_CUT) {
+            CHECK(who->lost);
+            return;
+        }
+        if (a.status < 200)
+            continue;
+        over = a.close;
+        uhttp_str mark = answer_field(&a, "x-told");
+        if (mark.ptr == NULL) {                 /* refused by the server, which ends it */
+            CHECK(a.close && a.status >= 400 && (a.dated || a.status == 503));
+            continue;
+        }
+        char want[32];
+        CHECK(next < who->count);
+        const given *g = &who->answers[next++];
+        snprintf(want, sizeof want, "%u-%u", number, g->number);
+        CHECK(answer_value_is(mark, want) && a.status == g->status && a.dated);
+        if (a.headless && who->lost && rest.len == 0)
+            return;
+        CHECK(!a.headless || g->to_head);
+        if (a.headless || g->to_head)
+            continue;
+        CHECK(who->lost || g->whole);
+        if (who->lost && a.length < 0 && !a.chunked)
+            continue;                           /* ended by the connection, at any byte */
+        CHECK(a.body_length == (g->kind == KIND_EMPTY ? 0 : g->length));
+        for (size_t i = 0; i < a.body_length && g->kind == KIND_PATTERN; i++)
+            CHECK(a.body[i] == run_letter(number, g->number, i));
+    }
+    CHECK(who->lost || next == who->count);
+}
+
+static void run_connect(void)
+{
+    unsigned how = chance_byte();
+    unsigned open = 0;
+    for (int i = 0; i < PEERS_MAX; i++)
+        open += world_peers[i].in_use && !world_peers[i].closed ? 1 : 0;
+    if (run_stopping || open == PEERS_MAX || run_client_count == CLIENTS_MAX)
+        return;
+    for (int i = 0; i < PEERS_MAX; i++) {       /* before its place is another's */
+        if (world_peers[i].in_use && world_peers[i].closed && world_peers[i].opened)
+            run_check_client(&world_peers[i]);
+    }
+    peer *p = world_peer();
+    if ((how & 15) == 15)
+        p->refuses_open = true;
+    if ((how & 12) == 4)
+        p->handshake = (how & 3) == 3 ? -2 : 1 + (int)(how & 3);
+    if ((how & 48) == 48)
+        p->record = 1 + (how & 31) * 20;
+    if (!world_accept(p))
+        return;
+    run_client_of[p->number] = run_client_count;
+    run_clients[run_client_count].lost = p->handshake < 0;
+    run_client_count++;
+    if (how & 64) {
+        run_compose(p);
+        p->arrived = p->in_length;
+    }
+}
+
+static void run_dial(peer *p)
+{
+    static const size_t sizes[] = { 0, 1, 3, 20, 100, 500, 2000, 0 };
+    unsigned how = chance_byte();
+    size_t size = sizes[how >> 3 & 7];
+    switch (how & 7) {
+    case 0:
+        p->bite = size;
+        break;
+    case 1:
+        p->gulp = size;
+        break;
+    case 2:
+    case 3:
+        p->window = size;
+        break;
+    case 4:
+        p->window = SIZE_MAX;
+        break;
+    case 5:
+        p->stalls = how >> 3 & 3 ? 1 + (how >> 3 & 3) : 0;
+        p->crossed = (how & 32) != 0;
+        break;
+    case 6:
+        p->mute = !p->mute;
+        break;
+    default:
+        p->bite = p->gulp = 0;
+        break;
+    }
+}
+
+/* Time passes. Who owes bytes now may be given up by the server. */
+static void run_sleep(void)
+{
+    static const uint32_t times[] = { 1, 50, 999, 2000, 2001, 5000, 10000, 61000 };
+    for (int i = 0; i < PEERS_MAX; i++) {
+        const peer *p = &world_peers[i];
+        const uhttp_conn *c = p->in_use && p->opened && !p->closed ? world_conn_of(p) : NULL;
+        if (c != NULL && (uh_conn_owes(c) || c->state == UH_SEND || c->state == UH_STREAM))
+            run_clients[run_client_of[i]].lost = true;
+    }
+    world_sleep(times[chance_below(8)]);
+}
+
+static void run_client_acts(unsigned action)
+{
+    peer *p = run_some_peer();
+    if (p == NULL)
+        return;
+    switch (action) {
+    case 0:
+        run_compose(p);
+        p->arrived = p->fin ? p->arrived : p->in_length;
+        break;
+    case 1:
+        run_compose(p);
+        break;
+    case 2:
+        if (!p->fin)
+            p->arrived += peer_least(chance_byte(), p->in_length - p->arrived);
+        break;
+    case 3:
+        if (!p->fin)
+            p->arrived = p->in_length;
+        break;
+    case 4:
+        p->fin = true;
+        break;
+    case 5:
+        p->reset = true;
+        run_clients[run_client_of[p->number]].lost = true;
+        break;
+    case 6:
+        p->send_fails = true;
+        run_clients[run_client_of[p->number]].lost = true;
+        break;
+    default:
+        run_dial(p);
+        break;
+    }
+}
+
+/*--- one run --------------------------------------------------------------------------------------*/
+
+static void run_program_acts(unsigned action)
+{
+    uhttp_conn *c = &world_server->slots[chance_byte() % world_server->config.max_connections];
+    switch (action) {
+    case 0:
+    case 1:
+        run_answer(c);
+        break;
+    case 2:
+        run_write(c);
+        break;
+    case 3:
+        run_stream_end(c);
+        break;
+    case 4:
+        run_accept(c);
+        break;
+    case 5:
+        run_read(c);
+        break;
+    case 6:
+        run_find(c);
+        break;
+    case 7:
+        run_misuse(c);
+        break;
+    default:
+        run_close(c);
+        break;
+    }
+}
+
+static void run_one_action(void)
+{
+    unsigned action = chance_below(64);
+    if (action < 5)
+        run_connect();
+    else if (action < 14)
+        run_client_acts(0);
+    else if (action < 16)
+        run_client_acts(1);
+    else if (action < 21)
+        run_client_acts(2);
+    else if (action < 24)
+        run_client_acts(3);
+    else if (action < 26)
+        run_client_acts(4);
+    else if (action < 27)
+        run_client_acts(5 + chance_below(2));
+    else if (action < 32)
+        run_client_acts(7);
+    else if (action < 40)
+        run_step();
+    else if (action < 46)
+        run_rest(300);
+    else if (action < 59)
+        run_program_acts((action - 46) % 9);
+    else if (action < 61)
+        run_sleep();
+    else if (action < 63) {
+        memory_fails_from = memory_calls + chance_below(4);
+        memory_fails_to = memory_fails_from + chance_below(3) * chance_below(3);
+    } else if (chance_below(8) == 0) {
+        run_stopping = true;
+        CHECK(uhttp_server_shutdown(world_server) != UHTTP_ERR_STATE);
+    }
+}
+
+static void run_log(void *user, const char *line)
+{
+    CHECK(user == NULL && *line != '\0' && strlen(line) < 192);
+}
+
+static void run_open(void)
+{
+    static const size_t buffers[] = { 512, 600, 1024, 4096 };
+    unsigned how = chance_byte();
+    unsigned limits = chance_byte();
+    uhttp_config config = world_config();
+    config.max_connections = 1 + (how & 3) % 3;
+    config.event_mode = (how & 4) != 0;
+    config.response_timeout_ms = how & 8 ? 3000 : 0;
+    config.keep_alive_max_requests = how & 16 ? 3 : 0;
+    config.max_content_length = limits & 1 ? 1000 : 0;
+    config.max_headers_length = limits & 2 ? 300 : 0;
+    config.max_send_buffer = limits & 4 ? 900 : 0;
+    config.default_headers = limits & 8 ? "X-Default: yes\r\n" : NULL;
+    if (limits & 16)
+        config.max_content_length = UHTTP_UNLIMITED;
+    if (limits & 32)
+        config.log = run_log;
+    world_waits = (limits & 64) != 0;
+    world_open(&config, how & 32 ? buffers[how >> 6] : 0);
+}
+
+/* All is well now: what is held is answered, what is said arrives, and everybody leaves. */
+static void run_finish(void)
+{
+    memory_fails_from = memory_fails_to = 0;
+    for (int i = 0; i < PEERS_MAX; i++) {
+        peer *p = &world_peers[i];
+        p->window = SIZE_MAX;
+        p->stalls = 0;
+        p->gulp = p->bite = 0;
+        p->mute = false;
+        if (!p->fin)
+            p->arrived = p->in_length;
+    }
+    for (int round = 0; round < 200; round++) {
+        run_rest(2000);
+        for (uint32_t i = 0; i < world_server->config.max_connections; i++) {
+            uhttp_conn *c = &world_server->slots[i];
+            if (run_requests[i].at == STAGE_STREAMING)
+                run_stream_end(c);
+            else if (run_requests[i].at == STAGE_READING && c->request.body_len > 0)
+                run_read(c);
+            else if (run_requests[i].at == STAGE_READY || run_requests[i].at == STAGE_OFFERED)
+                run_answer(c);
+        }
+        bool owned = false;
+        for (uint32_t i = 0; i < world_server->config.max_connections; i++)
+            owned = owned || run_requests[i].at != STAGE_NONE;
+        if (!owned && !run_step())
+            break;
+    }
+    for (int i = 0; i < PEERS_MAX; i++)
+        world_peers[i].fin = true;
+    for (int round = 0; round < 6; round++) {
+        run_rest(2000);
+        world_sleep(61000);
+        for (uint32_t i = 0; i < world_server->config.max_connections; i++)
+            run_find(&world_server->slots[i]);
+    }
+    run_rest(2000);
+    CHECK(world_server->counts[UH_FREE] == world_server->config.max_connections);
+    CHECK(run_told == run_ended);
+}
+
+static void run_all(const uint8_t *bytes, size_t length)
+{
+    chance_at = bytes;
+    chance_end = bytes + length;
+    memset(run_clients, 0, sizeof run_clients);
+    memset(run_requests, 0, sizeof run_requests);
+    memset(run_ended_ids, 0, sizeof run_ended_ids);
+    run_client_count = run_told = run_ended = 0;
+    run_stopping = false;
+    run_open();
+    while (chance_is_left()) {
+        run_one_action();
+        world_check(false);
+    }
+    bool abrupt = length % 8 == 7;
+    if (!abrupt)
+        run_finish();
+    for (int i = 0; i < PEERS_MAX && !abrupt; i++) {
+        if (world_peers[i].in_use && world_peers[i].opened)
+            run_check_client(&world_peers[i]);
+    }
+    world_close();
+    world_waits = false;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+    if (length <= 600)
+        run_all(bytes, length);
+    return 0;
+}
