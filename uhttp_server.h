@@ -203,7 +203,7 @@ typedef enum uhttp_event_type {
     UHTTP_EVENT_HEADERS,    /* a body is coming: answer now, or uhttp_accept_body*() */
     UHTTP_EVENT_DATA,       /* a piece of a streamed body: uhttp_read_buffer() */
     UHTTP_EVENT_COMPLETE,   /* the accepted body is whole */
-    UHTTP_EVENT_ERROR,      /* the request failed, see uhttp_error(); answer, or let it be refused */
+    UHTTP_EVENT_ERROR,      /* it failed, see uhttp_error(); answer, or it is refused for you */
     UHTTP_EVENT_WRITABLE,   /* a stream that had no room has room again */
     UHTTP_EVENT_CLOSED      /* the client of a held request or a stream has gone */
 } uhttp_event_type;
@@ -296,7 +296,7 @@ typedef struct uhttp_config {
 
 #define UHTTP_MEMORY_SLOT (sizeof(void *) > 4 ? 400u : 336u)    /* one connection */
 #ifdef _WIN32
-#define UHTTP_MEMORY_BASE 3800u                                 /* the server; fd_set is large */
+#define UHTTP_MEMORY_BASE 3800u                         /* the server; fd_set is large */
 #else
 #define UHTTP_MEMORY_BASE (sizeof(void *) > 4 ? 1680u : 1400u)  /* the server */
 #endif
@@ -413,7 +413,7 @@ UHTTP_API const char *uhttp_version(void);
  */
 UHTTP_API const char *uhttp_method(const uhttp_conn *c);    /* "GET", or any other token */
 UHTTP_API const char *uhttp_url(const uhttp_conn *c);       /* the raw request target */
-UHTTP_API const char *uhttp_protocol(const uhttp_conn *c);  /* "HTTP/1.1" or "HTTP/1.0" */
+UHTTP_API const char *uhttp_protocol(const uhttp_conn *c);  /* "HTTP/1.1", or "HTTP/1.0" */
 
 /* The decoded path, "*" for the asterisk form. Dot segments and %2F are decoded, not
  * resolved; a plus stays a plus. Never empty. RFC 9112 section 3.2. */
@@ -776,7 +776,8 @@ UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c);
  */
 
 /* Decodes %XX (and, in queries and forms, + as a blank) from in to out, which has room for
- * in.len bytes and may be where in lies. UHTTP_ERR_INVALID: a bad or cut escape, or %00.
+ * in.len bytes and may be where in lies. UHTTP_ERR_INVALID: a bad or cut escape, or %00; what
+ * out holds then is of no use.
  * RFC 3986 section 2.1. */
 UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
                                             size_t *length);
@@ -843,7 +844,7 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
  * 1970, up to the year 9999. RFC 9110 section 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
 
-/* The phrase of a status of RFC 9110, or of 426, 428, 429, 431 and 451; "" for any other. */
+/* The phrase of a final status of RFC 9110, or of 428, 429, 431 and 451; "" for any other. */
 UHTTP_API const char *uhttp_status_phrase(int status);
 
 #ifdef __cplusplus
@@ -896,7 +897,8 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_OWN_BITMAPS UH_LINUX
 #endif
 
-#if defined(UHTTP_MALLOC) != defined(UHTTP_REALLOC) || defined(UHTTP_MALLOC) != defined(UHTTP_FREE)
+#if defined(UHTTP_MALLOC) != defined(UHTTP_REALLOC) || \
+    defined(UHTTP_MALLOC) != defined(UHTTP_FREE)
 #error "uhttp_server.h: define all of UHTTP_MALLOC, UHTTP_REALLOC, UHTTP_FREE, or none"
 #endif
 #ifndef UHTTP_MALLOC
@@ -910,7 +912,8 @@ UHTTP_API const char *uhttp_status_phrase(int status);
  * tell cheaply; 0 is right everywhere, as bytes are then asked one by one. */
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define UH_WORD_FIRST(mask) \
-    ((size_t)(sizeof(size_t) > sizeof(long) ? __builtin_ctzll(mask) : __builtin_ctzl(mask)) / 8u)
+    ((size_t)(sizeof(size_t) > sizeof(long) ? __builtin_ctzll(mask) \
+                                            : __builtin_ctzl(mask)) / 8u)
 #else
 #define UH_WORD_FIRST(mask) ((size_t)((mask) & 0u))
 #endif
@@ -921,7 +924,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 
 #define UH_BLOCK         2048u      /* first size of a buffer on the heap */
 #define UH_BUFFER_MIN    512u       /* the least a buffer in fixed memory may be */
-#define UH_HOLD          4096u      /* pipelined answers that may wait for the next, heap only */
+#define UH_HOLD          4096u      /* answers that may wait for the next one, heap only */
 #define UH_CONTINUE_ROOM 32u        /* room in tx beside a response: "100 Continue" */
 #define UH_STREAM_BLOCK  65536u     /* reading block of a streamed body, heap only */
 #define UH_DIRECT        2048u      /* larger responses are sent from where they lie */
@@ -1005,7 +1008,9 @@ typedef struct uh_peer {
     uint8_t family;
 } uh_peer;
 
-typedef enum uh_sys_error { UH_SYS_AGAIN, UH_SYS_INTERRUPTED, UH_SYS_FULL, UH_SYS_FAILED } uh_sys_error;
+typedef enum uh_sys_error {
+    UH_SYS_AGAIN, UH_SYS_INTERRUPTED, UH_SYS_FULL, UH_SYS_FAILED
+} uh_sys_error;
 
 /*--- what differs between the systems -----------------------------------------*/
 
@@ -1355,7 +1360,8 @@ static socklen_t uh_sockaddr_set(uh_sockaddr *to, const char *address, int port)
 
 static bool uh_sys_option(uh_socket fd, int level, int name, int value)
 {
-    return UH_CALL(setsockopt)(fd, level, name, (const char *)&value, (socklen_t)sizeof value) == 0;
+    return UH_CALL(setsockopt)(fd, level, name, (const char *)&value,
+                               (socklen_t)sizeof value) == 0;
 }
 
 /* "::" takes IPv4 as well, a specific IPv6 address only its own kind. */
@@ -1654,7 +1660,8 @@ static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
 
 static bool uh_fd_sets_has(const uh_fd_sets *f, int set, uh_socket fd)
 {
-    return (f->set[set][(uint32_t)fd / UH_WORD_BITS] >> ((uint32_t)fd % UH_WORD_BITS) & 1u) != 0;
+    unsigned long word = f->set[set][(uint32_t)fd / UH_WORD_BITS];
+    return (word >> ((uint32_t)fd % UH_WORD_BITS) & 1u) != 0;
 }
 
 static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *timeout)
@@ -1683,7 +1690,8 @@ static void uh_fd_sets_close(uh_fd_sets *f) { (void)f; }
 
 static bool uh_fd_sets_fit(const uh_fd_sets *f, uh_socket fd)
 {
-    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, 0) && uh_fd_set_holds(&f->set[UH_WANT_W], fd, 0);
+    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, 0) &&
+           uh_fd_set_holds(&f->set[UH_WANT_W], fd, 0);
 }
 
 static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
@@ -1703,7 +1711,8 @@ static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *t
 {
     f->set[UH_GOT_R] = f->set[UH_WANT_R];
     f->set[UH_GOT_W] = f->set[UH_WANT_W];
-    return UH_CALL(select)((int)highest + 1, &f->set[UH_GOT_R], &f->set[UH_GOT_W], NULL, timeout);
+    return UH_CALL(select)((int)highest + 1, &f->set[UH_GOT_R], &f->set[UH_GOT_W], NULL,
+                           timeout);
 }
 
 #endif
@@ -1963,7 +1972,8 @@ static char uh_char_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a
 static bool uh_char_is_scheme(char c)
 {
     char lower = uh_char_lower(c);
-    return (lower >= 'a' && lower <= 'z') || uh_char_is_digit(c) || c == '+' || c == '-' || c == '.';
+    return (lower >= 'a' && lower <= 'z') || uh_char_is_digit(c) || c == '+' || c == '-' ||
+           c == '.';
 }
 
 static int uh_char_hex(char c)
@@ -1982,6 +1992,9 @@ static uhttp_str uh_text_slice(const char *p, const char *end)
     s.len = (size_t)(end - p);
     return s;
 }
+
+/* An absent slice (NULL) ends where it begins: C knows no NULL + 0. */
+static const char *uh_text_end(uhttp_str s) { return s.len > 0 ? s.ptr + s.len : s.ptr; }
 
 static uhttp_str uh_text_of(const char *string)
 {
@@ -2058,6 +2071,12 @@ static bool uh_text_has_control(uhttp_str s)
     return uh_text_until_control(s.ptr, s.ptr + s.len) != s.ptr + s.len;
 }
 
+static bool uh_name_is_good(uhttp_str name)
+{
+    const char *end = name.ptr + name.len;
+    return name.len > 0 && uh_text_token(name.ptr, end) == end;
+}
+
 static uhttp_str uh_text_trim(uhttp_str s)
 {
     const char *p = s.ptr;
@@ -2122,7 +2141,7 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
                                             size_t *length)
 {
     const char *p = in.ptr;
-    const char *end = in.ptr + in.len;
+    const char *end = uh_text_end(in);
     char *to = out;
     while (p < end) {
         char c = *p;
@@ -2197,7 +2216,7 @@ static bool uh_text_is_url(uhttp_str s)
 UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
 {
     const char *p = url.ptr;
-    const char *end = url.ptr + url.len;
+    const char *end = uh_text_end(url);
     memset(parts, 0, sizeof *parts);
     if (p == end || !uh_text_is_url(url))
         return UHTTP_ERR_INVALID;
@@ -2297,7 +2316,7 @@ static const char *uh_head_value(const char *p, const char *end, uhttp_str *valu
 
 UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *value)
 {
-    const char *end = fields->ptr + fields->len;
+    const char *end = uh_text_end(*fields);
     const char *p = fields->len > 0 ? uh_head_name(fields->ptr, end, name) : NULL;
     if (p != NULL)
         p = uh_head_value(p, end, value);
@@ -2344,22 +2363,23 @@ static bool uh_head_has_bare_lf(const char *line, const char *end)
     return false;
 }
 
-/* Is the final coding "chunked", and is it the only one? RFC 9112 section 6.1 */
+/* "chunked" alone is understood. Behind other codings it still frames the body (501); anything
+ * else leaves the body's end open (400). RFC 9112 sections 6.1 and 6.3 */
 static int uh_head_transfer_encoding(uhttp_head *head, uhttp_str value)
 {
-    uhttp_str coding;
-    int count = 0;
-    while (uhttp_list_next(&value, &coding)) {
-        if (uh_text_token(coding.ptr, coding.ptr + coding.len) != coding.ptr + coding.len)
+    uhttp_str coding = { NULL, 0 };
+    bool chunked = false;
+    head->chunked = uh_text_is_nocase(value, "chunked");
+    if (head->chunked)
+        return 0;
+    while (!chunked && uhttp_list_next(&value, &coding)) {
+        if (!uh_name_is_good(coding))
             return UH_REFUSE(head, 400, UH_WHY("malformed Transfer-Encoding"));
-        head->chunked = uh_text_is_nocase(coding, "chunked");
-        if (head->chunked && value.len > 0)
-            return UH_REFUSE(head, 400, UH_WHY("chunked is not the last coding"));
-        count++;
+        chunked = uh_text_is_nocase(coding, "chunked");
     }
-    if (!head->chunked)
+    if (!chunked || value.ptr != coding.ptr + coding.len)
         return UH_REFUSE(head, 400, UH_WHY("chunked is not the last coding"));
-    return count == 1 ? 0 : UH_REFUSE(head, 501, UH_WHY("unknown transfer coding"));
+    return UH_REFUSE(head, 501, UH_WHY("unknown transfer coding"));
 }
 
 /* What the fields that decide something have said so far. */
@@ -2460,7 +2480,8 @@ static int uh_head_target(uhttp_head *head)
     head->path = parts.path;
     head->query = parts.query;
     if (parts.scheme.ptr != NULL) {
-        if (!uh_text_is_nocase(parts.scheme, "http") && !uh_text_is_nocase(parts.scheme, "https"))
+        if (!uh_text_is_nocase(parts.scheme, "http") &&
+            !uh_text_is_nocase(parts.scheme, "https"))
             return UH_REFUSE(head, 400, UH_WHY("target of another scheme"));
         head->host = uh_text_slice(parts.host.ptr, parts.path.ptr);
         if (parts.path.len == 0)        /* then the path is "/": the last one of "://" */
@@ -2504,8 +2525,8 @@ static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
 static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len) = '\0'; }
 
 /* Reads a whole head from a text that ends with an empty line, the head's or a later one. Its
- * length or a negated status; then fields ends where the malformed line begins. terminate: the text may be written to, and every string in it
- * gets its NUL. */
+ * length or a negated status; then fields ends where the malformed line begins. terminate: the
+ * text may be written to, and every string in it gets its NUL. */
 static int uh_head_parse(const char *text, const char *end, bool terminate, uhttp_head *head)
 {
     uh_head_seen seen;
@@ -2654,7 +2675,8 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
     uhttp_result result = UHTTP_ERR_AGAIN;
     while (chunked->state != UH_CHUNK_DONE && used < *in_length) {
         if (chunked->state == UH_CHUNK_DATA) {
-            size_t n = uh_chunk_data(chunked, in + used, *in_length - used, out + made,
+            char *to = made > 0 ? out + made : out;     /* out may be absent, without room */
+            size_t n = uh_chunk_data(chunked, in + used, *in_length - used, to,
                                      *out_length - made);
             if (n == 0)
                 break;
@@ -2679,7 +2701,7 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
 /* Bytes that certainly still belong to the body: its data and the shortest end. */
 static uint64_t uh_chunk_certain(const uhttp_chunked *d)
 {
-    static const uint8_t shortest[] = { 5, 4, 4, 3, 2, 7, 6, 2, 5, 4, 3, 1, 0 };    /* by state */
+    static const uint8_t shortest[] = { 5, 4, 4, 3, 2, 7, 6, 2, 5, 4, 3, 1, 0 };
     return shortest[d->state] + (d->left > 0 ? d->left + 5 : 0);        /* 5: 0 CR LF CR LF */
 }
 
@@ -2845,7 +2867,7 @@ static size_t uh_json_utf8_write(uint32_t code, char to[4])
     return length;
 }
 
-/* Reads the \uXXXX at p; UINT32_MAX if there is none. */
+/* Reads the \u and its four hexadecimal digits at p; UINT32_MAX if there is none. */
 static uint32_t uh_json_hex(const char *p, const char *end)
 {
     uint32_t code = 0;
@@ -4121,7 +4143,7 @@ typedef struct uh_request {
     bool whole;                 /* the body is all here, or there is none */
     bool has_nul;               /* overwritten is in use */
     bool shown, taken;          /* DATA was posted for what is decoded; the program took it */
-    bool dated, no_body;        /* the response has a Date of the program's; ends with its head */
+    bool dated, no_body;        /* the response has the program's Date; ends with its head */
     uint16_t status, error;     /* answered with; what failed */
     uint32_t at;                /* where the head begins in rx */
     uint32_t head_len;          /* 0 until the head is whole */
@@ -4155,7 +4177,7 @@ struct uhttp_conn {
     bool blocked;               /* send would not take more */
     bool fin;                   /* the peer will send no more */
     bool keep;                  /* the connection survives this response */
-    bool told;                  /* the program owns it: has neither finished nor heard the end */
+    bool told;                  /* the program owns it: neither finished nor heard the end */
     bool skipped_blank;         /* one empty line since the last request has been passed over */
     bool parting;               /* closing was the peer's wish: it needs no lingering */
     bool secure;
@@ -4232,7 +4254,8 @@ enum { UH_TOKEN_LISTENER = 0, UH_TOKEN_WAKE = UHTTP_MAX_LISTENERS, UH_TOKEN_SLOT
 
 static bool uh_conn_watch(uhttp_conn *c, unsigned interest)
 {
-    return uh_poller_watch(&c->server->poller, c->fd, UH_TOKEN_SLOT + uh_conn_slot(c), interest);
+    uint32_t token = UH_TOKEN_SLOT + uh_conn_slot(c);
+    return uh_poller_watch(&c->server->poller, c->fd, token, interest);
 }
 
 static uint32_t uh_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -4475,7 +4498,7 @@ static uint32_t uh_window_room(const uhttp_conn *c, const uh_buf *w)
 }
 
 /* Takes what has come of a body out of its framing, to a place that is not behind its own
- * (NULL: it stays where it is); *made: how much. UHTTP_OK: the body is whole; AGAIN, INVALID. */
+ * (NULL: it stays where it is); *made: how much. UHTTP_OK: it is whole; AGAIN, INVALID. */
 static uhttp_result uh_body_decode(uh_request *r, uh_buf *from, uint8_t *to, size_t *made)
 {
     size_t in = uh_buf_used(from);
@@ -4574,7 +4597,7 @@ static bool uh_window_grow(uhttp_conn *c, uint32_t limit, uint32_t more)
 }
 
 /* How much may be read that belongs to another request, when so much of it is here. In fixed
- * memory half a buffer: the copies its head needs must find room beside all that came with it. */
+ * memory half a buffer: the copies its head needs must find room beside what came with it. */
 static uint32_t uh_conn_read_ahead(const uhttp_conn *c, uint32_t here)
 {
     if (!c->server->pool.fixed)
@@ -5131,7 +5154,8 @@ static uhttp_result uh_response_check(uhttp_conn *c, int status, const char *con
         return may;
     if (status < 200 || status > 599)
         return UHTTP_ERR_INVALID;
-    return content_type == NULL || uh_value_is_good(content_type) ? UHTTP_OK : UHTTP_ERR_INVALID;
+    bool good = content_type == NULL || uh_value_is_good(content_type);
+    return good ? UHTTP_OK : UHTTP_ERR_INVALID;
 }
 
 /* Finishes what has been composed, or says why it was not. */
@@ -5205,12 +5229,6 @@ static bool uh_field_is_ours(uhttp_str name)
     return false;
 }
 
-static bool uh_name_is_good(uhttp_str name)
-{
-    const char *end = name.ptr + name.len;
-    return name.len > 0 && uh_text_token(name.ptr, end) == end;
-}
-
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value)
 {
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
@@ -5219,14 +5237,16 @@ UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const c
     uhttp_str field = uh_text_of(name);
     if (!uh_name_is_good(field) || !uh_value_is_good(value))
         return UHTTP_ERR_INVALID;
-    if (uh_text_is_nocase(field, "connection") && uh_text_is_nocase(uh_text_of(value), "close")) {
+    if (uh_text_is_nocase(field, "connection") &&
+        uh_text_is_nocase(uh_text_of(value), "close")) {
         c->keep = false;
         return UHTTP_OK;
     }
     if (uh_field_is_ours(field))
         return UHTTP_ERR_INVALID;
     size_t length = field.len + 2 + strlen(value) + 2;
-    if (length > c->server->config.max_send_buffer - c->draft || !uh_response_reserve(c, length))
+    if (length > c->server->config.max_send_buffer - c->draft ||
+        !uh_response_reserve(c, length))
         return uh_conn_tell(c, uh_response_no_room(c));
     char *p = (char *)c->tx.data + c->tx.tail - c->request.composed;
     memmove(p + length, p, c->request.composed);
@@ -5353,7 +5373,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length)
     return p;
 }
 
-/* Makes room for a piece of this length, all of it or none; where is NULL if it goes nowhere. */
+/* Makes room for a piece of this length, all or none; *where is NULL if it goes nowhere. */
 static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where)
 {
     uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
@@ -5432,7 +5452,8 @@ static uhttp_result uh_json_room_in_response(void *user, size_t length, char **w
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
-    if (length > c->server->config.max_send_buffer - c->draft || !uh_response_reserve(c, length))
+    if (length > c->server->config.max_send_buffer - c->draft ||
+        !uh_response_reserve(c, length))
         return uh_conn_tell(c, uh_response_no_room(c));
     *where = (char *)c->tx.data + c->tx.tail;
     c->tx.tail += (uint32_t)length;
@@ -5457,7 +5478,7 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
     if (w->error == UHTTP_ERR_CLOSED)       /* the program has been told by it already */
         return UHTTP_ERR_CLOSED;
     uhttp_result result = uh_response_check(c, status, NULL);
-    if (result == UHTTP_OK && (uh_status_has_no_body(status) || uhttp_json_error(w) != UHTTP_OK))
+    if (result == UHTTP_OK)
         result = uh_status_has_no_body(status) ? UHTTP_ERR_INVALID : uhttp_json_error(w);
     if (result != UHTTP_OK) {
         if (c->told)
@@ -5766,7 +5787,9 @@ static uint32_t uh_request_fields(const uhttp_conn *c)
 
 UHTTP_API const char *uhttp_protocol(const uhttp_conn *c)
 {
-    return c->request.head_len > 0 ? uh_request_at(c, uh_request_protocol(c)) : "";
+    if (c->request.head_len == 0)
+        return "";
+    return c->request.minor ? "HTTP/1.1" : "HTTP/1.0";
 }
 
 UHTTP_API const char *uhttp_path(const uhttp_conn *c)
@@ -6390,7 +6413,8 @@ static void uh_flush_owing(uhttp_server *s)
 }
 
 /* Opens a connection in a free slot; false: there is none, or fd cannot be served. */
-static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd, const uh_peer *peer)
+static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
+                         const uh_peer *peer)
 {
     uhttp_conn *c = s->free_slot;
     if (c == NULL)
@@ -6411,7 +6435,7 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd, co
     c->interest = c->wants = 0;
     c->posted = c->blocked = c->fin = c->keep = c->told = c->starved = c->parting = false;
     c->readable = true;             /* a request comes with its connection, mostly */
-    c->rx.limit = uh_min((uint32_t)s->config.max_headers_length, UH_SIZE_MAX / 8) * 4 + UH_BLOCK;
+    c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
     c->tx.limit = (uint32_t)s->config.max_send_buffer + s->hold + UH_CONTINUE_ROOM;
     s->stats.accepted++;
     uh_conn_enter(c, c->secure ? UH_HANDSHAKE : UH_IDLE);
@@ -6678,8 +6702,9 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
             return c;
         uh_server_before_sleep(s);
         uint32_t left = UHTTP_NEVER;
+        uint32_t passed = s->now - start;
         if (timeout_ms >= 0)
-            left = s->now - start < (uint32_t)timeout_ms ? (uint32_t)timeout_ms - (s->now - start) : 0;
+            left = passed < (uint32_t)timeout_ms ? (uint32_t)timeout_ms - passed : 0;
         if ((asked && left == 0) || s->woken || uh_server_is_done(s)) {
             s->woken = false;
             return NULL;

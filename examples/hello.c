@@ -27,7 +27,8 @@ static int read_port(const char *text)
 {
     char *end;
     long port = strtol(text, &end, 10);
-    return *text >= '0' && *text <= '9' && *end == '\0' && port > 0 && port <= 65535 ? (int)port : 0;
+    bool is_number = *text >= '0' && *text <= '9' && *end == '\0';
+    return is_number && port > 0 && port <= 65535 ? (int)port : 0;
 }
 
 int main(int argc, char **argv)

@@ -72,7 +72,7 @@ has_cmocka() {
 }
 
 cmocka_flags() {
-    pkg-config --cflags --libs cmocka 2>/dev/null || echo -lcmocka
+    echo "$(pkg-config --cflags --libs cmocka 2>/dev/null || echo -lcmocka) -lm"
 }
 
 has_m32() {
@@ -417,7 +417,7 @@ stage_m32() {
     [ $install = no ] || fetch_cmocka32
     m32="-m32 -funsigned-char -isystem /usr/include/$(gcc -print-multiarch)"
     if [ -f $build/i386/libcmocka.so.0 ]; then
-        libraries=$build/i386/libcmocka.so.0
+        libraries="$build/i386/libcmocka.so.0 -lm"
         # shellcheck disable=SC2086
         build_tests m32 gcc -O1 $unit_flags $m32
         run_tests m32 "$test_seconds" env LD_LIBRARY_PATH="$build/i386"

@@ -915,16 +915,21 @@ static void statuses_of_http_have_their_registered_phrases(void **state)
         { 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
         { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
     };
-    for (size_t i = 0; i < COUNT(phrases); i++)
-        assert_string_equal(uhttp_status_phrase(phrases[i].status), phrases[i].phrase);
+    size_t next = 0;
+    for (int status = 200; status < 700; status++) {    /* and all others have none */
+        bool known = next < COUNT(phrases) && phrases[next].status == status;
+        assert_string_equal(uhttp_status_phrase(status), known ? phrases[next].phrase : "");
+        next += known;
+    }
+    assert_int_equal(next, COUNT(phrases));
 }
 
 static void other_numbers_have_no_phrase(void **state)
 {
     (void)state;
     static const int none[] = {
-        0, -1, -200, 1, 20, 99, 199, 209, 299, 306, 399, 419, 420, 427, 430, 450, 499, 509, 512,
-        599, 600, 999, 1200, 2000, 26004, 65736, INT32_MAX, INT32_MIN,
+        0, -1, -200, -404, 1, 20, 99, 199, 600, 999, 1200, 2000, 26004, 65736, INT32_MAX,
+        INT32_MIN,
     };
     for (size_t i = 0; i < COUNT(none); i++)
         assert_string_equal(uhttp_status_phrase(none[i]), "");
