@@ -277,7 +277,8 @@ typedef struct uhttp_config {
     size_t max_send_buffer;     /* of a copied response, its head included; 0: 64 KiB */
 
     const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
-                                       response; checked at open; NULL: none */
+                                       response, none of the server's own nor Date; checked at
+                                       open; NULL: none */
     void *memory;               /* all the memory there is, any alignment; NULL: the heap */
     size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
 
@@ -1688,10 +1689,15 @@ static void uh_fd_sets_open(uh_fd_sets *f, bool fixed)
 
 static void uh_fd_sets_close(uh_fd_sets *f) { (void)f; }
 
+/* Where sockets are counted, one that is watched for one thing may later be for the other:
+ * both sets together must not exceed one. */
 static bool uh_fd_sets_fit(const uh_fd_sets *f, uh_socket fd)
 {
-    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, 0) &&
-           uh_fd_set_holds(&f->set[UH_WANT_W], fd, 0);
+#if UH_WINSOCK
+    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, f->set[UH_WANT_W].fd_count);
+#else
+    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, 0);
+#endif
 }
 
 static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
@@ -6347,8 +6353,10 @@ static void uh_conn_expire(uhttp_conn *c)
         uh_server_log(c->server, c, 0, UH_WHY("send_timeout_ms"));
         uh_conn_drop(c);
         break;
-    case UH_HANDSHAKE:
     case UH_IDLE:
+        (void)uh_conn_finish(c);    /* it may owe a held answer */
+        break;
+    case UH_HANDSHAKE:
     case UH_SKIP:
     case UH_LINGER:
         uh_conn_drop(c);
@@ -6412,28 +6420,37 @@ static void uh_flush_owing(uhttp_server *s)
     }
 }
 
+/* Nothing of one client may reach the next: all is wiped but the slot's own affairs. */
+static void uh_slot_wipe(uhttp_conn *c)
+{
+    uhttp_server *server = c->server;
+    uhttp_conn *next = c->next;
+    uint64_t serial = c->serial;
+    bool queued = c->queued;
+    memset(c, 0, sizeof *c);        /* UH_FREE is 0 */
+    c->server = server;
+    c->next = next;
+    c->serial = serial;
+    c->queued = queued;
+}
+
 /* Opens a connection in a free slot; false: there is none, or fd cannot be served. */
 static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
                          const uh_peer *peer)
 {
+    const uhttp_transport *transport = l->transport != NULL ? l->transport : &uh_plain;
     uhttp_conn *c = s->free_slot;
-    if (c == NULL)
-        return false;
-    c->transport = l->transport != NULL ? l->transport : &uh_plain;
-    c->t = (c->transport->open)(l->transport_user, (intptr_t)fd);
-    if (c->t == NULL)
+    void *t = c != NULL ? (transport->open)(l->transport_user, (intptr_t)fd) : NULL;
+    if (t == NULL)
         return false;
     s->free_slot = c->aside;
+    uh_slot_wipe(c);
+    c->transport = transport;
+    c->t = t;
     c->fd = fd;
     c->peer = *peer;
     c->secure = l->transport != NULL;
     c->handshake_ms = l->handshake_ms;
-    c->served = 0;
-    c->draft = 0;
-    c->source_left = 0;
-    c->event = UHTTP_EVENT_NONE;
-    c->interest = c->wants = 0;
-    c->posted = c->blocked = c->fin = c->keep = c->told = c->starved = c->parting = false;
     c->readable = true;             /* a request comes with its connection, mostly */
     c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
     c->tx.limit = (uint32_t)s->config.max_send_buffer + s->hold + UH_CONTINUE_ROOM;
@@ -6881,7 +6898,7 @@ static bool uh_default_headers_are_good(const char *lines)
     uhttp_str rest = uh_text_of(lines);
     uhttp_str name, value;
     while (uhttp_header_next(&rest, &name, &value)) {
-        if (uh_field_is_ours(name))
+        if (uh_field_is_ours(name) || uh_text_is_nocase(name, "date"))
             return false;
     }
     return rest.len == 0;

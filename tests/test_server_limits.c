@@ -180,6 +180,22 @@ static void a_slot_whose_client_has_gone_is_free_when_the_program_knows(void **s
     assert_null(uhttp_find(loop.server, loop.ids[0]));
 }
 
+static void what_one_client_did_is_forgotten_for_the_next_in_its_slot(void **state)
+{
+    (void)state;
+    open_with_slots(1);
+    client *first = client_connect();
+    client_send(first, request_a);
+    assert_int_equal(client_answer(first), 200);
+    client_send(first, "\r\n");             /* one empty line is passed over for each request */
+    loop_pump_for(20);
+    client_close(first);
+    client *next = client_connect();
+    client_send(next, "\r\n");
+    client_send(next, request_a);
+    assert_int_equal(client_answer(next), 200);
+}
+
 static void one_slot_serves_many_clients_one_after_the_other(void **state)
 {
     (void)state;
@@ -1017,6 +1033,7 @@ int main(void)
         LOOP_TEST(a_request_in_hand_held_or_streaming_is_never_dropped_for_a_newcomer),
         LOOP_TEST(a_kept_alive_connection_whose_request_has_come_is_not_evicted),
         LOOP_TEST(a_slot_whose_client_has_gone_is_free_when_the_program_knows),
+        LOOP_TEST(what_one_client_did_is_forgotten_for_the_next_in_its_slot),
         LOOP_TEST(one_slot_serves_many_clients_one_after_the_other),
         LOOP_TEST(without_descriptors_wait_rests_and_recovers),
         LOOP_TEST(without_descriptors_a_foreign_loop_rests_and_recovers),
