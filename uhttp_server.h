@@ -1763,7 +1763,7 @@ static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned
 }
 
 /* Sleeps until something happens, at most timeout_ms (negative: for ever). False: a signal
- * came. */
+ * came, or the system failed. */
 static bool uh_poller_wait(uh_poller *p, int timeout_ms)
 {
     struct timeval timeout;
@@ -1780,7 +1780,7 @@ static bool uh_poller_wait(uh_poller *p, int timeout_ms)
 #endif
     int n = uh_fd_sets_select(&p->sets, p->highest, timeout_ms < 0 ? NULL : &timeout);
     if (n < 0)
-        return uh_sys_last_error() != UH_SYS_INTERRUPTED;
+        return false;
     p->pending = n;
     return true;
 }
@@ -1885,7 +1885,7 @@ static bool uh_buf_grow(uh_pool *m, uh_buf *b, uint32_t least)
         size = size > UH_SIZE_MAX / 2 ? UH_SIZE_MAX : size * 2;
     if (size > b->limit && size > m->block_size)
         size = b->limit;
-    if (size < least || (m->fixed && b->data != NULL))
+    if (size < least || (m->fixed && (b->data != NULL || size != m->block_size)))
         return false;
     uint8_t *data = size == m->block_size ? (uint8_t *)uh_pool_take(m)
                                           : (uint8_t *)UHTTP_MALLOC(size);
@@ -6685,20 +6685,25 @@ static void uh_server_before_sleep(uhttp_server *s)
 static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
 {
     if (token < UH_TOKEN_WAKE) {
-        s->listeners[token].ready = true;
-    } else if (token == UH_TOKEN_WAKE) {
-        uh_wake_drain(&s->wake);
-        s->woken = true;
-    } else if (s->slots[token - UH_TOKEN_SLOT].t != NULL) {
-        uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
-        bool either = c->wants != 0;        /* a transport may read to write, and back */
-        if (either || (got & UH_READ) != 0)
-            c->readable = true;
-        if (either || (got & UH_WRITE) != 0)
-            c->blocked = false;
-        c->wants = 0;
-        uh_ready_push(c);
+        s->listeners[token].ready = token < s->listener_count;
+        return;
     }
+    if (token == UH_TOKEN_WAKE) {
+        if (s->can_wake)
+            uh_wake_drain(&s->wake);
+        s->woken = s->can_wake;
+        return;
+    }
+    uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
+    bool either = c->wants != 0;        /* a transport may read to write, and back */
+    if (c->t == NULL)
+        return;
+    if (either || (got & UH_READ) != 0)
+        c->readable = true;
+    if (either || (got & UH_WRITE) != 0)
+        c->blocked = false;
+    c->wants = 0;
+    uh_ready_push(c);
 }
 
 static bool uh_server_is_done(const uhttp_server *s)
