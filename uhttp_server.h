@@ -4083,7 +4083,7 @@ static const uhttp_transport uh_plain = {
  */
 
 /* What a state lets the connection read, and which deadline it arms. */
-typedef enum uh_reads { UH_READ_NONE, UH_READ_TLS, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
+typedef enum uh_reads { UH_READ_NONE, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
 typedef enum uh_time {
     UH_TIME_NONE, UH_TIME_HANDSHAKE, UH_TIME_IDLE, UH_TIME_REQUEST, UH_TIME_RESPONSE,
     UH_TIME_BODY, UH_TIME_SEND, UH_TIME_LINGER, UH_TIMES
@@ -4095,7 +4095,7 @@ typedef enum uh_time {
     /* state      step                what is read   deadline           where it may lead */   \
     X(FREE,       uh_step_none,       UH_READ_NONE,  UH_TIME_NONE,                             \
       UH_IN_HANDSHAKE | UH_IN_IDLE)                                                            \
-    X(HANDSHAKE,  uh_step_none,       UH_READ_TLS,   UH_TIME_HANDSHAKE,                        \
+    X(HANDSHAKE,  uh_step_none,       UH_READ_NONE,  UH_TIME_HANDSHAKE,                        \
       UH_IN_IDLE)                                                                              \
     X(IDLE,       uh_step_idle,       UH_READ_ROOM,  UH_TIME_IDLE,                             \
       UH_IN_HEAD | UH_IN_SEND)                                                                 \
@@ -4674,7 +4674,7 @@ static void uh_conn_pull(uhttp_conn *c)
 {
     uint8_t trash[256];
     size_t room;
-    if (c->state == UH_HANDSHAKE || !c->readable || c->fin)
+    if (!c->readable || c->fin)
         return;
     uh_buf *to = uh_conn_target(c, &room);
     if (to != NULL && room == SIZE_MAX)

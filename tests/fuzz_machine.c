@@ -1,8 +1,9 @@
 /* fuzz_machine.c - a random program against random peers
  *
- * The bytes of the input decide everything: the configuration, what peers say and when they stall,
- * shut or vanish, how much time passes, which allocation fails, and what the program does with
- * what it is told, right or wrong. A model knows what each call may answer. It asserts that
+ * The bytes of the input decide everything: the configuration, what peers say and when they
+ * stall, shut or vanish, how much time passes, which allocation fails, and what the program
+ * does with what it is told, right or wrong. A model knows what each call may answer. It
+ * asserts that
  *
  *   - every request told of ends exactly once: answered, by an event, or by UHTTP_ERR_CLOSED
  *   - what the program holds does not move
@@ -10,7 +11,7 @@
  *     each the one the program gave to that client, and nothing behind "Connection: close"
  *   - in the end every slot is free and every block given back
  *
- * and, through world_check(), what must be true of the machine after every step. Under libFuzzer
+ * and, through world_check(), what must be true of the machine after every step. With libFuzzer
  * this is a program; test_machine.c includes it and feeds it from a generator.
  */
 #include "memory_transport.h"
@@ -185,7 +186,7 @@ static void run_check_owned(void)
     CHECK(walked == owned);
 }
 
-/*--- what the program does --------------------------------------------------------------------*/
+/*--- what the program does ------------------------------------------------------------------*/
 
 /* What a call answered, against what it may. */
 static uhttp_result run_judge(uhttp_conn *c, bool allowed, uhttp_result result)
@@ -491,7 +492,7 @@ static void run_find(uhttp_conn *c)
     world_check(false);
 }
 
-/*--- what the program is told -------------------------------------------------------------------*/
+/*--- what the program is told ---------------------------------------------------------------*/
 
 /* A chance to act on what was told; else it is held. */
 static void run_act(uhttp_conn *c)
@@ -541,7 +542,8 @@ static void run_hear(uhttp_conn *c)
         break;
     case UHTTP_EVENT_COMPLETE:
         CHECK(events && (r->at == STAGE_READING || r->at == STAGE_COLLECTING));
-        CHECK(uhttp_is_loaded(c) && uhttp_content_length(c) == (int64_t)uhttp_bytes_received(c));
+        CHECK(uhttp_is_loaded(c));
+        CHECK(uhttp_content_length(c) == (int64_t)uhttp_bytes_received(c));
         CHECK(uhttp_bytes_received(c) <= r->limit);
         if (r->at == STAGE_COLLECTING) {
             const char *body = (const char *)uhttp_body(c, &length);
@@ -550,7 +552,7 @@ static void run_hear(uhttp_conn *c)
         r->at = STAGE_READY;
         break;
     case UHTTP_EVENT_ERROR:
-        CHECK(events && r->at != STAGE_NONE && r->at != STAGE_STREAMING && r->at != STAGE_FAILED);
+        CHECK(events && run_may_respond(r) && r->at != STAGE_FAILED);
         CHECK(uhttp_error(c, NULL) >= 400);
         r->at = STAGE_FAILED;
         break;
@@ -604,7 +606,7 @@ static void run_rest(unsigned steps)
     }
 }
 
-/*--- what clients do ----------------------------------------------------------------------------*/
+/*--- what clients do ------------------------------------------------------------------------*/
 
 /* A request, mostly a good one. */
 static void run_compose(peer *p)
@@ -640,7 +642,7 @@ static void run_compose(peer *p)
         "HEAD / HTTP/1.1\r\nHost : a\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: more\r\n\r\nabc",
         "\r\n\r\n\r\n",
-        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n",
         "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
     };
     static const unsigned lengths[] = { 1, 64, 200, 700, 1500, 4000, 20000, 70000 };
@@ -652,14 +654,16 @@ static void run_compose(peer *p)
     } else if (choice < 144) {
         peer_will_say(p, broken[choice % 12]);
     } else if (choice < 176) {                  /* a body with a length */
-        snprintf(head, sizeof head, "POST /n HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n%s\r\n", n,
+        snprintf(head, sizeof head,
+                 "POST /n HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n%s\r\n", n,
                  choice & 8 ? "Expect: 100-continue\r\n" : "");
         peer_will_say(p, head);
         for (unsigned i = 0; i < n; i += 50)
             peer_will_say_bytes(p, "01234567890123456789012345678901234567890123456789",
                                 n - i < 50 ? n - i : 50);
     } else if (choice < 208) {                  /* a chunked one of the same chunk again */
-        peer_will_say(p, "PUT /chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        peer_will_say(p, "PUT /chunks HTTP/1.1\r\nHost: a\r\n"
+                         "Transfer-Encoding: chunked\r\n\r\n");
         for (unsigned i = 0; i < n; i += 32)
             peer_will_say(p, "020;x\r\n01234567890123456789012345678901\r\n");
         peer_will_say(p, "0\r\n\r\n");
@@ -849,7 +853,7 @@ static void run_client_acts(unsigned action)
     }
 }
 
-/*--- one run --------------------------------------------------------------------------------------*/
+/*--- one run --------------------------------------------------------------------------------*/
 
 static void run_program_acts(unsigned action)
 {

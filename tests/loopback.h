@@ -40,7 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/*--- between the server and its system: memory, invariants, select(), accept() ------------*/
+/*--- between the server and its system: memory, invariants, select(), accept() --------*/
 
 static size_t loop_allocations;     /* calls of the allocator that gave something */
 static size_t loop_blocks;          /* blocks in use */
@@ -108,7 +108,7 @@ static void loop_invariant_broken(const char *truth, int line)
 #define UHTTP_MALLOC(size)           loop_malloc(size)
 #define UHTTP_REALLOC(pointer, size) loop_realloc(pointer, size)
 #define UHTTP_FREE(pointer)          loop_free(pointer)
-#define UHTTP_ASSERT(truth)          ((truth) ? (void)0 : loop_invariant_broken(#truth, __LINE__))
+#define UHTTP_ASSERT(truth) ((truth) ? (void)0 : loop_invariant_broken(#truth, __LINE__))
 #define select                       loop_select
 #ifdef __linux__
 #define accept4                      loop_accept4
@@ -125,12 +125,20 @@ static void loop_invariant_broken(const char *truth, int line)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
 
-/*--- state of a test ----------------------------------------------------------------------*/
+/*--- state of a test ------------------------------------------------------------------*/
 
 #define LOOP_PATIENCE_MS 20000u
 #define LOOP_CLIENTS     1300
 #define LOOP_LINES       64
 #define LOOP_FILLERS     4096
+
+/* Requests as text; path and length are literals. */
+#define HOST               " HTTP/1.1\r\nHost: t\r\n"
+#define GET(path)          "GET " path HOST "\r\n"
+#define POST(path, length) "POST " path HOST "Content-Length: " length "\r\n\r\n"
+#define CHUNKED(path)      "POST " path HOST "Transfer-Encoding: chunked\r\n\r\n"
+
+#define assert_ok(call) assert_int_equal(call, UHTTP_OK)
 
 #ifdef MSG_NOSIGNAL
 #define LOOP_SEND_FLAGS MSG_NOSIGNAL
@@ -181,7 +189,7 @@ static struct loop_state {
     struct rlimit limit;                    /* of descriptors, before the test */
 } loop;
 
-/*--- time and other people's things -----------------------------------------------------------*/
+/*--- time and other people's things ---------------------------------------------------*/
 
 static uint32_t loop_millis(void)
 {
@@ -205,7 +213,7 @@ static int loop_open_descriptors(void)
     return count;
 }
 
-/* Valgrind plays the limit of descriptors itself: it accepts a connection and throws it away. */
+/* Valgrind plays the limit of descriptors itself: it accepts a connection and closes it. */
 static bool loop_is_in_valgrind(void)
 {
     const char *preloaded = getenv("LD_PRELOAD");
@@ -282,8 +290,10 @@ static const uint8_t *loop_pattern(uint64_t offset)
 
 static void loop_pattern_fill(void *to, size_t length)
 {
-    for (size_t at = 0; at < length; at += LOOP_PERIOD)
-        memcpy((char *)to + at, loop_pattern(0), length - at < LOOP_PERIOD ? length - at : LOOP_PERIOD);
+    for (size_t at = 0; at < length; at += LOOP_PERIOD) {
+        size_t n = length - at < LOOP_PERIOD ? length - at : LOOP_PERIOD;
+        memcpy((char *)to + at, loop_pattern(0), n);
+    }
 }
 
 static bool loop_pattern_is(const void *bytes, uint64_t offset, size_t length)
@@ -307,7 +317,7 @@ static const void *loop_big(void)
     return big;
 }
 
-/*--- the program: what is answered ------------------------------------------------------------*/
+/*--- the program: what is answered ----------------------------------------------------*/
 
 static void loop_hold(uhttp_conn *c)
 {
@@ -326,15 +336,14 @@ static void loop_app(uhttp_conn *c)
     if (strcmp(path, "/hold") == 0)
         loop_hold(c);
     else if (strcmp(path, "/big") == 0)
-        assert_int_equal(uhttp_respond_static(c, 200, "application/octet-stream", loop_big(),
-                                              LOOP_BIG), UHTTP_OK);
+        assert_ok(uhttp_respond_static(c, 200, "application/x", loop_big(), LOOP_BIG));
     else if (strcmp(path, "/echo") == 0)
-        assert_int_equal(uhttp_respond(c, 200, uhttp_content_type(c), body, length), UHTTP_OK);
+        assert_ok(uhttp_respond(c, 200, uhttp_content_type(c), body, length));
     else if (strcmp(path, "/stream") == 0) {
-        assert_int_equal(uhttp_stream_begin(c, 200, "text/plain"), UHTTP_OK);
+        assert_ok(uhttp_stream_begin(c, 200, "text/plain"));
         loop_hold(c);
     } else
-        assert_int_equal(uhttp_respond_text(c, 200, path), UHTTP_OK);
+        assert_ok(uhttp_respond_text(c, 200, path));
 }
 
 /* The client has gone: the program forgets what it held of it. */
@@ -363,7 +372,7 @@ static void loop_event_app(uhttp_conn *c)
     uhttp_event_type event = uhttp_event(c);
     loop.events[event]++;
     if (event == UHTTP_EVENT_HEADERS)
-        assert_int_equal(uhttp_accept_body(c, 0), UHTTP_OK);
+        assert_ok(uhttp_accept_body(c, 0));
     else if (event == UHTTP_EVENT_REQUEST || event == UHTTP_EVENT_COMPLETE)
         loop_app(c);
     else if (event == UHTTP_EVENT_CLOSED || event == UHTTP_EVENT_ERROR)
@@ -401,7 +410,7 @@ static unsigned loop_logged(const char *text)
     return count;
 }
 
-/*--- the loop, in three kinds -------------------------------------------------------------------*/
+/*--- the loop, in three kinds ---------------------------------------------------------*/
 
 /* The program's own loop is uhttp_wait(). */
 static void loop_pump_wait(uhttp_server *server, int timeout_ms)
@@ -459,7 +468,7 @@ static void loop_pump_select(uhttp_server *server, int timeout_ms)
     int max_fd = -1;
     FD_ZERO(&read_set);
     FD_ZERO(&write_set);
-    assert_int_equal(uhttp_server_fd_sets(server, &read_set, &write_set, &max_fd), UHTTP_OK);
+    assert_ok(uhttp_server_fd_sets(server, &read_set, &write_set, &max_fd));
     int most = loop_shorter(server, timeout_ms);
     struct timeval timeout;
     timeout.tv_sec = most / 1000;
@@ -553,7 +562,7 @@ static uhttp_stats loop_stats(void)
     return stats;
 }
 
-/*--- clients --------------------------------------------------------------------------------------*/
+/*--- clients --------------------------------------------------------------------------*/
 
 static client *client_new(int fd)
 {
@@ -760,7 +769,8 @@ static void head_check(const char *head, int status)
     while (uhttp_header_next(&fields, &name, &value)) { }
     if (fields.len != 0)
         fail_msg("not a field: %s", fields.ptr);
-    if (head_field(head, "Content-Length") != NULL && head_field(head, "Transfer-Encoding") != NULL)
+    if (head_field(head, "Content-Length") != NULL &&
+        head_field(head, "Transfer-Encoding") != NULL)
         fail_msg("two framings: %s", head);
 }
 
@@ -941,7 +951,7 @@ static void client_await_head(client *c)
     client_drop(c, head + 2);
 }
 
-/*--- around each test --------------------------------------------------------------------------*/
+/*--- around each test -----------------------------------------------------------------*/
 
 static int loop_setup(void **state)
 {

@@ -1,5 +1,5 @@
-/* memory_transport.h - the machine without a network: peers made of two byte arrays, a clock the
- * test moves, an allocator that fails when told, and what must be true after every step
+/* memory_transport.h - the machine without a network: peers made of two byte arrays, a clock
+ * the test moves, an allocator that fails when told, and what must be true after every step
  *
  * Include it instead of uhttp_server.h; it brings the implementation. A test opens the one
  * world, connects peers, lets bytes arrive, and asks world_next() for events:
@@ -39,7 +39,7 @@ static void (*world_on_failure)(const char *file, int line);
 
 static void world_fail(const char *file, int line, const char *what)
 {
-    fprintf(stderr, "%s:%d: not true: %s\n    while trying: %s\n", file, line, what, world_what);
+    fprintf(stderr, "%s:%d: not true: %s\n    trying: %s\n", file, line, what, world_what);
     fflush(stderr);
     if (world_on_failure != NULL)
         world_on_failure(file, line);
@@ -141,6 +141,7 @@ typedef struct peer {
     unsigned stalls;            /* every so many-th recv and send would block once; 0: none */
     bool crossed;               /* and then waits for the opposite direction */
     int handshake;              /* steps it takes; negative: it fails at the last of -n */
+    bool coy;                   /* its socket is not called writable, although it is */
     bool mute;                  /* its handshake never goes on */
     bool refuses_open;          /* the transport has no memory for it */
 
@@ -287,7 +288,7 @@ static unsigned peer_is_ready(const peer *p)
         return p->mute ? 0 : UHTTP_READABLE | UHTTP_WRITABLE;
     if (p->arrived > p->fetched || (p->fin && p->in_at == p->arrived) || p->owes_write)
         ready |= UHTTP_READABLE;
-    if (p->window > 0 || p->owes_read || p->send_fails)
+    if ((p->window > 0 && !p->coy) || p->owes_read || p->send_fails)
         ready |= UHTTP_WRITABLE;
     return ready;
 }
@@ -317,7 +318,10 @@ static void peer_says_bytes(peer *p, const void *bytes, size_t length)
     p->arrived = p->in_length;
 }
 
-static inline void peer_says(peer *p, const char *text) { peer_says_bytes(p, text, strlen(text)); }
+static inline void peer_says(peer *p, const char *text)
+{
+    peer_says_bytes(p, text, strlen(text));
+}
 
 /* Does this stand in what it has been answered? */
 static inline bool peer_has(const peer *p, const char *text)
@@ -443,8 +447,9 @@ static inline peer *world_peer_of(const uhttp_conn *c) { return (peer *)c->t; }
 static const peer *world_peer_at(intptr_t fd)
 {
     for (int i = 0; i < PEERS_MAX; i++) {
-        if (world_peers[i].opened && !world_peers[i].closed && (intptr_t)world_peers[i].fd == fd)
-            return &world_peers[i];
+        const peer *p = &world_peers[i];
+        if (p->opened && !p->closed && (intptr_t)p->fd == fd)
+            return p;
     }
     return NULL;
 }
@@ -464,7 +469,7 @@ static inline uh_state world_state(const peer *p)
     return c != NULL ? (uh_state)c->state : UH_CLOSED;
 }
 
-/*--- what must always be true -----------------------------------------------------------------*/
+/*--- what must always be true ---------------------------------------------------------------*/
 
 static void world_check_buffer(const uh_buf *b)
 {
@@ -502,7 +507,7 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
     CHECK(c->state != UH_IDLE || (c->rx.data == NULL && c->tx.data == NULL));
     size_t room;
     (void)uh_conn_target(c, &room);
-    bool can_read = room > 0 && !c->fin;        /* then it is watched, and has read all there was */
+    bool can_read = room > 0 && !c->fin;    /* then it is watched, and has read all there was */
     CHECK(c->interest == (c->wants | (can_read ? UH_READ : 0u)));
     CHECK(!c->readable || !can_read);
     if (uh_conn_owes(c))
@@ -528,6 +533,10 @@ static void world_check_queues(const uhttp_server *s)
         CHECK(c->state == UH_CLOSED && !c->told);
     }
     CHECK(queued == 0 && aside == 0);
+    for (const uhttp_conn *c = s->free_slot; c != NULL; c = c->aside) {
+        CHECK(c->state == UH_FREE && aside++ < s->counts[UH_FREE]);
+    }
+    CHECK(aside == s->counts[UH_FREE]);
 }
 
 /* In fixed memory every block is free or in a buffer, and none was lost. */
@@ -540,8 +549,8 @@ static void world_check_pool(const uhttp_server *s)
         used += (c->rx.data != NULL ? 1u : 0u) + (c->tx.data != NULL ? 1u : 0u);
         CHECK(!s->pool.fixed || c->body.data == NULL);
     }
-    for (const uh_block *b = s->pool.free; b != NULL && free_blocks <= s->pool.count; b = b->next)
-        free_blocks++;
+    for (const uh_block *b = s->pool.free; b != NULL; b = b->next)
+        CHECK(++free_blocks <= s->pool.count);
     CHECK(free_blocks == s->pool.count);
     CHECK(!s->pool.fixed || used + free_blocks == 2 * s->config.max_connections);
 }
@@ -569,7 +578,7 @@ static void world_check(bool quiet)
     CHECK(!s->pool.fixed || memory_calls == 0);
 }
 
-/*--- the program's own loop -------------------------------------------------------------------*/
+/*--- the program's own loop -----------------------------------------------------------------*/
 
 #define WORLD_WATCHED (PEERS_MAX + UHTTP_MAX_LISTENERS + 1)
 
@@ -661,7 +670,7 @@ static inline void world_part(peer *p)
     CHECK(p->closed);
 }
 
-/*--- what the server said, read strictly -------------------------------------------------------*/
+/*--- what the server said, read strictly ----------------------------------------------------*/
 
 typedef enum answer_end { ANSWER_NONE, ANSWER_WHOLE, ANSWER_CUT, ANSWER_BROKEN } answer_end;
 
@@ -679,7 +688,9 @@ typedef struct answer {
 } answer;
 
 /* How a response may end where nothing says so: the requests were HTTP/1.0 or HEAD. */
-typedef enum answer_hint { ANSWER_PLAIN, ANSWER_TO_HEAD, ANSWER_TO_10, ANSWER_GUESS } answer_hint;
+typedef enum answer_hint {
+    ANSWER_PLAIN, ANSWER_TO_HEAD, ANSWER_TO_10, ANSWER_GUESS
+} answer_hint;
 
 /* Takes "Name: value\r\n" off the fields: a token, one blank, no control characters. */
 static bool answer_next_field(uhttp_str *fields, uhttp_str *name, uhttp_str *value)
@@ -819,7 +830,8 @@ static const char *answer_read_head(const char *p, const char *end, answer *a, a
 
 /* "1f\r\n...\r\n" up to "0\r\n\r\n": lower-case sizes, no leading zeros, no extensions, no
  * trailers; the byte behind it. */
-static const char *answer_read_chunks(const char *p, const char *end, answer *a, answer_end *how)
+static const char *answer_read_chunks(const char *p, const char *end, answer *a,
+                                      answer_end *how)
 {
     for (;;) {
         size_t size = 0;
@@ -865,7 +877,8 @@ static bool answer_starts_here(const char *p, const char *end)
            (end - p < 9 && memcmp(p, "HTTP/1.1 ", (size_t)(end - p)) == 0);
 }
 
-static answer_end answer_read_body(const char **at, const char *end, answer *a, answer_hint hint)
+static answer_end answer_read_body(const char **at, const char *end, answer *a,
+                                   answer_hint hint)
 {
     const char *p = *at;
     bool bodiless = a->status < 200 || a->status == 204 || a->status == 304;

@@ -36,7 +36,7 @@ static void expect_refusal(void)
 {
     uint64_t failures = loop_stats().accept_failures;
     client *high = client_connect();
-    client_offer(high, "GET /high HTTP/1.1\r\nHost: t\r\n\r\n", 31);
+    client_offer(high, GET("/high"), 31);
     client_await_end(high);
     assert_int_equal(high->used, 0);
     assert_true(loop_stats().accept_failures > failures);
@@ -64,7 +64,7 @@ static void expect_service(void)
         client_check(kept, "/low");
         assert_true(seen_fd < FD_SETSIZE);
     }
-    client_send(high[0], "GET /big HTTP/1.1\r\nHost: t\r\n\r\n");       /* waits for writing, too */
+    client_send(high[0], GET("/big"));       /* waits for writing, too */
     client_await_head(high[0]);
     uint64_t offset = 0;
     client_drain_pattern(high[0], &offset, 20000000);
@@ -94,7 +94,7 @@ static void expect_service(void)
     max_fd = -1;
     FD_ZERO(&read_set);
     FD_ZERO(&write_set);
-    assert_int_equal(uhttp_server_fd_sets(loop.server, &read_set, &write_set, &max_fd), UHTTP_OK);
+    assert_ok(uhttp_server_fd_sets(loop.server, &read_set, &write_set, &max_fd));
     assert_true(max_fd < FD_SETSIZE);
     loop_free_descriptors();
     client_check(client_connect(), "/low-again");
@@ -157,7 +157,7 @@ static void a_listener_that_cannot_be_watched_is_not_opened(void **state)
     if (UH_OWN_BITMAPS) {
         assert_int_equal(result, UHTTP_OK);
         assert_true(uhttp_server_fd(loop.server) >= FD_SETSIZE);
-        assert_int_equal(uhttp_server_wakeup(loop.server), UHTTP_OK);
+        assert_ok(uhttp_server_wakeup(loop.server));
         assert_null(uhttp_wait(loop.server, -1));
         client_check(client_connect(), "/high");
         loop_close();
@@ -220,7 +220,7 @@ static void more_connections_than_an_fd_set_holds_are_served(void **state)
     }
     assert_int_equal(loop_stats().connections, MANY);
     for (int i = 0; i < MANY; i++)
-        client_send(c[i], "GET /second HTTP/1.1\r\nHost: t\r\n\r\n");
+        client_send(c[i], GET("/second"));
     for (int i = 0; i < MANY; i++) {
         assert_int_equal(client_answer(c[i]), 200);
         assert_string_equal(c[i]->body, "/second");
