@@ -14,6 +14,7 @@ number=0
 failures=0
 
 finish() {
+    [ "${BASHPID:-$$}" = $$ ] || return     # not in a child that was ended before it began
     [ ${#children[@]} -eq 0 ] || kill -KILL "${children[@]}" 2>/dev/null
     wait 2>/dev/null
     rm -rf "$dir"
@@ -80,6 +81,14 @@ end() {
     wait "$2" 2>/dev/null
 }
 
+# start_hello ARGUMENT...: runs it in the background as $hello
+start_hello() {
+    rm -f "$dir/hello.out"
+    "$dir/hello" "$@" >"$dir/hello.out" 2>"$dir/hello.err" </dev/null &
+    hello=$!
+    children+=("$hello")
+}
+
 # hello_fails ARGUMENT...: starts hello, which ought to end by itself; its status
 hello_fails() {
     "$dir/hello" "$@" >"$dir/out" 2>"$dir/err" </dev/null &
@@ -87,14 +96,13 @@ hello_fails() {
 }
 
 "$cc" -o "$dir/hello" examples/hello.c >"$dir/log" 2>&1 || bail_out "examples/hello.c builds"
-"$cc" -o "$dir/server" tests/curl_server.c >"$dir/log" 2>&1 || bail_out "tests/curl_server.c builds"
+"$cc" -o "$dir/server" tests/curl_server.c >"$dir/log" 2>&1 ||
+    bail_out "tests/curl_server.c builds"
 
 # --- the first example ----------------------------------------------------------------------
 
 port=$("$dir/server" --free-port)
-"$dir/hello" "$port" >"$dir/hello.out" 2>"$dir/hello.err" </dev/null &
-hello=$!
-children+=("$hello")
+start_hello "$port"
 await "$dir/hello.out" "listening on http://localhost:$port/"
 ok "hello takes a port and says where it listens"
 
@@ -131,23 +139,19 @@ is "and it says so" "listening on http://localhost:$port/ stopped " \
     "$(tr '\n' ' ' <"$dir/hello.out")"
 is "without complaints" "" "$(cat "$dir/hello.err")"
 
-"$dir/hello" "$port" >"$dir/hello.out" 2>"$dir/hello.err" </dev/null &
-hello=$!
-children+=("$hello")
+start_hello "$port"
 await "$dir/hello.out" "listening on"
 ok "the port is free again at once"
 end TERM "$hello"
 is "SIGTERM ends it with status 0, too" 0 $?
 
-"$dir/hello" >"$dir/hello.out" 2>"$dir/hello.err" </dev/null &
-hello=$!
-children+=("$hello")
+start_hello
 await "$dir/hello.out" ":8080/" || grep -q "port 8080: " "$dir/hello.err"
 ok "without an argument it is port 8080"
 kill "$hello" 2>/dev/null
 wait "$hello" 2>/dev/null
 
-# --- a server with more to say ------------------------------------------------------------------
+# --- a server with more to say --------------------------------------------------------------
 
 head -c 20000000 /dev/urandom >"$dir/file"
 head -c 1500000 "$dir/file" >"$dir/body"
@@ -163,10 +167,11 @@ is "a path is decoded" "/a b" "$(ask "$url/a%20b?c=d")"
 is "two URLs share a connection" "1 0 " \
     "$(ask -o "$dir/out" -o "$dir/out" -w '%{num_connects} ' "$url/a" "$url/b")"
 is "HEAD and GET share it, too" "1 0 " \
-    "$(ask -I -o "$dir/out" "$url/a" -w '%{num_connects} ' --next -q -sS -o "$dir/out" "$url/b" \
-        -w '%{num_connects} ')"
+    "$(ask -I -o "$dir/out" "$url/a" -w '%{num_connects} ' --next -q -sS -o "$dir/out" \
+        "$url/b" -w '%{num_connects} ')"
 is "'Connection: close' is obeyed" "1 1 " \
-    "$(ask -H 'Connection: close' -o "$dir/out" -o "$dir/out" -w '%{num_connects} ' "$url/a" "$url/b")"
+    "$(ask -H 'Connection: close' -o "$dir/out" -o "$dir/out" -w '%{num_connects} ' \
+        "$url/a" "$url/b")"
 is "a redirect is followed" "/new/place" "$(ask -L "$url/moved")"
 is "a stream is whole" "1000 line 999" \
     "$(ask "$url/stream" >"$dir/out"; echo "$(($(wc -l <"$dir/out"))) $(tail -n 1 "$dir/out")")"
@@ -177,14 +182,15 @@ is "an empty POST is a request" "200 0" \
 ask -H 'Expect:' --data-binary "@$dir/body" -o "$dir/out" "$url/echo"
 cmp -s "$dir/body" "$dir/out"
 ok "a POST of 1.5 MB comes back"
-ask -H 'Expect: 100-continue' --expect100-timeout 30 --data-binary "@$dir/body" -v -o "$dir/out" \
-    "$url/echo"
+ask -H 'Expect: 100-continue' --expect100-timeout 30 --data-binary "@$dir/body" -v \
+    -o "$dir/out" "$url/echo"
 cmp -s "$dir/body" "$dir/out" && grep -q '< HTTP/1.1 100 Continue' "$dir/err"
 ok "a large POST that waits for 100 Continue gets it, and comes back"
 ask -T - -H 'Expect:' -X POST -v -o "$dir/out" "$url/echo" <"$dir/body"
 cmp -s "$dir/body" "$dir/out" && grep -qi 'transfer-encoding: chunked' "$dir/err"
 ok "a chunked upload comes back"
-ask -T - -H 'Expect: 100-continue' --expect100-timeout 30 -X POST -o "$dir/out" "$url/echo" <"$dir/body"
+ask -T - -H 'Expect: 100-continue' --expect100-timeout 30 -X POST -o "$dir/out" \
+    "$url/echo" <"$dir/body"
 cmp -s "$dir/body" "$dir/out"
 ok "a chunked upload that waits comes back"
 ask -T "$dir/body" -o "$dir/out" "$url/echo"
@@ -198,14 +204,15 @@ is "a body beyond the limit is refused and the refusal arrives" "413" \
     "$(ask -H 'Expect:' --data-binary "@$dir/file" -o "$dir/out" -w '%{http_code}' "$url/echo")"
 is "it says what it is" "413 Content Too Large" "$(cat "$dir/out")"
 is "the same for one that waits for 100 Continue" "413" \
-    "$(ask -H 'Expect: 100-continue' --expect100-timeout 30 --data-binary "@$dir/file" -o "$dir/out" \
-        -w '%{http_code}' "$url/echo")"
+    "$(ask -H 'Expect: 100-continue' --expect100-timeout 30 --data-binary "@$dir/file" \
+        -o "$dir/out" -w '%{http_code}' "$url/echo")"
 is "the same for a chunked one" "413" \
     "$(ask -T - -H 'Expect:' -X POST -o "$dir/out" -w '%{http_code}' "$url/echo" <"$dir/file")"
+long=$(head -c 5000 /dev/zero | tr '\0' x)
 is "a head beyond the limit is refused" "431" \
-    "$(ask -H "X-Long: $(head -c 5000 /dev/zero | tr '\0' x)" -o "$dir/out" -w '%{http_code}' "$url/a")"
+    "$(ask -H "X-Long: $long" -o "$dir/out" -w '%{http_code}' "$url/a")"
 is "a target beyond the limit is refused" "414" \
-    "$(ask -o "$dir/out" -w '%{http_code}' "$url/$(head -c 5000 /dev/zero | tr '\0' x)")"
+    "$(ask -o "$dir/out" -w '%{http_code}' "$url/$long")"
 
 is "HTTP/1.0 is answered" "/old 200 1" "$(ask -0 -w ' %{http_code} %{num_connects}' "$url/old")"
 is "HTTP/1.0 closes" "1 1 " \
@@ -213,7 +220,8 @@ is "HTTP/1.0 closes" "1 1 " \
 is "HTTP/1.0 with keep-alive does not" "1 0 " \
     "$(ask -0 -H 'Connection: keep-alive' -o "$dir/out" -o "$dir/out" -w '%{num_connects} ' \
         "$url/a" "$url/b")"
-is "a stream to HTTP/1.0 ends with the connection" "line 999" "$(ask -0 "$url/stream" | tail -n 1)"
+is "a stream to HTTP/1.0 ends with the connection" "line 999" \
+    "$(ask -0 "$url/stream" | tail -n 1)"
 
 ask -o "$dir/out" "$url/file"
 cmp -s "$dir/file" "$dir/out"

@@ -172,7 +172,7 @@ static bool peer_stalls(const peer *p, unsigned *calls)
 static void *memory_transport_open(void *user, intptr_t fd)
 {
     peer *p = world_opening;
-    CHECK(user == NULL && p != NULL && !p->opened && fd == (intptr_t)p->fd);
+    CHECK(user == world_peers && p != NULL && !p->opened && fd == (intptr_t)p->fd);
     if (p->refuses_open)
         return NULL;
     p->opened = true;
@@ -361,6 +361,7 @@ static uhttp_result world_try(const uhttp_config *config, size_t memory_size, si
     static uhttp_tls_config transport;
     uhttp_config complete = *config;
     transport.transport = &memory_transport;
+    transport.transport_user = world_peers;
     complete.address = "127.0.0.1";
     complete.port = UHTTP_PORT_ANY;
     complete.tls = &transport;
