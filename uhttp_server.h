@@ -558,7 +558,8 @@ UHTTP_API uhttp_result uhttp_accept_body(uhttp_conn *c, uint64_t limit);
 UHTTP_API uhttp_result uhttp_accept_body_streaming(uhttp_conn *c, uint64_t limit);
 
 /* Takes all of a streamed body that is here, without a copy; NULL when nothing is. Valid
- * until the next uhttp_wait(); also after accepting and after _COMPLETE. */
+ * until the next uhttp_wait(); also after accepting and after _COMPLETE, but no longer once an
+ * answer has begun. */
 UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length);
 
 UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c);   /* of this body, decoded */
@@ -6245,13 +6246,14 @@ UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length)
 {
     uh_request *r = &c->request;
     *length = 0;
-    if (r->sink != UH_SINK_STREAM || r->taken || !c->told || c->state == UH_CLOSED)
+    if (r->sink != UH_SINK_STREAM || r->taken || !c->told ||
+        (c->state != UH_BODY && c->state != UH_ANSWER))
         return NULL;
+    uh_ready_push(c);           /* whatever is taken off makes room */
     if (uh_window_decode(c) == UHTTP_ERR_INVALID || r->body_len == 0 || uh_body_is_too_long(c))
         return NULL;            /* what is wrong comes as an event */
     r->taken = true;
     *length = r->body_len;
-    uh_ready_push(c);
     return uh_window(c)->data + r->body;
 }
 

@@ -80,6 +80,7 @@ static request run_requests[PEERS_MAX];
 static uint64_t run_ended_ids[16];
 static unsigned run_told, run_ended;
 static bool run_stopping;
+static unsigned run_given, run_logged;  /* answers; lines of the access log */
 
 static char run_letter(unsigned who, unsigned number, size_t at)
 {
@@ -91,7 +92,7 @@ static request *run_request_of(const uhttp_conn *c) { return &run_requests[uh_co
 static caller *run_client_of_request(const request *r) { return &run_clients[r->client]; }
 
 /* The answer being given to a request. */
-static given *run_given(const request *r)
+static given *run_last_given(const request *r)
 {
     caller *who = run_client_of_request(r);
     return &who->answers[who->count - 1];
@@ -242,6 +243,7 @@ static given *run_give(uhttp_conn *c, int status, answer_kind kind, size_t lengt
     const request *r = run_request_of(c);
     caller *who = run_client_of_request(r);
     given *g = &who->answers[who->count++];
+    run_given++;
     CHECK(who->count <= GIVEN_MAX);
     g->number = r->number;
     g->status = status;
@@ -261,6 +263,7 @@ static void run_gave(uhttp_conn *c, uhttp_result result)
         return;
     }
     who->count--;
+    run_given--;
     if (result == UHTTP_ERR_MEMORY)
         run_close(c);
     CHECK(result == UHTTP_ERR_MEMORY || result == UHTTP_ERR_CLOSED);
@@ -287,7 +290,7 @@ static void run_write(uhttp_conn *c)
         run_judge(c, false, uhttp_stream_write(c, "x", 1));
         return;
     }
-    given *g = run_given(r);
+    given *g = run_last_given(r);
     size_t failures = memory_failures;
     uhttp_result result = uhttp_stream_write(c, run_pattern(r, g->length, length), length);
     run_judge(c, true, result);
@@ -303,7 +306,7 @@ static void run_stream_end(uhttp_conn *c)
     request *r = run_request_of(c);
     bool allowed = r->at == STAGE_STREAMING;
     if (run_judge(c, allowed, uhttp_stream_end(c)) == UHTTP_OK) {
-        run_given(r)->whole = true;
+        run_last_given(r)->whole = true;
         run_end(r);
     }
 }
@@ -319,6 +322,7 @@ static void run_stream(uhttp_conn *c)
         return;
     }
     run_client_of_request(r)->count--;
+    run_given--;
     if (result == UHTTP_ERR_MEMORY)
         run_close(c);
 }
@@ -364,6 +368,8 @@ static void run_answer(uhttp_conn *c)
     }
     if (!run_mark(c))
         return;
+    if ((how & 192) == 192)         /* never fails: it needs no room */
+        CHECK(uhttp_add_header(c, "Connection", "close") == UHTTP_OK);
     const char *data = run_pattern(r, 0, length);
     switch (how & 7) {
     case 0:
@@ -928,6 +934,13 @@ static void run_log(void *user, const char *line)
     CHECK(user == NULL && *line != '\0' && strlen(line) < 192);
 }
 
+static void run_access(void *user, const uhttp_access *entry)
+{
+    CHECK(user == NULL && strlen(entry->address) > 6 && strlen(entry->method) < 6000);
+    CHECK(entry->status >= 200 && entry->status < 600 && strlen(entry->url) < 6000);
+    run_logged++;
+}
+
 static void run_open(void)
 {
     static const size_t buffers[] = { 512, 600, 1024, 4096 };
@@ -947,6 +960,7 @@ static void run_open(void)
     if (limits & 32)
         config.log = run_log;
     world_waits = (limits & 64) != 0;
+    config.access_log = run_access;
     world_open(&config, how & 32 ? buffers[how >> 6] : 0);
 }
 
@@ -991,6 +1005,8 @@ static void run_finish(void)
     run_rest(2000);
     CHECK(world_server->counts[UH_FREE] == world_server->config.max_connections);
     CHECK(run_told == run_ended);
+    CHECK(run_logged >= run_given);
+    CHECK(run_logged <= run_given + world_server->stats.refused);
 }
 
 static void run_all(const uint8_t *bytes, size_t length)
@@ -1000,7 +1016,7 @@ static void run_all(const uint8_t *bytes, size_t length)
     memset(run_clients, 0, sizeof run_clients);
     memset(run_requests, 0, sizeof run_requests);
     memset(run_ended_ids, 0, sizeof run_ended_ids);
-    run_client_count = run_told = run_ended = 0;
+    run_client_count = run_told = run_ended = run_given = run_logged = 0;
     run_stopping = false;
     run_open();
     while (chance_is_left()) {

@@ -805,7 +805,7 @@ static void script_check(const script *s, const transcript *t)
     const char *want = s->expected;
     answer a;
     a.body = body;
-    for (; *want != '\0' && *want != '!'; want += *want == ' ' ? 1 : 0) {
+    while (*want != '\0' && *want != '!') {
         char *mark;
         long status = strtol(want, &mark, 10);
         answer_hint hint = *mark == 'h' ? ANSWER_TO_HEAD
@@ -814,10 +814,11 @@ static void script_check(const script *s, const transcript *t)
         CHECK(how == (*mark == 'x' ? ANSWER_CUT : ANSWER_WHOLE));
         CHECK(a.status == status);
         CHECK(a.dated || status < 200);
-        CHECK(!a.close || strchr(" ", mark[strspn(mark, "hox")]) == NULL || mark[1] == '!');
         want = mark + strspn(mark, "hox");
+        CHECK(a.close == (*want == '!') || (s->flags & ENDS_HARD));
+        want += *want == ' ' ? 1 : 0;
     }
-    CHECK(rest.len == 0 || a.body == NULL || strchr(s->expected, 'x') != NULL);
+    CHECK(rest.len == 0);
     CHECK((*want == '!') == t->ended);
 }
 
@@ -2264,10 +2265,7 @@ static void no_two_requests_have_the_same_id(void **state)
     (void)state;
     open_heap(false);
     while (count < 300) {
-        peer *p = client("{}");
-        p->in_length = 0;
-        p->arrived = 0;
-        peer_says(p, GET("/") GET("/") GET("/"));
+        peer *p = client(GET("/") GET("/") GET("/"));
         for (int i = 0; i < 3; i++) {
             uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
             ids[count] = uhttp_id(c);
@@ -2795,6 +2793,33 @@ static void streamed_body_never_gives_more_than_its_limit(void **state)
     }
 }
 
+static void reading_in_vain_does_not_leave_the_connection_unwatched(void **state)
+{
+    uhttp_config config = world_config();
+    text in = { NULL, 0, 0 };
+    size_t length;
+    (void)state;
+    config.event_mode = true;
+    world_open(&config, 512);
+    peer *p = client(POST("/", CHUNKED));
+    uhttp_conn *c = hear(UHTTP_EVENT_HEADERS);
+    CHECK(uhttp_accept_body_streaming(c, 0) == UHTTP_OK);
+    CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+    text_expand(&in, "1;{600*x}");
+    peer_says_bytes(p, in.data, in.length);
+    hear_nothing();                         /* nobody reads it: it stays where it is */
+    CHECK(p->in_at < p->in_length);
+    CHECK(uhttp_read_buffer(c, &length) == NULL);
+    hear_nothing();
+    p->fin = true;
+    CHECK(uhttp_stream_end(c) == UHTTP_OK);
+    hear_nothing();
+    check_answers(p, 1);
+    CHECK(p->closed);
+    text_free(&in);
+    world_close();
+}
+
 static void unlimited_content_length_collects_any_body(void **state)
 {
     uhttp_config config = world_config();
@@ -2861,7 +2886,6 @@ static void writable_follows_each_again_once(void **state)
     CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
     for (int i = 0; i < 20; i++) {
         uhttp_result result = uhttp_stream_write(c, program_pattern, 20000);
-        CHECK(result == (uhttp_send_room(c) < 20000 || result != UHTTP_OK ? result : UHTTP_OK));
         if (result == UHTTP_OK)
             continue;
         CHECK(result == UHTTP_ERR_AGAIN && uhttp_send_room(c) < 20000);
@@ -3234,8 +3258,9 @@ static void pipeline_too_long_for_fixed_memory_is_answered_in_part(void **state)
         }
         if (field + 2 * query < 300)
             CHECK(told >= 1);
-        check_answers(p, told > 0 && peer_count(p, "HTTP/1.1 200 ") == told &&
-                      peer_count(p, "HTTP/1.1 431 ") == 0 ? told : told + 1);
+        unsigned refused = peer_count(p, "HTTP/1.1 431 ");
+        CHECK(refused <= 1);
+        check_answers(p, told + refused);
         CHECK(told == 9 || (p->shut && peer_count(p, "Connection: close") == 1));
         world_close();
         text_free(&in);
@@ -3747,6 +3772,7 @@ int main(void)
         cmocka_unit_test(access_log_is_told_once_of_each_response),
         cmocka_unit_test(refusal_bears_a_date_whatever_was_drafted_before_it),
         cmocka_unit_test(streamed_body_never_gives_more_than_its_limit),
+        cmocka_unit_test(reading_in_vain_does_not_leave_the_connection_unwatched),
         cmocka_unit_test(unlimited_content_length_collects_any_body),
         cmocka_unit_test(body_behind_a_head_larger_than_any_block_is_streamed),
         cmocka_unit_test(writable_follows_each_again_once),
