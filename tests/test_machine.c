@@ -815,7 +815,7 @@ static void script_check(const script *s, const transcript *t)
         CHECK(a.status == status);
         CHECK(a.dated || status < 200);
         want = mark + strspn(mark, "hox");
-        CHECK(a.close == (*want == '!') || (s->flags & ENDS_HARD));
+        CHECK(!a.close || *want == '!');
         want += *want == ' ' ? 1 : 0;
     }
     CHECK(rest.len == 0);
