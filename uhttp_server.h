@@ -4154,7 +4154,10 @@ typedef struct uh_request {
     uint16_t status, error;     /* answered with; what failed */
     uint32_t at;                /* where the head begins in rx */
     uint32_t head_len;          /* 0 until the head is whole */
-    uint32_t scanned;           /* bytes of the head already searched for its end */
+    union {                     /* of a head in the making, or of a stream */
+        uint32_t scanned;       /* bytes already searched for the head's end */
+        uint32_t wanted;        /* there was no room for so much: WRITABLE is owed */
+    } span;
     uint32_t url;               /* the method stands at 0; protocol and fields follow url */
     uint32_t path, query, query_room, host; /* path and host: in the head or in the margin;
                                                query in the head, 0: none */
@@ -4162,13 +4165,14 @@ typedef struct uh_request {
     uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
     uint32_t began;             /* when the head was whole */
     uint32_t composed;          /* bytes of the draft's end that are its body already */
-    uint32_t wanted;            /* a stream had no room for so much: WRITABLE is owed */
     const char *why;            /* text for error */
     void *context;
     int64_t content_length;     /* announced; -1: none */
     uhttp_chunked framing;      /* of either kind: left and data count the body */
-    uint64_t limit;             /* of the body; while skipping: bytes that may still come */
-    uint64_t sent;              /* bytes of the response's body given to the network */
+    union {                     /* of the request's body until an answer begins, then of its */
+        uint64_t limit;         /* most it may have; while skipping: what may still come */
+        uint64_t sent;          /* given to the network */
+    } bytes;
 } uh_request;
 
 struct uhttp_conn {
@@ -4963,6 +4967,7 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     c->draft = 0;
     c->request.composed = 0;
     c->request.status = (uint16_t)status;
+    c->request.bytes.sent = 0;
     return UHTTP_OK;
 }
 
@@ -4993,7 +4998,7 @@ static uhttp_result uh_response_compose(uhttp_conn *c, int status, const char *c
         uh_response_head(c, status, content_type, (int64_t)length, copy ? sent : 0);
     if (result != UHTTP_OK)
         return result;
-    c->request.sent = sent;
+    c->request.bytes.sent = sent;
     if (copy) {
         uh_response_copy(c, data, sent);
     } else {
@@ -5050,6 +5055,7 @@ static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
         c->source = (const uint8_t *)no_memory;
         c->source_left = sizeof no_memory - 1;
         c->request.status = 503;
+        c->request.bytes.sent = 0;
     }
     uh_conn_enter(c, UH_SEND);
     return UH_MORE;
@@ -5062,6 +5068,7 @@ static void uh_request_log(uhttp_conn *c)
 #if UH_LOG
     const uhttp_server *s = c->server;
     const uh_request *r = &c->request;
+    const uint64_t sent = r->bytes.sent;
     uhttp_access entry;
     char address[48];
     if (s->config.access_log == NULL || r->status == 0)
@@ -5074,7 +5081,7 @@ static void uh_request_log(uhttp_conn *c)
     entry.url = head != NULL ? head + r->url : "";
     entry.version_minor = r->minor ? 1 : 0;
     entry.status = r->status;
-    entry.bytes = r->sent - (r->sent < c->source_left ? r->sent : c->source_left);
+    entry.bytes = sent - (sent < c->source_left ? sent : c->source_left);
     entry.duration_ms = head != NULL ? s->now - r->began : 0;
     s->config.access_log(s->config.user, &entry);
     c->request.status = 0;          /* once */
@@ -5100,7 +5107,7 @@ static void uh_request_end(uhttp_conn *c)
     r->framing = framing;
     r->chunked = chunked;
     r->whole = whole;
-    r->limit = UH_SKIP_LIMIT;
+    r->bytes.limit = UH_SKIP_LIMIT;
 }
 
 /* No more requests will come: what is owed is sent, then the connection ends. */
@@ -5327,6 +5334,7 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
     }
     uh_body_abandon(c);
     c->request.no_body = c->request.is_head;
+    c->request.span.wanted = 0;
     c->request.error = 0;
     c->posted = false;              /* an error not heard yet is no longer one */
     uh_conn_enter(c, UH_STREAM);
@@ -5375,7 +5383,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length)
         uh_text_puts(p + length, "\r\n");
     }
     c->tx.tail += (uint32_t)(length + uh_stream_overhead(c, length));
-    c->request.sent += length;
+    c->request.bytes.sent += length;
     uh_ready_push(c);
     return p;
 }
@@ -5399,7 +5407,7 @@ static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where
     if (!fits || !uh_buf_reserve(&c->server->pool, &c->tx, need)) {
         if (fits && !uh_conn_owes(c))
             return UHTTP_ERR_MEMORY;        /* nothing on its way would make room */
-        c->request.wanted = (uint32_t)length;
+        c->request.span.wanted = (uint32_t)length;
         uh_ready_push(c);
         return UHTTP_ERR_AGAIN;
     }
@@ -5439,13 +5447,13 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
 
 static uh_next uh_step_stream(uhttp_conn *c)
 {
-    uint32_t wanted = c->request.wanted;
+    uint32_t wanted = c->request.span.wanted;
     if (wanted == 0 || !c->server->config.event_mode || uhttp_send_room(c) < wanted)
         return UH_WAIT;
     size_t need = wanted + uh_stream_overhead(c, wanted) + UH_STREAM_END;
     if (!uh_buf_reserve(&c->server->pool, &c->tx, need) && uh_conn_owes(c))
         return UH_WAIT;             /* no memory: what is on its way will make room */
-    c->request.wanted = 0;
+    c->request.span.wanted = 0;
     return uh_conn_post(c, UHTTP_EVENT_WRITABLE);
 }
 
@@ -5499,7 +5507,7 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
     if (c->request.is_head)
         c->tx.tail -= length;
     else
-        c->request.sent = length;
+        c->request.bytes.sent = length;
     uh_response_finish(c);
     return UHTTP_OK;
 }
@@ -5711,7 +5719,7 @@ static void uh_request_skip_blank(uhttp_conn *c)
     if (!c->skipped_blank && uh_buf_used(&c->rx) >= 2 && p[0] == '\r' && p[1] == '\n') {
         c->skipped_blank = true;
         c->rx.head += 2;
-        c->request.scanned = 0;
+        c->request.span.scanned = 0;
     }
 }
 
@@ -5742,7 +5750,7 @@ static uh_next uh_step_head(uhttp_conn *c)
     const char *end = text + uh_min(uh_buf_used(&c->rx), limit);
     /* Input mostly ends with a head: then an end is there, and the parser finds the first. */
     if (end - text < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
-        end = uh_head_find_end(text, &r->scanned, end, &bare);
+        end = uh_head_find_end(text, &r->span.scanned, end, &bare);
     if (end == NULL)
         return uh_request_await_end(c, bare);
     int length = uh_head_parse(text, end, true, &head);
@@ -6128,8 +6136,8 @@ static bool uh_body_is_too_long(uhttp_conn *c)
 {
     const uh_request *r = &c->request;
     const uh_buf *w = uh_window(c);
-    if (r->framing.data > r->limit ||
-        (r->content_length > 0 && (uint64_t)r->content_length > r->limit))
+    if (r->framing.data > r->bytes.limit ||
+        (r->content_length > 0 && (uint64_t)r->content_length > r->bytes.limit))
         return true;
     return r->sink == UH_SINK_COLLECT && c->server->pool.fixed && !r->chunked &&
            r->framing.left > (uint64_t)uh_buf_used(w) + uh_window_room(c, w);
@@ -6138,7 +6146,7 @@ static bool uh_body_is_too_long(uhttp_conn *c)
 static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 {
     c->request.sink = (uint8_t)sink;
-    c->request.limit = limit;
+    c->request.bytes.limit = limit;
     if (!uh_body_is_too_long(c))
         uh_respond_continue(c);
     if (sink == UH_SINK_STREAM)
@@ -6148,9 +6156,10 @@ static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 /* Room for more of a collected body; it grows by what has come, not by what was announced. */
 static uh_next uh_body_make_room(uhttp_conn *c)
 {
+    const uint64_t most = c->request.bytes.limit;
     uint32_t limit = UH_SIZE_MAX;
-    if (c->request.limit < UH_SIZE_MAX - UH_BLOCK)  /* a block for framing between the data */
-        limit = (uint32_t)c->request.limit + UH_BLOCK;
+    if (most < UH_SIZE_MAX - UH_BLOCK)      /* a block for framing between the data */
+        limit = (uint32_t)most + UH_BLOCK;
     if (uh_window_room(c, uh_window(c)) > 0 || uh_window_grow(c, limit, 2))
         return UH_WAIT;
     if (c->server->pool.fixed)
@@ -6206,13 +6215,13 @@ static uh_next uh_step_skip(uhttp_conn *c)
     size_t made;
     uhttp_result result = uh_body_decode(r, &c->rx, NULL, &made);
     uint32_t used = had - uh_buf_used(&c->rx);
-    if (result == UHTTP_ERR_INVALID || c->starved || used > r->limit ||
+    if (result == UHTTP_ERR_INVALID || c->starved || used > r->bytes.limit ||
         (result == UHTTP_ERR_AGAIN && c->fin)) {
         c->keep = false;
         uh_conn_enter(c, UH_LINGER);
         return UH_MORE;
     }
-    r->limit -= used;
+    r->bytes.limit -= used;
     if (result != UHTTP_OK)
         return UH_WAIT;
     memset(r, 0, sizeof *r);

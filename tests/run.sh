@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs what is missing, builds, runs every test and says how many passed.
 #
-#   tests/run.sh [--quick] [--no-install] [STAGE...]
+#   tests/run.sh [--quick | --full] [--no-install] [STAGE...]
 #
 #   --quick        only the unit tests, built once with the machine's compiler
+#   --full         also what takes long: valgrind counts long, and 30 seconds for each fuzzer
 #   --no-install   take the machine as it is; what cannot run is skipped
-#   STAGE          only these, of: unit asan clang m32 tsan valgrind curl readme fuzz compile
-#                  size counts packaging
+#   STAGE          only these, of: unit asan clang m32 tsan curl examples readme fuzz compile size
+#                  packaging valgrind counts long
 #
-# Everything built lies in build/. FUZZ_SECONDS (30) is the time for each fuzzer, JOBS (the number
+# Everything built lies in build/. FUZZ_SECONDS (10) is the time for each fuzzer, JOBS (the number
 # of processors) how much is built at once, TEST_SECONDS (120) how long one test program may
 # take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
 set -u
@@ -19,16 +20,18 @@ cd "$root" || exit 2
 build=build
 logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
-fuzz_seconds=${FUZZ_SECONDS:-30}
 test_seconds=${TEST_SECONDS:-120}
-all="unit asan clang m32 tsan valgrind curl readme fuzz compile size counts packaging"
+everyday="unit asan clang m32 tsan curl examples readme fuzz compile size packaging"
+all="$everyday valgrind counts long"
 
 quick=no
+full=no
 install=yes
 stages=
 for argument in "$@"; do
     case $argument in
     --quick) quick=yes ;;
+    --full) full=yes ;;
     --no-install) install=no ;;
     -*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
     *)  case " $all " in
@@ -37,7 +40,13 @@ for argument in "$@"; do
         esac ;;
     esac
 done
-[ -n "$stages" ] || stages=$all
+if [ $full = yes ]; then
+    [ -n "$stages" ] || stages=$all
+    fuzz_seconds=${FUZZ_SECONDS:-30}
+else
+    [ -n "$stages" ] || stages=$everyday
+    fuzz_seconds=${FUZZ_SECONDS:-10}
+fi
 [ $quick = no ] || stages=unit
 
 has() {
@@ -119,7 +128,7 @@ packages_apt() {
     missing "packaging" "has cmake" cmake make
     missing "packaging" "has make" make
     missing "packaging" "has pkg-config" pkg-config
-    missing "curl" "has curl" curl
+    missing "curl examples long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang
     missing "clang fuzz" has_clang_sanitizers libclang-rt-dev llvm
     missing "valgrind counts" "has valgrind" valgrind libc6-dbg
@@ -141,7 +150,7 @@ packages_dnf() {
     missing "packaging" "has cmake" cmake make
     missing "asan" "ls /usr/lib/gcc/*/*/libasan.so" libasan libubsan
     missing "tsan" "ls /usr/lib/gcc/*/*/libtsan.so" libtsan
-    missing "curl" "has curl" curl
+    missing "curl examples long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang compiler-rt
     missing "valgrind counts" "has valgrind" valgrind
     missing "counts" "has strace" strace
@@ -157,7 +166,7 @@ packages_apk() {
     missing "$all" "has cc" build-base
     missing "$all" has_cmocka cmocka-dev pkgconf
     missing "packaging" "has cmake" cmake make
-    missing "curl" "has curl" curl
+    missing "curl examples long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang compiler-rt
     missing "valgrind" "has valgrind" valgrind
     missing "compile" "has tcc" tcc tcc-libs-static
@@ -465,6 +474,23 @@ stage_curl() {
     [ -f tests/curl.sh ] || { skip "there is no tests/curl.sh"; return; }
     has curl || { skip "curl is not installed"; return; }
     tap curl.sh $((test_seconds * 2)) tests/curl.sh
+}
+
+# Each example is a program of its own, asked by real clients: tests/example_NAME.sh prints TAP.
+stage_examples() {
+    stage examples "the other examples, by their own clients"
+    has curl || { skip "curl is not installed"; return; }
+    for script in tests/example_*.sh; do
+        [ -f "$script" ] && tap "$(basename "$script")" $((test_seconds * 2)) "$script"
+    done
+}
+
+# What needs minutes, gigabytes or a browser: tests/long_NAME.sh prints TAP.
+stage_long() {
+    stage long "large transfers, other servers, a browser"
+    for script in tests/long_*.sh; do
+        [ -f "$script" ] && tap "$(basename "$script")" $((test_seconds * 6)) "$script"
+    done
 }
 
 # fuzz_one SOURCE: builds and runs one fuzzer; prints a TAP line. What is kept in
