@@ -87,7 +87,7 @@
  *     06 TRANSPORT      plain TCP; the place for TLS
  *     07 CONNECTION     the slot, its state, moving bytes
  *     08 RESPONSE       head writer, refusals, streams
- *     09 REQUEST        what a head means; the accessors
+ *     09 REQUEST        what a head means; the accessors; the end
  *     10 BODY           length or chunked; collected, streamed, skipped
  *     13 MACHINE        the table of states
  *     14 SERVER         open, wait, deadlines, foreign loops, shutdown
@@ -5061,97 +5061,6 @@ static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
     return UH_MORE;
 }
 
-/*--- the end of a request --------------------------------------------------------------*/
-
-static void uh_request_log(uhttp_conn *c)
-{
-#if UH_LOG
-    const uhttp_server *s = c->server;
-    const uh_request *r = &c->request;
-    const uint64_t sent = r->bytes.sent;
-    uhttp_access entry;
-    char address[48];
-    if (s->config.access_log == NULL || r->status == 0)
-        return;
-    const char *head = r->head_len > 0 ? (const char *)c->rx.data + r->at : NULL;
-    address[0] = '\0';
-    uh_peer_format(&c->peer, address, sizeof address);
-    entry.address = address;
-    entry.method = head != NULL ? head : "";
-    entry.url = head != NULL ? head + r->url : "";
-    entry.version_minor = r->minor ? 1 : 0;
-    entry.status = r->status;
-    entry.bytes = sent - (sent < c->source_left ? sent : c->source_left);
-    entry.duration_ms = head != NULL ? s->now - r->began : 0;
-    s->config.access_log(s->config.user, &entry);
-    c->request.status = 0;          /* once */
-#else
-    (void)c;
-#endif
-}
-
-/* Forgets the request but for what is left of its body; the input goes on behind it. */
-static void uh_request_end(uhttp_conn *c)
-{
-    uh_request *r = &c->request;
-    uhttp_chunked framing = r->framing;
-    bool whole = r->whole;
-    bool chunked = r->chunked;
-    uh_request_log(c);
-    if (c->told)        /* refused while the program held it: its strings stay */
-        return;
-    if (r->has_nul)
-        uh_window(c)->data[r->body + r->body_len] = r->overwritten;
-    uh_buf_release(&c->server->pool, &c->body);
-    memset(r, 0, sizeof *r);
-    r->framing = framing;
-    r->chunked = chunked;
-    r->whole = whole;
-    r->bytes.limit = UH_SKIP_LIMIT;
-}
-
-/* No more requests will come: what is owed is sent, then the connection ends. */
-static uh_next uh_conn_finish(uhttp_conn *c)
-{
-    c->keep = false;
-    c->parting = true;
-    c->request.whole = true;
-    if (uh_conn_owes(c)) {
-        uh_conn_enter(c, UH_SEND);
-        return UH_MORE;
-    }
-    uh_conn_drop(c);
-    return UH_WAIT;
-}
-
-static uh_next uh_step_send(uhttp_conn *c)
-{
-    bool owes = uh_conn_owes(c);
-    if (owes && !uh_response_may_wait(c))
-        return UH_WAIT;
-    if (owes)
-        uh_conn_set_aside(&c->server->owing, c);
-    uh_request_end(c);
-    if (c->keep) {
-        uh_conn_enter(c, c->request.whole ? UH_IDLE : UH_SKIP);
-        return UH_MORE;
-    }
-    /* Closing loses nothing when it was the peer's wish and all it sent has been read;
-     * otherwise a reset could overtake the answer (RFC 9112 section 9.6). */
-    if ((c->parting || c->fin) && c->request.whole && uh_buf_used(&c->rx) == 0 && !c->readable)
-        uh_conn_drop(c);
-    else
-        uh_conn_enter(c, UH_LINGER);
-    return UH_MORE;
-}
-
-static uh_next uh_step_linger(uhttp_conn *c)
-{
-    if (c->fin)
-        uh_conn_drop(c);
-    return UH_WAIT;
-}
-
 /*--- whole responses -------------------------------------------------------------------*/
 
 #define UH_MAY_RESPOND ((unsigned)(UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER))
@@ -5559,11 +5468,25 @@ UHTTP_API uhttp_result uhttp_close(uhttp_conn *c)
 }
 
 /*==============================================================================
- * 09 REQUEST                            what a head means, and the accessors
+ * 09 REQUEST                  its begin, what the program may ask of it, its end
  *==============================================================================
  * Finds the head in rx, has it parsed once, and lays out the window and the margin.
  * From the first event on nothing here moves a byte the program may look at.
  */
+
+/* No more requests will come: what is owed is sent, then the connection ends. */
+static uh_next uh_conn_finish(uhttp_conn *c)
+{
+    c->keep = false;
+    c->parting = true;
+    c->request.whole = true;
+    if (uh_conn_owes(c)) {
+        uh_conn_enter(c, UH_SEND);
+        return UH_MORE;
+    }
+    uh_conn_drop(c);
+    return UH_WAIT;
+}
 
 /* States that wait for the network, the clock or the program alone. */
 static uh_next uh_step_none(uhttp_conn *c)
@@ -6074,6 +5997,83 @@ UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text)
         *text = c->request.error == 0 ? "" : why != NULL ? why
               : uhttp_status_phrase(c->request.error);
     return c->request.error;
+}
+
+/*--- the end of a request --------------------------------------------------------------*/
+
+static void uh_request_log(uhttp_conn *c)
+{
+#if UH_LOG
+    const uhttp_server *s = c->server;
+    const uh_request *r = &c->request;
+    const uint64_t sent = r->bytes.sent;
+    uhttp_access entry;
+    char address[48];
+    if (s->config.access_log == NULL || r->status == 0)
+        return;
+    const char *head = r->head_len > 0 ? (const char *)c->rx.data + r->at : NULL;
+    address[0] = '\0';
+    uh_peer_format(&c->peer, address, sizeof address);
+    entry.address = address;
+    entry.method = head != NULL ? head : "";
+    entry.url = head != NULL ? head + r->url : "";
+    entry.version_minor = r->minor ? 1 : 0;
+    entry.status = r->status;
+    entry.bytes = sent - (sent < c->source_left ? sent : c->source_left);
+    entry.duration_ms = head != NULL ? s->now - r->began : 0;
+    s->config.access_log(s->config.user, &entry);
+    c->request.status = 0;          /* once */
+#else
+    (void)c;
+#endif
+}
+
+/* Forgets the request but for what is left of its body; the input goes on behind it. */
+static void uh_request_end(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uhttp_chunked framing = r->framing;
+    bool whole = r->whole;
+    bool chunked = r->chunked;
+    uh_request_log(c);
+    if (c->told)        /* refused while the program held it: its strings stay */
+        return;
+    if (r->has_nul)
+        uh_window(c)->data[r->body + r->body_len] = r->overwritten;
+    uh_buf_release(&c->server->pool, &c->body);
+    memset(r, 0, sizeof *r);
+    r->framing = framing;
+    r->chunked = chunked;
+    r->whole = whole;
+    r->bytes.limit = UH_SKIP_LIMIT;
+}
+
+static uh_next uh_step_send(uhttp_conn *c)
+{
+    bool owes = uh_conn_owes(c);
+    if (owes && !uh_response_may_wait(c))
+        return UH_WAIT;
+    if (owes)
+        uh_conn_set_aside(&c->server->owing, c);
+    uh_request_end(c);
+    if (c->keep) {
+        uh_conn_enter(c, c->request.whole ? UH_IDLE : UH_SKIP);
+        return UH_MORE;
+    }
+    /* Closing loses nothing when it was the peer's wish and all it sent has been read;
+     * otherwise a reset could overtake the answer (RFC 9112 section 9.6). */
+    if ((c->parting || c->fin) && c->request.whole && uh_buf_used(&c->rx) == 0 && !c->readable)
+        uh_conn_drop(c);
+    else
+        uh_conn_enter(c, UH_LINGER);
+    return UH_MORE;
+}
+
+static uh_next uh_step_linger(uhttp_conn *c)
+{
+    if (c->fin)
+        uh_conn_drop(c);
+    return UH_WAIT;
 }
 
 /*==============================================================================
