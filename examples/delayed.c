@@ -3,10 +3,10 @@
  *     cc -pthread -o delayed examples/delayed.c && ./delayed [port]
  *     curl 'http://localhost:8080/work?ms=2000'
  *
- * The loop hands jobs to a few worker threads and goes on serving. A job holds no connection but
- * the id of its request, since all calls but uhttp_server_wakeup() are the loop's: a worker puts
- * its job into the list of those done and wakes the loop, which asks uhttp_find() who waits for
- * it. That is nobody when the client has gone, and never another request.
+ * The loop hands jobs to a few worker threads and goes on serving. A job holds no connection
+ * but the id of its request, since all calls but uhttp_server_wakeup() are the loop's: a worker
+ * puts its job into the list of those done and wakes the loop, which asks uhttp_find() who
+ * waits for it. That is nobody when the client has gone, and never another request.
  *
  * Jobs wait in a bounded queue: beyond it a client is told to come back later. Who leaves while
  * its job is in the queue has it dropped there.
@@ -61,6 +61,15 @@ static bool list_take(job_list *list, job *item)
     list->first = (list->first + 1) % QUEUE_MAX;
     list->count--;
     return true;
+}
+
+static bool read_number(const char *text, long most, long *number)
+{
+    char *end;
+    if (text == NULL || *text < '0' || *text > '9')
+        return false;
+    *number = strtol(text, &end, 10);
+    return *end == '\0' && *number <= most;
 }
 
 /*--- in the workers' threads --------------------------------------------------*/
@@ -145,10 +154,8 @@ static void answer_done_jobs(void)
 static void begin_job(uhttp_conn *c)
 {
     const char *text = uhttp_query(c, "ms");
-    char *end;
     job item = { uhttp_id(c), 0 };
-    if (text == NULL || *text < '0' || *text > '9' || (item.ms = strtol(text, &end, 10)) > MS_MAX ||
-        *end != '\0') {
+    if (!read_number(text, MS_MAX, &item.ms)) {
         uhttp_respond_text(c, 400, "ms is a number up to 5000\n");
         return;
     }
@@ -181,29 +188,21 @@ static void on_signal(int number)
     uhttp_server_wakeup(server);
 }
 
-/* A port, 0 for any that is free; -1: neither. */
-static int read_port(const char *text)
-{
-    char *end;
-    long port = strtol(text, &end, 10);
-    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
-}
-
 int main(int argc, char **argv)
 {
     pthread_t workers[WORKERS];
     uhttp_config config = { 0 };
-    int port = argc > 1 ? read_port(argv[1]) : 8080;
-    if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]\n", argv[0]);
+    long port = 8080;
+    if (argc > 2 || (argc > 1 && !read_number(argv[1], 65535, &port))) {
+        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
         return 2;
     }
-    config.port = port == 0 ? UHTTP_PORT_ANY : port;
+    config.port = port == 0 ? UHTTP_PORT_ANY : (int)port;
     config.max_connections = QUEUE_MAX + 16;    /* some are left for quick answers */
     config.response_timeout_ms = 60000;         /* whoever waits longer gets a 503 */
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen on port %d: %s\n", port, uhttp_strerror(result));
+        fprintf(stderr, "cannot listen on port %ld: %s\n", port, uhttp_strerror(result));
         return 1;
     }
     signal(SIGINT, on_signal);
