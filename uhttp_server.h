@@ -876,6 +876,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_JSON 1
 #endif
 
+#ifdef UHTTP_NO_FILES
+#define UH_FILES 0
+#else
+#define UH_FILES 1
+#endif
+
 #if defined(UHTTP_LWIP) || defined(ESP_PLATFORM)
 #define UH_LWIP 1
 #else
@@ -1001,6 +1007,13 @@ typedef int uh_socket;
 #define UH_IPV6 LWIP_IPV6
 #else
 #define UH_IPV6 1
+#endif
+
+/* Counts bytes of what is sent from where it lies: memory, or files of any size. */
+#if UH_FILES
+typedef uint64_t uh_extent;
+#else
+typedef size_t uh_extent;
 #endif
 
 /* The TCP peer: family 0 (none: a Unix socket), 4 or 6. Mapped IPv4 is stored as 4. */
@@ -4137,7 +4150,22 @@ static const uint16_t uh_state_leads[] = { UH_STATES(UH_STATE_LEADS) };
 typedef enum uh_next { UH_MORE, UH_WAIT, UH_EVENT } uh_next;
 
 /* Where a body goes. */
-typedef enum uh_sink { UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM } uh_sink;
+typedef enum uh_sink {
+    UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM, UH_SINK_FILE
+} uh_sink;
+
+/* Where a response's body comes from, beside tx. A file that the system can send by itself
+ * needs no copy. */
+typedef enum uh_source_kind { UH_SOURCE_STATIC, UH_SOURCE_FILE, UH_SOURCE_SENDFILE } uh_source_kind;
+
+/* How files take part in moving bytes. 11 brings it when the first one is used, so that
+ * nothing below knows files, and a program without them has none of it. */
+typedef struct uh_file_calls {
+    int (*send)(uhttp_conn *c, size_t *offered);    /* as uh_conn_offer, with a file behind tx */
+    void (*close)(uhttp_conn *c);                   /* the source is not needed any more */
+    int (*write)(uhttp_conn *c);                    /* what is decoded; 0, or a failed status */
+    int (*finish)(uhttp_conn *c, bool keep);        /* the body has ended, well or not */
+} uh_file_calls;
 
 /* All that belongs to one request; wiped as a whole. Offsets count from the head's first
  * byte, which stays where it is until the request ends. */
@@ -4193,13 +4221,17 @@ struct uhttp_conn {
     bool parting;               /* closing was the peer's wish: it needs no lingering */
     bool secure;
     bool starved;               /* no memory for input */
+    uint8_t source_kind;        /* of uh_source_kind */
     uint32_t draft;             /* bytes at the end of tx that wait for their response */
     uhttp_server *server;
     uh_buf rx, tx, body;
     void *t;                    /* the transport's state */
     const uhttp_transport *transport;
-    const uint8_t *source;      /* static bytes that follow tx */
-    size_t source_left;
+    union {
+        const uint8_t *data;    /* static bytes */
+        void *file;             /* or a file of 11's: see source_kind */
+    } source;                   /* what follows tx */
+    uh_extent source_left;
     uhttp_conn *next;           /* in the ready queue */
     uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
     uh_socket fd;
@@ -4211,6 +4243,7 @@ struct uhttp_conn {
     uh_peer peer;
     uh_request request;
     uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
+    uint64_t source_at;         /* of a source that is a file: where it goes on */
 };
 
 typedef struct uh_listener {
@@ -4243,6 +4276,7 @@ struct uhttp_server {
     uhttp_conn *owing;          /* held output, to be sent before sleeping */
     uhttp_conn *closed;         /* to become FREE */
     uhttp_conn *last;           /* returned by the last wait */
+    const uh_file_calls *files; /* NULL until one is used */
     uh_pool pool;
     uhttp_config config;        /* completed: no zero means default any more */
     size_t default_headers_length;
@@ -4390,8 +4424,26 @@ static bool uh_conn_owes(const uhttp_conn *c)
     return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
 }
 
+/* The source is used up, or nobody wants it any more. How much was left stays known. */
+static void uh_source_end(uhttp_conn *c)
+{
+    if (UH_FILES && c->source_kind != UH_SOURCE_STATIC)
+        (c->server->files->close)(c);
+}
+
+/* A body on its way into a file has ended. Returns 0, or the status of what failed. */
+static int uh_sink_finish(uhttp_conn *c, bool keep)
+{
+    if (!UH_FILES || c->request.sink != UH_SINK_FILE)
+        return 0;
+    c->request.sink = UH_SINK_NONE;
+    return (c->server->files->finish)(c, keep);
+}
+
 static void uh_conn_hang_up(uhttp_conn *c)
 {
+    uh_source_end(c);
+    (void)uh_sink_finish(c, false);
     if (c->t != NULL)
         (c->transport->close)(c->t, false);
     c->t = NULL;
@@ -4708,25 +4760,45 @@ static void uh_conn_pull(uhttp_conn *c)
     }
 }
 
-/* Offers what is owed to the transport once; true when some of it went. */
-static bool uh_conn_flush(uhttp_conn *c)
+/* So much of the source has been sent, or read into tx. */
+static void uh_source_advance(uhttp_conn *c, uint32_t bytes)
+{
+    c->source_left -= bytes;
+    if (!UH_FILES || c->source_kind == UH_SOURCE_STATIC)
+        c->source.data += bytes;
+    else
+        c->source_at += bytes;
+}
+
+/* Offers tx and the static bytes behind it to the transport once. */
+static int uh_conn_offer(uhttp_conn *c, size_t *offered)
 {
     uhttp_str parts[2];
     int count = 0;
     uint32_t owed = uh_buf_used(&c->tx) - c->draft;
-    size_t offered = owed;
-    if (c->blocked || c->t == NULL || !uh_conn_owes(c))
-        return false;
+    *offered = owed;
     if (owed > 0) {
         parts[count].ptr = (const char *)c->tx.data + c->tx.head;
         parts[count++].len = owed;
     }
-    if (c->source_left > 0) {
-        parts[count].ptr = (const char *)c->source;
-        parts[count].len = c->source_left < UH_SIZE_MAX / 2 ? c->source_left : UH_SIZE_MAX / 2;
-        offered += parts[count++].len;
+    if (c->source_left > 0 && c->source_kind == UH_SOURCE_STATIC) {
+        const uint32_t most = UH_SIZE_MAX / 2;
+        parts[count].ptr = (const char *)c->source.data;
+        parts[count].len = c->source_left < most ? (size_t)c->source_left : most;
+        *offered += parts[count++].len;
     }
-    int n = (c->transport->send)(c->t, parts, count);
+    return (c->transport->send)(c->t, parts, count);
+}
+
+/* Sends what is owed, once; true when some of it went. */
+static bool uh_conn_flush(uhttp_conn *c)
+{
+    size_t offered;
+    if (c->blocked || c->t == NULL || !uh_conn_owes(c))
+        return false;
+    int n = UH_FILES && c->source_kind != UH_SOURCE_STATIC && c->source_left > 0
+                ? (c->server->files->send)(c, &offered)
+                : uh_conn_offer(c, &offered);
     if (n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE) {
         c->blocked = true;
         c->wants |= n == UHTTP_WANT_READ ? UH_READ : UH_WRITE;
@@ -4737,11 +4809,12 @@ static bool uh_conn_flush(uhttp_conn *c)
         return false;
     }
     uint32_t sent = (uint32_t)n;
+    uint32_t owed = uh_buf_used(&c->tx) - c->draft;
     uint32_t from_source = sent - uh_buf_drop(&c->tx, uh_min(sent, owed));
-    if (from_source > 0) {
-        c->source += from_source;
-        c->source_left -= from_source;
-    }
+    if (from_source > 0)
+        uh_source_advance(c, from_source);
+    if (c->source_left == 0)
+        uh_source_end(c);
     c->server->stats.bytes_out += sent;
     c->blocked = sent < offered;
     if (c->blocked)
@@ -4773,6 +4846,12 @@ static bool uh_conn_can_read(uhttp_conn *c)
     return room > 0 && !c->fin;
 }
 
+/* Will a file go on through tx? Its block is kept then, and no memory can be missing midway. */
+static bool uh_source_needs_tx(const uhttp_conn *c)
+{
+    return UH_FILES && c->source_kind == UH_SOURCE_FILE && c->source_left > 0;
+}
+
 /* After a turn: gives back what is not needed, keeps the deadline to the peer's share of
  * time, tells the poller what has changed, and comes again if there is more to do. */
 static void uh_conn_settle(uhttp_conn *c)
@@ -4780,7 +4859,7 @@ static void uh_conn_settle(uhttp_conn *c)
     uhttp_server *s = c->server;
     if (c->state == UH_CLOSED || c->state == UH_FREE)
         return;
-    if (uh_buf_used(&c->tx) == 0)
+    if (uh_buf_used(&c->tx) == 0 && !uh_source_needs_tx(c))
         uh_buf_release(&s->pool, &c->tx);
     if (c->state == UH_IDLE && uh_buf_used(&c->rx) == 0)
         uh_buf_release(&s->pool, &c->rx);
@@ -4861,6 +4940,7 @@ static void uh_body_abandon(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     size_t made;
+    (void)uh_sink_finish(c, false);
     if (c->body.data == NULL || r->whole)
         return;
     uhttp_result result = uh_body_decode(r, &c->body, NULL, &made);
@@ -4975,11 +5055,11 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
 static void uh_response_copy(uhttp_conn *c, const void *data, size_t length)
 {
     if (length > UH_DIRECT && uh_buf_used(&c->rx) == 0) {
-        c->source = (const uint8_t *)data;
+        c->source.data = (const uint8_t *)data;
         c->source_left = length;
         uh_conn_flush(c);
-        data = c->source;
-        length = c->source_left;
+        data = c->source.data;
+        length = (size_t)c->source_left;
         c->source_left = 0;
     }
     if (c->state != UH_CLOSED && length > 0) {
@@ -5002,7 +5082,7 @@ static uhttp_result uh_response_compose(uhttp_conn *c, int status, const char *c
     if (copy) {
         uh_response_copy(c, data, sent);
     } else {
-        c->source = (const uint8_t *)data;
+        c->source.data = (const uint8_t *)data;
         c->source_left = sent;
     }
     return UHTTP_OK;
@@ -5052,7 +5132,7 @@ static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
     if (uh_response_compose_error(c, status) != UHTTP_OK) {
         if (c->state == UH_CLOSED)
             return UH_MORE;
-        c->source = (const uint8_t *)no_memory;
+        c->source.data = (const uint8_t *)no_memory;
         c->source_left = sizeof no_memory - 1;
         c->request.status = 503;
         c->request.bytes.sent = 0;
@@ -5346,7 +5426,7 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
             memcpy(c->tx.data + c->tx.tail, end, UH_STREAM_END);
             c->tx.tail += UH_STREAM_END;
         } else {
-            c->source = (const uint8_t *)end;
+            c->source.data = (const uint8_t *)end;
             c->source_left = UH_STREAM_END;
         }
     }
@@ -6006,7 +6086,7 @@ static void uh_request_log(uhttp_conn *c)
 #if UH_LOG
     const uhttp_server *s = c->server;
     const uh_request *r = &c->request;
-    const uint64_t sent = r->bytes.sent;
+    uint64_t sent = r->bytes.sent;
     uhttp_access entry;
     char address[48];
     if (s->config.access_log == NULL || r->status == 0)
@@ -6019,7 +6099,10 @@ static void uh_request_log(uhttp_conn *c)
     entry.url = head != NULL ? head + r->url : "";
     entry.version_minor = r->minor ? 1 : 0;
     entry.status = r->status;
-    entry.bytes = sent - (sent < c->source_left ? sent : c->source_left);
+    sent -= sent < c->source_left ? sent : c->source_left;
+    if (UH_FILES && c->state == UH_CLOSED && c->source_left > 0)    /* read from a file, but not sent */
+        sent -= sent < uh_buf_used(&c->tx) ? sent : uh_buf_used(&c->tx);
+    entry.bytes = sent;
     entry.duration_ms = head != NULL ? s->now - r->began : 0;
     s->config.access_log(s->config.user, &entry);
     c->request.status = 0;          /* once */
@@ -6089,7 +6172,7 @@ static uh_next uh_body_fail(uhttp_conn *c, int status, const char *why)
     c->keep = false;
     if (!c->told || !c->server->config.event_mode)
         return uh_refuse(c, status, why);
-    uh_body_abandon(c);
+    uh_body_abandon(c);                 /* a file is discarded here */
     c->request.error = (uint16_t)status;
     c->request.why = why;
     c->request.sink = UH_SINK_NONE;
@@ -6167,6 +6250,20 @@ static uh_next uh_body_make_room(uhttp_conn *c)
     return uh_body_fail(c, 503, UH_WHY("no memory for a body"));
 }
 
+/* Writes what has come to the body's file, and finishes that when all has; 0, or the status
+ * of what failed. */
+static int uh_body_store(uhttp_conn *c)
+{
+    int failed = 0;
+    if (!UH_FILES)
+        return 0;
+    if (c->request.body_len > 0) {
+        failed = (c->server->files->write)(c);
+        uh_window_drop(c);
+    }
+    return failed == 0 && c->request.whole ? uh_sink_finish(c, true) : failed;
+}
+
 static uh_next uh_step_offer(uhttp_conn *c)
 {
     uh_request *r = &c->request;
@@ -6199,9 +6296,13 @@ static uh_next uh_step_body(uhttp_conn *c)
         r->shown = true;
         return uh_conn_post(c, UHTTP_EVENT_DATA);
     }
-    if (r->whole) {
-        return uh_conn_deliver(c, UHTTP_EVENT_COMPLETE);
+    if (r->sink == UH_SINK_FILE) {
+        int failed = uh_body_store(c);
+        if (failed != 0)
+            return uh_body_fail(c, failed, UH_WHY("the body's file cannot be written"));
     }
+    if (r->whole)
+        return uh_conn_deliver(c, UHTTP_EVENT_COMPLETE);
     if (c->fin)
         return uh_body_fail(c, 400, UH_WHY("body cut short"));
     return r->sink == UH_SINK_COLLECT ? uh_body_make_room(c) : UH_WAIT;
