@@ -236,13 +236,14 @@ typedef struct uhttp_tls_config {
 /* What config.access_log is told when a response has been sent or has failed. The strings
  * live only during the call. */
 typedef struct uhttp_access {
-    const char *address;        /* the TCP peer, "" when it has none */
+    const char *address;        /* of the client, see uhttp_remote_address(); "": none */
     const char *method;         /* "" when the request could not be read */
     const char *url;
     int version_minor;          /* 1 for HTTP/1.1 */
     int status;
     uint64_t bytes;             /* of body handed to the network */
     uint32_t duration_ms;       /* from the head's last byte to the response's last */
+    int64_t time_s;             /* of the response's end, since 1970; 0 without a clock */
 } uhttp_access;
 
 /*------------------------------------------------------------------------------
@@ -279,6 +280,9 @@ typedef struct uhttp_config {
     const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
                                        response, none of the server's own nor Date; checked at
                                        open; NULL: none */
+    const char *trusted_proxies;    /* whose X-Forwarded-* fields are believed: addresses and
+                                   blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix" for
+                                   peers without address; checked at open; NULL: nobody's */
     void *memory;               /* all the memory there is, any alignment; NULL: the heap */
     size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
 
@@ -425,7 +429,9 @@ UHTTP_API const char *uhttp_path(const uhttp_conn *c);
 UHTTP_API const char *uhttp_host(const uhttp_conn *c);
 
 /* Composes scheme, host, path and query into buffer, with NUL. Returns the length or
- * UHTTP_ERR_MEMORY when size is too small; a missing host is the server's own address. */
+ * UHTTP_ERR_MEMORY when size is too small; a missing host is the server's own address. What a
+ * trusted proxy says in X-Forwarded-Proto and X-Forwarded-Host comes first: it must set or
+ * remove both, or clients could. */
 UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size);
 
 /* The value of the first field of that name, whatever its case; NULL: absent. */
@@ -439,9 +445,47 @@ UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **n
 /* The decoded value of the first query parameter of that name ("?a=1&b=x+y"); "" when it
  * has none ("?flag"); NULL: absent. */
 UHTTP_API const char *uhttp_query(uhttp_conn *c, const char *name);
-UHTTP_API size_t uhttp_query_count(const uhttp_conn *c);
+UHTTP_API size_t uhttp_query_count(uhttp_conn *c);
+/* The parameter of that index, in the order received; false: there is none. name and value may
+ * be NULL. Taking all of them in order is linear. */
 UHTTP_API bool uhttp_query_at(uhttp_conn *c, size_t index, const char **name,
                               const char **value);
+
+/* The value of the first cookie of that name, as it came; NULL: absent. Several Cookie fields
+ * are read as one. See uhttp_cookie_next(). RFC 6265 section 5.4 */
+UHTTP_API const char *uhttp_cookie(uhttp_conn *c, const char *name);
+UHTTP_API size_t uhttp_cookie_count(uhttp_conn *c);
+UHTTP_API bool uhttp_cookie_at(uhttp_conn *c, size_t index, const char **name,
+                               const char **value);
+
+/* Does the decoded path have this form? For routing with plain ifs:
+ *
+ *     if (uhttp_path_match(c, "/api/items/:id", &id, 1))
+ *
+ *   pattern   a segment ":name" stands for any one segment that is not empty, a '*' at the end
+ *             for all the rest, be it empty; everything else for itself
+ *   captures  receives, in order, the pieces of uhttp_path() they stood for; those beyond
+ *             capacity are not told. Of no use when the path does not match
+ *
+ * An encoded slash (%2F) separates like any other. */
+UHTTP_API bool uhttp_path_match(const uhttp_conn *c, const char *pattern, uhttp_str *captures,
+                                size_t capacity);
+
+/* Decodes the Basic credentials of the request (RFC 7617 section 2).
+ *
+ *   buffer, size    room for them; three quarters of the Authorization field always suffice
+ *   user, password  receive strings in buffer
+ *
+ * Compare with uhttp_secure_equals(). Fails with
+ *   UHTTP_ERR_INVALID  there are none, they are malformed, or contain control characters
+ *   UHTTP_ERR_MEMORY   size is too small
+ */
+UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_t size,
+                                        const char **user, const char **password);
+
+/* Are two strings equal? The time it takes depends on their lengths alone, not on where they
+ * differ, so it does not help a stranger to guess the secret. */
+UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret);
 
 /* The whole body, with a NUL behind it; length may be NULL. NULL: there is none, or it is
  * not (or not yet) collected in memory. */
@@ -451,10 +495,34 @@ UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length);
 UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c);
 UHTTP_API const char *uhttp_content_type(const uhttp_conn *c);      /* NULL: none */
 
+/* Takes a collected application/x-www-form-urlencoded body apart, once, in its own place: from
+ * then on uhttp_body() returns NULL. The functions below do it by themselves; they find nothing
+ * in what is no form. Fails, the body untouched, with
+ *   UHTTP_ERR_STATE    the body is not collected in memory, or not yet
+ *   UHTTP_ERR_INVALID  another content type, a malformed escape or a NUL
+ *   UHTTP_ERR_MEMORY   names without '=' need a byte each, and there is no room
+ */
+UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c);
+
+/* The decoded value of the first form field of that name; "" when it is empty; NULL: absent. */
+UHTTP_API const char *uhttp_form(uhttp_conn *c, const char *name);
+UHTTP_API size_t uhttp_form_count(uhttp_conn *c);
+UHTTP_API bool uhttp_form_at(uhttp_conn *c, size_t index, const char **name,
+                             const char **value);
+
 /* Writes the TCP peer as "192.0.2.1" or "2001:db8::1" (IPv4-mapped as IPv4) into buffer,
  * with NUL, and its port behind port (may be NULL). Returns the length, 0 for a Unix
  * socket; UHTTP_ERR_MEMORY when size is too small (46 always suffice). */
 UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t size, int *port);
+
+/* Writes the client's address as far as config.trusted_proxies vouch for it: X-Forwarded-For is
+ * read from its right end, where the nearest proxy wrote, as long as the one who wrote is
+ * trusted. Without trusted proxies it is the TCP peer. Otherwise as uhttp_socket_address(). */
+UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t size);
+
+/* Writes the way from that client to the TCP peer, "192.0.2.1, 10.0.0.7, 10.0.0.1". Returns the
+ * length; UHTTP_ERR_MEMORY when size is too small. */
+UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t size);
 
 UHTTP_API bool uhttp_is_secure(const uhttp_conn *c);    /* arrived over a secure transport */
 UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is all here */
@@ -509,6 +577,9 @@ UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const cha
 /* Location: url with status 301, 302, 303, 307 or 308 (0: 302). url is printable ASCII. */
 UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const char *url);
 
+/* 405 with the methods this path has, as "GET, POST". RFC 9110 section 15.5.6 */
+UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allow);
+
 /* A status with its standard phrase as plain text, as "404 Not Found". */
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
 
@@ -516,6 +587,34 @@ UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
  * and Keep-Alive are the server's: UHTTP_ERR_INVALID, as are a name that is no token and
  * control characters in value. "Connection: close" is a wish the server follows. */
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value);
+
+typedef enum uhttp_same_site {
+    UHTTP_SAME_SITE_LAX = 0,
+    UHTTP_SAME_SITE_STRICT,
+    UHTTP_SAME_SITE_NONE
+} uhttp_same_site;
+
+/* A cookie to set; zero is the safe default. */
+typedef struct uhttp_new_cookie {
+    const char *name;
+    const char *value;          /* NULL: "" */
+    const char *path;           /* NULL: "/" */
+    const char *domain;         /* NULL: this host alone */
+    int64_t max_age_s;          /* 0: until the browser ends; negative: deletes the cookie */
+    int64_t expires_s;          /* since 1970, for clients without Max-Age; 0: none */
+    uhttp_same_site same_site;
+    bool secure;                /* Secure also over plain HTTP, as behind a TLS proxy */
+    bool insecure;              /* not Secure even over TLS */
+    bool script_readable;       /* without HttpOnly */
+} uhttp_new_cookie;
+
+/* Adds a Set-Cookie field to the coming response: Path=/, HttpOnly, SameSite=Lax, and Secure
+ * over TLS, unless told otherwise. UHTTP_ERR_INVALID, besides what uhttp_add_header() refuses:
+ * a value with blanks, quotes, commas, semicolons, backslashes or bytes beyond ASCII; name and
+ * value of more than 4096 bytes together, an attribute of more than 1024; a path that does not
+ * begin with '/'; SameSite=None or a name that begins with __Secure- or __Host- without Secure;
+ * __Host- with a domain or another path than "/". RFC 6265bis section 4.1 */
+UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *cookie);
 
 /* Begins a body of unknown length: chunked to HTTP/1.1, ended by closing to 1.0. */
 UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type);
@@ -796,6 +895,10 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts);
  * ("a&&b") are passed over. False: no more. */
 UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value);
 
+/* Takes the next "name=value" off the value of a Cookie field, both without white space around
+ * them; what has no '=' is passed over. False: no more. RFC 6265 section 4.2.1 */
+UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str *value);
+
 /* Takes the next "Name: value\r\n" off *fields, the value without white space around it.
  * False: no more, or (fields->len is not 0 then) not a field line. RFC 9112 section 5. */
 UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *value);
@@ -845,6 +948,19 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
 /* Writes an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT") and a NUL: 30 bytes. Seconds since
  * 1970, up to the year 9999. RFC 9110 section 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
+
+/* Decodes base64 strictly: padded, and no bit set that is not used. out has room for three
+ * quarters of in.len and may be where in lies. UHTTP_ERR_INVALID: malformed; what out holds
+ * then is of no use. RFC 4648 section 4 */
+UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *length);
+
+/* Writes an entry of the access log in the Common Log Format, with NUL and without a line end:
+ *
+ *     192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "GET /index.html HTTP/1.1" 200 1043
+ *
+ * Quotes, backslashes, control characters and bytes beyond ASCII become \xHH. Returns the
+ * length, UHTTP_ERR_MEMORY when size is too small. */
+UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size);
 
 /* The phrase of a final status of RFC 9110, or of 428, 429, 431 and 451; "" for any other. */
 UHTTP_API const char *uhttp_status_phrase(int status);
@@ -1490,6 +1606,21 @@ static size_t uh_peer_format(const uh_peer *peer, char *out, size_t size)
         return 0;
     memcpy(out, text, length + 1);
     return length;
+}
+
+/* Reads a numeric address; false: it is none. */
+static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
+{
+    char address[48];
+    uh_sockaddr at;
+    if (text.len == 0 || text.len >= sizeof address)
+        return false;
+    memcpy(address, text.ptr, text.len);
+    address[text.len] = '\0';
+    if (uh_sockaddr_set(&at, address, 0) == 0)
+        return false;
+    uh_peer_set(peer, &at);
+    return true;
 }
 
 /*--- wake-up: a socket that one thread reads and any may write ------------------*/
@@ -2284,6 +2415,23 @@ UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *va
     return false;
 }
 
+UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str *value)
+{
+    while (cookies->len > 0) {
+        const char *p = cookies->ptr;
+        const char *end = p + cookies->len;
+        const char *stop = uh_text_find(p, end, ';');
+        const char *equals = uh_text_find(p, stop, '=');
+        *cookies = uh_text_slice(stop < end ? stop + 1 : end, end);
+        if (equals == stop)
+            continue;
+        *name = uh_text_trim(uh_text_slice(p, equals));
+        *value = uh_text_trim(uh_text_slice(equals + 1, stop));
+        return true;
+    }
+    return false;
+}
+
 UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element)
 {
     while (list->len > 0) {
@@ -2295,6 +2443,123 @@ UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element)
             return true;
     }
     return false;
+}
+
+/* Passes over a segment of a path. */
+static const char *uh_path_segment(const char *p) { return p + strcspn(p, "/"); }
+
+/* See uhttp_path_match(). captures NULL: only whether it matches. */
+static bool uh_path_matches(const char *path, const char *pattern, uhttp_str *captures,
+                            size_t capacity)
+{
+    size_t count = 0;
+    char before = '/';
+    for (char what; (what = *pattern) != '\0'; before = what) {
+        const char *from = path;
+        bool one = what == ':' && before == '/';
+        if (!one && (what != '*' || pattern[1] != '\0')) {
+            if (*path++ != what)
+                return false;
+            pattern++;
+            continue;
+        }
+        pattern = one ? uh_path_segment(pattern) : pattern + 1;
+        path = one ? uh_path_segment(path) : path + strlen(path);
+        if (one && path == from)
+            return false;
+        if (captures != NULL && count < capacity)
+            captures[count++] = uh_text_slice(from, path);
+    }
+    return *path == '\0';
+}
+
+/* What an address is compared with: so many bits of another. */
+typedef struct uh_network {
+    uh_peer address;
+    uint32_t bits;
+} uh_network;
+
+/* Reads "192.0.2.1", "10.0.0.0/8", "fd00::/8"; false: malformed. */
+static bool uh_network_parse(uhttp_str text, uh_network *network)
+{
+    const char *end = uh_text_end(text);
+    const char *slash = uh_text_find(text.ptr, end, '/');
+    int64_t bits = 0;
+    if (!uh_peer_parse(uh_text_slice(text.ptr, slash), &network->address))
+        return false;
+    bool is_v4 = network->address.family == 4;
+    network->bits = is_v4 ? 32 : 128;
+    if (slash == end)
+        return true;
+    if (uh_text_decimal(uh_text_slice(slash + 1, end), &bits) != UH_NUMBER_OK)
+        return false;
+    if (is_v4 && uh_text_find(text.ptr, slash, ':') < slash)
+        bits -= 96;             /* of an IPv4-mapped address, which is stored as IPv4 */
+    if (bits < 0 || bits > (int64_t)network->bits)
+        return false;
+    network->bits = (uint32_t)bits;
+    return true;
+}
+
+static bool uh_network_holds(const uh_network *network, const uh_peer *peer)
+{
+    const uint8_t *a = network->address.address;
+    const uint8_t *b = peer->address;
+    uint32_t bytes = network->bits / 8;
+    uint32_t rest = network->bits % 8;
+    return network->address.family == peer->family && memcmp(a, b, bytes) == 0 &&
+           (rest == 0 || (a[bytes] ^ b[bytes]) >> (8 - rest) == 0);
+}
+
+/* Are all of these networks, or "unix"? */
+static bool uh_networks_are_good(const char *networks)
+{
+    uhttp_str list = uh_text_of(networks);
+    uhttp_str element;
+    uh_network network;
+    while (uhttp_list_next(&list, &element)) {
+        if (!uh_text_is(element, "unix") && !uh_network_parse(element, &network))
+            return false;
+    }
+    return true;
+}
+
+static bool uh_networks_hold(const char *networks, const uh_peer *peer)
+{
+    uhttp_str list = uh_text_of(networks);
+    uhttp_str element;
+    uh_network network;
+    while (uhttp_list_next(&list, &element)) {
+        if (peer->family == 0 ? uh_text_is(element, "unix")
+                : uh_network_parse(element, &network) && uh_network_holds(&network, peer))
+            return true;
+    }
+    return false;
+}
+
+/* Reads what proxies write into X-Forwarded-For: an address, some with a port behind it,
+ * "[v6]:port" or "v4:port". */
+static bool uh_text_forwarded(uhttp_str text, uh_peer *peer)
+{
+    const char *end = uh_text_end(text);
+    const char *colon = uh_text_find(text.ptr, end, ':');
+    if (text.len > 0 && *text.ptr == '[')
+        text = uh_text_slice(text.ptr + 1, uh_text_find(text.ptr + 1, end, ']'));
+    else if (colon < end && uh_text_find(colon + 1, end, ':') == end)
+        text = uh_text_slice(text.ptr, colon);
+    return uh_peer_parse(text, peer);
+}
+
+UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret)
+{
+    size_t given_length = strlen(given);
+    size_t secret_length = strlen(secret);
+    volatile unsigned difference = given_length != secret_length;
+    for (size_t i = 0; i < given_length; i++) {     /* a shorter secret over and over */
+        size_t at = secret_length > 0 ? i % secret_length : 0;
+        difference = difference | ((unsigned char)given[i] ^ (unsigned char)secret[at]);
+    }
+    return difference == 0;
 }
 
 /*--- 05c request head ---------------------------------------------------------------*/
@@ -2725,7 +2990,53 @@ static uint64_t uh_chunk_certain(const uhttp_chunked *d)
     return shortest[d->state] + (d->left > 0 ? d->left + 5 : 0);        /* 5: 0 CR LF CR LF */
 }
 
-/*--- 05f dates and phrases --------------------------------------------------------------*/
+/*--- 05f base64, dates, phrases -----------------------------------------------------------*/
+
+/* The six bits of a base64 character; -1: it is none. */
+static int uh_char_base64(char c)
+{
+    char lower = uh_char_lower(c);
+    if (lower >= 'a' && lower <= 'z')
+        return lower - 'a' + (lower == c ? 26 : 0);
+    if (uh_char_is_digit(c))
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Bytes that base64 of this length and end stands for. */
+static size_t uh_base64_length(uhttp_str in)
+{
+    size_t length = in.len / 4 * 3;
+    if (length > 0 && in.ptr[in.len - 1] == '=')
+        length -= in.ptr[in.len - 2] == '=' ? 2 : 1;
+    return length;
+}
+
+UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *length)
+{
+    uint8_t *to = (uint8_t *)out;
+    size_t made = uh_base64_length(in);
+    uint32_t bits = 0;
+    size_t n = 0;
+    if (in.len % 4 != 0)
+        return UHTTP_ERR_INVALID;
+    for (size_t i = 0; i < in.len; i++) {
+        bool padding = i >= in.len - (in.len / 4 * 3 - made);
+        int six = padding ? 0 : uh_char_base64(in.ptr[i]);
+        if (six < 0)
+            return UHTTP_ERR_INVALID;
+        bits = bits << 6 | (uint32_t)six;
+        if (i % 4 == 0)
+            continue;
+        uint32_t unused = 6 - i % 4 * 2;            /* bits behind the byte that is whole now */
+        if (n < made)
+            to[n++] = (uint8_t)(bits >> unused);
+        else if ((bits & 0xffu << unused) != 0)
+            return UHTTP_ERR_INVALID;
+    }
+    *length = made;
+    return UHTTP_OK;
+}
 
 /* Two digits. */
 static char *uh_text_put_two(char *out, int n)
@@ -2770,6 +3081,60 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
     *p++ = ':';
     p = uh_text_put_two(p, second % 60);
     uh_text_put(p, " GMT", 5);
+}
+
+/* Appends to a line; NULL: no room for it and a NUL. */
+static char *uh_line_put(char *out, const char *end, const char *text, bool escape)
+{
+    for (; out != NULL && *text != '\0'; text++) {
+        unsigned char u = (unsigned char)*text;
+        bool plain = !escape || (u > 0x1f && u < 0x7f && u != '"' && u != '\\');
+        if (end - out < (plain ? 2 : 5))
+            return NULL;
+        if (plain) {
+            *out++ = (char)u;
+        } else {
+            *out++ = '\\';
+            *out++ = 'x';
+            *out++ = "0123456789abcdef"[u >> 4];
+            *out++ = "0123456789abcdef"[u & 15];
+        }
+    }
+    return out;
+}
+
+UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size)
+{
+    char date[30];
+    char when[32];
+    char result[32];
+    const char *end = buffer + size;
+    uhttp_date_format(entry->time_s, date);             /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    char *p = uh_text_put(when, date + 5, 20);
+    when[2] = when[6] = '/';
+    when[11] = ':';
+    memcpy(p, " +0000", 7);
+    p = uh_text_put_decimal(result, (unsigned)entry->status);
+    *p++ = ' ';
+    *uh_text_put_decimal(p, entry->bytes) = '\0';
+    p = uh_line_put(buffer, end, *entry->address != '\0' ? entry->address : "-", false);
+    p = uh_line_put(p, end, " - - [", false);
+    p = uh_line_put(p, end, when, false);
+    p = uh_line_put(p, end, "] \"", false);
+    if (*entry->method != '\0') {
+        p = uh_line_put(p, end, entry->method, true);
+        p = uh_line_put(p, end, " ", false);
+        p = uh_line_put(p, end, entry->url, true);
+        p = uh_line_put(p, end, entry->version_minor > 0 ? " HTTP/1.1" : " HTTP/1.0", false);
+    } else {
+        p = uh_line_put(p, end, "-", false);
+    }
+    p = uh_line_put(p, end, "\" ", false);
+    p = uh_line_put(p, end, result, false);
+    if (p == NULL)
+        return UHTTP_ERR_MEMORY;
+    *p = '\0';
+    return (int)(p - buffer);
 }
 
 /* Registered phrases (RFC 9110 section 15, RFC 6585, RFC 7725). One that does not begin with
@@ -4151,7 +4516,7 @@ typedef enum uh_next { UH_MORE, UH_WAIT, UH_EVENT } uh_next;
 
 /* Where a body goes. */
 typedef enum uh_sink {
-    UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM, UH_SINK_FILE
+    UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM, UH_SINK_FILE, UH_SINK_FORM
 } uh_sink;
 
 /* Where a response's body comes from, beside tx. A file that the system can send by itself
@@ -4167,6 +4532,9 @@ typedef struct uh_file_calls {
     int (*finish)(uhttp_conn *c, bool keep);        /* the body has ended, well or not */
 } uh_file_calls;
 
+/* Parameters of a request, which have names and values and are counted alike. */
+typedef enum uh_list { UH_LIST_NONE, UH_LIST_QUERY, UH_LIST_COOKIES, UH_LIST_FORM } uh_list;
+
 /* All that belongs to one request; wiped as a whole. Offsets count from the head's first
  * byte, which stays where it is until the request ends. */
 typedef struct uh_request {
@@ -4179,6 +4547,7 @@ typedef struct uh_request {
     bool has_nul;               /* overwritten is in use */
     bool shown, taken;          /* DATA was posted for what is decoded; the program took it */
     bool dated, no_body;        /* the response has the program's Date; ends with its head */
+    uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed */
     uint32_t at;                /* where the head begins in rx */
     uint32_t head_len;          /* 0 until the head is whole */
@@ -4189,6 +4558,9 @@ typedef struct uh_request {
     uint32_t url;               /* the method stands at 0; protocol and fields follow url */
     uint32_t path, query, query_room, host; /* path and host: in the head or in the margin;
                                                query in the head, 0: none */
+    uint32_t cookies, cookies_end;      /* in the margin; 0: not copied there yet */
+    uint32_t taken_count, taken_at;     /* parameters the program took in order, and where the
+                                           next one is */
     uint32_t margin;            /* bytes at the end of rx that are not window */
     uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
     uint32_t began;             /* when the head was whole */
@@ -5232,6 +5604,24 @@ static bool uh_field_is_ours(uhttp_str name)
     return false;
 }
 
+/* Appends text to the fields drafted so far, before a body in the making. */
+static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_t count)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < count; i++)
+        length += strlen(pieces[i]);
+    if (length > c->server->config.max_send_buffer - c->draft ||
+        !uh_response_reserve(c, length))
+        return uh_conn_tell(c, uh_response_no_room(c));
+    char *p = (char *)c->tx.data + c->tx.tail - c->request.composed;
+    memmove(p + length, p, c->request.composed);
+    for (size_t i = 0; i < count; i++)
+        p = uh_text_puts(p, pieces[i]);
+    c->tx.tail += (uint32_t)length;
+    c->draft += (uint32_t)length;
+    return UHTTP_OK;
+}
+
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value)
 {
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
@@ -5247,18 +5637,116 @@ UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const c
     }
     if (uh_field_is_ours(field))
         return UHTTP_ERR_INVALID;
-    size_t length = field.len + 2 + strlen(value) + 2;
-    if (length > c->server->config.max_send_buffer - c->draft ||
-        !uh_response_reserve(c, length))
-        return uh_conn_tell(c, uh_response_no_room(c));
-    char *p = (char *)c->tx.data + c->tx.tail - c->request.composed;
-    memmove(p + length, p, c->request.composed);
-    p = uh_text_put(p, field.ptr, field.len);
-    (void)uh_put_line(p, ": ", value);
-    c->request.dated = c->request.dated || uh_text_is_nocase(field, "date");
-    c->tx.tail += (uint32_t)length;
-    c->draft += (uint32_t)length;
-    return UHTTP_OK;
+    const char *pieces[] = { name, ": ", value, "\r\n" };
+    uhttp_result result = uh_draft_add(c, pieces, 4);
+    if (result == UHTTP_OK && uh_text_is_nocase(field, "date"))
+        c->request.dated = true;
+    return result;
+}
+
+static bool uh_cookie_value_is_good(const char *value)
+{
+    for (; *value != '\0'; value++) {
+        if (*value <= ' ' || *value > '~' || strchr("\",;\\", *value) != NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool uh_cookie_attribute_is_good(const char *text)
+{
+    return strlen(text) <= 1024 && strchr(text, ';') == NULL && uh_value_is_good(text);
+}
+
+static bool uh_cookie_domain_is_good(const char *domain)
+{
+    for (const char *p = domain; *p != '\0'; p++) {
+        if (!uh_char_is_scheme(*p) || *p == '+')
+            return false;
+    }
+    return *domain != '\0' && *domain != '.' && strlen(domain) <= 1024;
+}
+
+/* Will a browser take it as it is meant? RFC 6265bis sections 4.1.3 and 5.6 */
+static bool uh_cookie_is_good(const uhttp_new_cookie *k, const char *path, bool secure)
+{
+    uhttp_str name = uh_text_of(k->name);
+    size_t value_length = k->value != NULL ? strlen(k->value) : 0;
+    bool host_only = name.len >= 7 && uh_text_is_nocase(uh_text_slice(k->name, k->name + 7),
+                                                        "__host-");
+    bool needs_secure = host_only || k->same_site == UHTTP_SAME_SITE_NONE ||
+                        (name.len >= 9 && uh_text_is_nocase(uh_text_slice(k->name, k->name + 9),
+                                                            "__secure-"));
+    return uh_name_is_good(name) && (k->value == NULL || uh_cookie_value_is_good(k->value)) &&
+           name.len <= 4096 && value_length <= 4096 - name.len && *path == '/' &&
+           uh_cookie_attribute_is_good(path) &&
+           (k->domain == NULL || uh_cookie_domain_is_good(k->domain)) &&
+           (secure || !needs_secure) &&
+           (!host_only || (k->domain == NULL && path[1] == '\0')) &&
+           k->expires_s >= 0 && k->expires_s <= 253402300799;       /* the year 9999 */
+}
+
+UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *cookie)
+{
+    static const char *const same_site[] = { "; SameSite=Lax", "; SameSite=Strict",
+                                             "; SameSite=None" };
+    const char *path = cookie->path != NULL ? cookie->path : "/";
+    bool secure = cookie->secure || (c->secure && !cookie->insecure);
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    if ((unsigned)cookie->same_site > UHTTP_SAME_SITE_NONE ||
+        !uh_cookie_is_good(cookie, path, secure))
+        return UHTTP_ERR_INVALID;
+    char max_age[24];
+    char expires[30];
+    const char *pieces[20] = { "Set-Cookie: ", cookie->name, "=",
+                               cookie->value != NULL ? cookie->value : "", "; Path=", path };
+    size_t n = 6;
+    if (cookie->domain != NULL) {
+        pieces[n++] = "; Domain=";
+        pieces[n++] = cookie->domain;
+    }
+    if (cookie->max_age_s != 0) {
+        int64_t seconds = cookie->max_age_s > 0 ? cookie->max_age_s : 0;
+        *uh_text_put_decimal(max_age, (uint64_t)seconds) = '\0';
+        pieces[n++] = "; Max-Age=";
+        pieces[n++] = max_age;
+    }
+    if (cookie->expires_s != 0) {
+        uhttp_date_format(cookie->expires_s, expires);
+        pieces[n++] = "; Expires=";
+        pieces[n++] = expires;
+    }
+    if (secure)
+        pieces[n++] = "; Secure";
+    if (!cookie->script_readable)
+        pieces[n++] = "; HttpOnly";
+    pieces[n++] = same_site[cookie->same_site];
+    pieces[n++] = "\r\n";
+    return uh_draft_add(c, pieces, n);
+}
+
+/* Answers with a status, its phrase and one field more; the field goes if that fails. */
+static uhttp_result uh_respond_with(uhttp_conn *c, int status, const char *name,
+                                    const char *value)
+{
+    uint32_t draft = c->draft;
+    uhttp_result result = uhttp_add_header(c, name, value);
+    if (result == UHTTP_OK)
+        result = uhttp_respond_error(c, status);
+    if (result != UHTTP_OK && c->state != UH_CLOSED)
+        uh_draft_drop(c, c->draft - draft);
+    return result;
+}
+
+UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allow)
+{
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    uh_draft_drop(c, c->request.composed);
+    return uh_respond_with(c, 405, "Allow", allow);
 }
 
 UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const char *url)
@@ -5275,13 +5763,7 @@ UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const c
             return UHTTP_ERR_INVALID;
     }
     uh_draft_drop(c, c->request.composed);
-    uint32_t draft = c->draft;
-    uhttp_result result = uhttp_add_header(c, "Location", url);
-    if (result == UHTTP_OK)
-        result = uh_respond(c, status, NULL, NULL, 0, true);
-    if (result != UHTTP_OK && c->state != UH_CLOSED)
-        uh_draft_drop(c, c->draft - draft);     /* as if Location was never added */
-    return result;
+    return uh_respond_with(c, status, "Location", url);
 }
 
 /* Writes "100 Continue" before what is drafted, once; unless the body has begun. */
@@ -5887,18 +6369,17 @@ UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **n
     return false;
 }
 
-/* The raw query, which is whole in the url whatever was decoded. */
-static uhttp_str uh_request_query(const uhttp_conn *c)
-{
-    const char *query = c->request.query > 0 ? uh_request_string(c, c->request.query) : "";
-    return uh_text_of(query);
-}
+/*--- accessors: parameters --------------------------------------------------------------
+ *
+ * A query stays as it came; what is asked for is decoded into the margin, each piece to its own
+ * place there. Cookies and a form are lists of strings, name NUL value NUL, in a place of their
+ * own: cookies once asked for in the margin, a form in its body.
+ */
 
-/* Decodes a piece of the raw query into its own place in the margin, where the separator
- * behind it becomes its NUL. Doing it again writes the same bytes. */
-static const char *uh_request_decode_query(uhttp_conn *c, uhttp_str piece)
+/* Decodes a piece of the raw query; the separator behind it becomes its NUL. Doing it again
+ * writes the same bytes. */
+static const char *uh_query_decode(uhttp_conn *c, const char *query, uhttp_str piece)
 {
-    const char *query = uh_request_at(c, c->request.query);
     char *to = uh_request_at(c, c->request.query_room) + (piece.ptr - query);
     size_t length = 0;
     (void)uhttp_percent_decode(piece, true, to, &length);   /* checked by the head's parser */
@@ -5906,49 +6387,291 @@ static const char *uh_request_decode_query(uhttp_conn *c, uhttp_str piece)
     return to;
 }
 
-static uhttp_str uh_query_value(uhttp_str name, uhttp_str value)
+static bool uh_query_step(uhttp_conn *c, uint32_t *at, const char **name, const char **value)
 {
-    return value.ptr != NULL ? value : uh_text_slice(name.ptr + name.len, name.ptr + name.len);
+    uhttp_str raw_name, raw_value;
+    if (c->request.query == 0 || c->request.head_len == 0)
+        return false;
+    const char *query = uh_request_at(c, c->request.query);
+    const char *p = query + *at;
+    p += strspn(p, "&");
+    uhttp_str pair = uh_text_slice(p, p + strcspn(p, "&"));
+    *at = (uint32_t)(pair.ptr + pair.len - query);
+    if (!uhttp_query_next(&pair, &raw_name, &raw_value))
+        return false;
+    if (raw_value.ptr == NULL)
+        raw_value = uh_text_slice(pair.ptr, pair.ptr);      /* "", at the end of the name */
+    *name = uh_query_decode(c, query, raw_name);
+    *value = uh_query_decode(c, query, raw_value);
+    return true;
 }
 
-UHTTP_API const char *uhttp_query(uhttp_conn *c, const char *name)
+/* Copies the Cookie fields behind the query in the margin, as name NUL value NUL. A pair needs
+ * no more than its own length and one byte, and has a separator or the two bytes that
+ * uh_request_margin counts for its field. */
+static void uh_cookies_copy(uhttp_conn *c)
 {
-    uhttp_str rest = uh_request_query(c);
-    uhttp_str raw_name, raw_value;
-    while (uhttp_query_next(&rest, &raw_name, &raw_value)) {
-        if (strcmp(uh_request_decode_query(c, raw_name), name) == 0)
-            return uh_request_decode_query(c, uh_query_value(raw_name, raw_value));
+    uh_request *r = &c->request;
+    const char *field, *line;
+    uhttp_str cookies, name, value;
+    char *to = uh_request_at(c, r->query_room);
+    uint32_t at = uh_request_fields(c);
+    if (r->query > 0)
+        to += strlen(uh_request_at(c, r->query)) + 1;
+    char *start = to;
+    while (uh_request_field(c, &at, &field, &line)) {
+        if (!uh_same_name(field, "cookie"))
+            continue;
+        cookies = uh_text_of(line);
+        while (uhttp_cookie_next(&cookies, &name, &value)) {
+            to = uh_text_put(to, name.ptr, name.len);
+            *to++ = '\0';
+            to = uh_text_put(to, value.ptr, value.len);
+            *to++ = '\0';
+        }
+    }
+    r->cookies_end = (uint32_t)(to - uh_request_at(c, 0));
+    r->cookies = (uint32_t)(start - uh_request_at(c, 0));
+}
+
+/* The next of a list of strings, which ends at end or with a NUL there. */
+static bool uh_strings_step(const char *text, const char *end, uint32_t *at, const char **name,
+                            const char **value)
+{
+    const char *p = text + *at;
+    if (p >= end)
+        return false;
+    *name = p;
+    *value = p + strlen(p) + 1;
+    *at = (uint32_t)(*value + strlen(*value) + 1 - text);
+    return true;
+}
+
+static bool uh_list_step(uhttp_conn *c, uh_list list, uint32_t *at, const char **name,
+                         const char **value)
+{
+    uh_request *r = &c->request;
+    if (list == UH_LIST_QUERY)
+        return uh_query_step(c, at, name, value);
+    if (list == UH_LIST_FORM && r->sink == UH_SINK_FORM) {
+        const char *form = (const char *)uh_window(c)->data + r->body;
+        return uh_strings_step(form, form + r->body_len, at, name, value);
+    }
+    if (list == UH_LIST_FORM || r->head_len == 0)
+        return false;
+    if (r->cookies_end == 0)
+        uh_cookies_copy(c);
+    return uh_strings_step(uh_request_at(c, r->cookies), uh_request_at(c, r->cookies_end), at,
+                           name, value);
+}
+
+static const char *uh_list_find(uhttp_conn *c, uh_list list, const char *name)
+{
+    const char *n, *value;
+    uint32_t at = 0;
+    while (uh_list_step(c, list, &at, &n, &value)) {
+        if (strcmp(n, name) == 0)
+            return value;
     }
     return NULL;
 }
 
-UHTTP_API size_t uhttp_query_count(const uhttp_conn *c)
+static size_t uh_list_count(uhttp_conn *c, uh_list list)
 {
-    uhttp_str rest = uh_request_query(c);
-    uhttp_str name, value;
+    const char *name, *value;
+    uint32_t at = 0;
     size_t count = 0;
-    while (uhttp_query_next(&rest, &name, &value))
+    while (uh_list_step(c, list, &at, &name, &value))
         count++;
     return count;
 }
 
+/* Goes on where the last call stopped if it can, so that taking all in order is linear. */
+static bool uh_list_at(uhttp_conn *c, uh_list list, size_t index, const char **name,
+                       const char **value)
+{
+    uh_request *r = &c->request;
+    const char *n = NULL;
+    const char *v = NULL;
+    bool goes_on = r->listed == list && index >= r->taken_count;
+    uint32_t count = goes_on ? r->taken_count : 0;
+    uint32_t at = goes_on ? r->taken_at : 0;
+    do {
+        if (!uh_list_step(c, list, &at, &n, &v))
+            return false;
+    } while (count++ < index);
+    r->listed = (uint8_t)list;
+    r->taken_count = count;
+    r->taken_at = at;
+    if (name != NULL)
+        *name = n;
+    if (value != NULL)
+        *value = v;
+    return true;
+}
+
+UHTTP_API const char *uhttp_query(uhttp_conn *c, const char *name)
+{
+    return uh_list_find(c, UH_LIST_QUERY, name);
+}
+
+UHTTP_API size_t uhttp_query_count(uhttp_conn *c) { return uh_list_count(c, UH_LIST_QUERY); }
+
 UHTTP_API bool uhttp_query_at(uhttp_conn *c, size_t index, const char **name,
                               const char **value)
 {
-    uhttp_str rest = uh_request_query(c);
-    uhttp_str raw_name, raw_value;
-    for (size_t i = 0; uhttp_query_next(&rest, &raw_name, &raw_value); i++) {
-        if (i < index)
+    return uh_list_at(c, UH_LIST_QUERY, index, name, value);
+}
+
+UHTTP_API const char *uhttp_cookie(uhttp_conn *c, const char *name)
+{
+    return uh_list_find(c, UH_LIST_COOKIES, name);
+}
+
+UHTTP_API size_t uhttp_cookie_count(uhttp_conn *c) { return uh_list_count(c, UH_LIST_COOKIES); }
+
+UHTTP_API bool uhttp_cookie_at(uhttp_conn *c, size_t index, const char **name,
+                               const char **value)
+{
+    return uh_list_at(c, UH_LIST_COOKIES, index, name, value);
+}
+
+UHTTP_API bool uhttp_path_match(const uhttp_conn *c, const char *pattern, uhttp_str *captures,
+                                size_t capacity)
+{
+    return uh_path_matches(uhttp_path(c), pattern, captures, capacity);
+}
+
+UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_t size,
+                                        const char **user, const char **password)
+{
+    const char *field = uhttp_header(c, "authorization");
+    size_t length = 0;
+    if (field == NULL || strlen(field) < 6 || field[5] != ' ' ||
+        !uh_text_is_nocase(uh_text_slice(field, field + 5), "basic"))
+        return UHTTP_ERR_INVALID;
+    uhttp_str text = uh_text_trim(uh_text_of(field + 5));
+    if (uh_base64_length(text) >= size)
+        return text.len % 4 != 0 ? UHTTP_ERR_INVALID : UHTTP_ERR_MEMORY;
+    if (uhttp_base64_decode(text, buffer, &length) != UHTTP_OK)
+        return UHTTP_ERR_INVALID;
+    char *colon = (char *)memchr(buffer, ':', length);
+    if (colon == NULL || uh_text_has_control(uh_text_slice(buffer, buffer + length)) ||
+        memchr(buffer, '\t', length) != NULL)
+        return UHTTP_ERR_INVALID;
+    buffer[length] = '\0';
+    *colon = '\0';
+    *user = buffer;
+    *password = colon + 1;
+    return UHTTP_OK;
+}
+
+/*--- accessors: who asks, as far as proxies are trusted ---------------------------------*/
+
+/* The element of that index in all fields of a name together; how many there are. */
+static size_t uh_request_element(const uhttp_conn *c, const char *name, size_t index,
+                                 uhttp_str *element)
+{
+    const char *field, *value;
+    uhttp_str one;
+    uint32_t at = uh_request_fields(c);
+    size_t count = 0;
+    while (uh_request_field(c, &at, &field, &value)) {
+        uhttp_str list = uh_text_of(value);
+        if (!uh_same_name(field, name))
             continue;
-        const char *n = uh_request_decode_query(c, raw_name);
-        const char *v = uh_request_decode_query(c, uh_query_value(raw_name, raw_value));
-        if (name != NULL)
-            *name = n;
-        if (value != NULL)
-            *value = v;
-        return true;
+        while (uhttp_list_next(&list, &one)) {
+            if (count++ == index)
+                *element = one;
+        }
     }
-    return false;
+    return count;
+}
+
+static bool uh_peer_is_trusted(const uhttp_conn *c, const uh_peer *peer)
+{
+    const char *trusted = c->server->config.trusted_proxies;
+    return trusted != NULL && uh_networks_hold(trusted, peer);
+}
+
+/* Finds the client: how many elements of X-Forwarded-For, from its end, are to be believed. */
+static size_t uh_request_client(const uhttp_conn *c, uh_peer *client)
+{
+    static const char name[] = "x-forwarded-for";
+    uhttp_str element;
+    uh_peer before;
+    size_t hops = 0;
+    *client = c->peer;
+    if (!uh_peer_is_trusted(c, client))
+        return 0;
+    size_t count = uh_request_element(c, name, SIZE_MAX, &element);
+    while (hops < count && uh_peer_is_trusted(c, client)) {
+        (void)uh_request_element(c, name, count - 1 - hops, &element);
+        if (!uh_text_forwarded(element, &before))
+            break;
+        *client = before;
+        hops++;
+    }
+    return hops;
+}
+
+/* What the trusted proxy next to the client says in this field; ptr NULL: nothing. Each proxy
+ * may have appended its own view, or replaced the one before. */
+static uhttp_str uh_request_vouched(const uhttp_conn *c, const char *name)
+{
+    uhttp_str said = { NULL, 0 };
+    uh_peer client;
+    if (!uh_peer_is_trusted(c, &c->peer))
+        return said;
+    size_t hops = uh_request_client(c, &client);
+    size_t count = uh_request_element(c, name, SIZE_MAX, &said);
+    hops = hops > 0 ? hops : 1;
+    (void)uh_request_element(c, name, count > hops ? count - hops : 0, &said);
+    return said;
+}
+
+/* Writes an address, "" for none; its length, or UHTTP_ERR_MEMORY. */
+static int uh_request_address(const uh_peer *peer, char *buffer, size_t size)
+{
+    if (size > 0)
+        buffer[0] = '\0';
+    size_t length = uh_peer_format(peer, buffer, size);
+    return length > 0 || (peer->family == 0 && size > 0) ? (int)length : UHTTP_ERR_MEMORY;
+}
+
+UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t size, int *port)
+{
+    if (port != NULL)
+        *port = c->peer.port;
+    return uh_request_address(&c->peer, buffer, size);
+}
+
+UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t size)
+{
+    uh_peer client;
+    (void)uh_request_client(c, &client);
+    return uh_request_address(&client, buffer, size);
+}
+
+UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t size)
+{
+    uhttp_str element;
+    uh_peer peer;
+    int length = 0;
+    size_t hops = uh_request_client(c, &peer);
+    size_t count = uh_request_element(c, "x-forwarded-for", SIZE_MAX, &element);
+    for (; hops > 0; hops--) {
+        (void)uh_request_element(c, "x-forwarded-for", count - hops, &element);
+        (void)uh_text_forwarded(element, &peer);            /* it was good before */
+        int n = uh_request_address(&peer, buffer + length, size - (size_t)length);
+        if (n < 0 || size - (size_t)length - (size_t)n < 3)
+            return UHTTP_ERR_MEMORY;
+        length += n;
+        if (hops > 1 || c->peer.family != 0)
+            length = (int)(uh_text_puts(buffer + length, ", ") - buffer);
+    }
+    int n = uh_request_address(&c->peer, buffer + length, size - (size_t)length);
+    return n < 0 ? n : length + n;
 }
 
 /* Writes the server's own address of this connection as an authority. */
@@ -5970,10 +6693,15 @@ static size_t uh_request_local_host(const uhttp_conn *c, char *out, size_t size)
 UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
 {
     char local[64];
-    const char *scheme = c->secure ? "https://" : "http://";
-    uhttp_str host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
+    uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
+    bool secure = uh_text_is_nocase(said, "https") ||
+                  (c->secure && !uh_text_is_nocase(said, "http"));
+    const char *scheme = secure ? "https://" : "http://";
+    uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
     uhttp_str target = uh_text_of(uhttp_url(c));
     uhttp_url_parts parts;
+    if (host.len == 0 || !uh_text_split_host(host, &parts.host, &parts.port))
+        host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
     if (host.len == 0) {
         host.ptr = local;
         host.len = uh_request_local_host(c, local, sizeof local);
@@ -6003,16 +6731,6 @@ UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c)
 UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
 {
     return uhttp_header(c, "content-type");
-}
-
-UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t size, int *port)
-{
-    if (port != NULL)
-        *port = c->peer.port;
-    if (size > 0)
-        buffer[0] = '\0';
-    size_t length = uh_peer_format(&c->peer, buffer, size);
-    return length > 0 || (c->peer.family == 0 && size > 0) ? (int)length : UHTTP_ERR_MEMORY;
 }
 
 UHTTP_API bool uhttp_is_secure(const uhttp_conn *c) { return c->secure; }
@@ -6092,8 +6810,11 @@ static void uh_request_log(uhttp_conn *c)
     if (s->config.access_log == NULL || r->status == 0)
         return;
     const char *head = r->head_len > 0 ? (const char *)c->rx.data + r->at : NULL;
-    address[0] = '\0';
-    uh_peer_format(&c->peer, address, sizeof address);
+    uh_peer client;
+    (void)uh_request_client(c, &client);
+    (void)uh_request_address(&client, address, sizeof address);
+    (void)uh_server_date(c->server);
+    entry.time_s = s->date_seconds;
     entry.address = address;
     entry.method = head != NULL ? head : "";
     entry.url = head != NULL ? head + r->url : "";
@@ -6388,6 +7109,118 @@ UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length)
 }
 
 UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c) { return c->request.framing.data; }
+
+/*--- forms --------------------------------------------------------------------------------*/
+
+/* Is this a form that can be decoded? *bare: how many of its names have no '='. */
+static bool uh_form_is_good(uhttp_str form, uint32_t *bare)
+{
+    uhttp_str name, value;
+    const char *end = form.ptr + form.len;
+    if (uh_text_find(form.ptr, end, '\0') < end)
+        return false;
+    for (const char *p = form.ptr; (p = uh_text_find(p, end, '%')) < end; p += 3) {
+        if (uh_text_escape(p, end) < 0)
+            return false;
+    }
+    *bare = 0;
+    while (uhttp_query_next(&form, &name, &value))
+        *bare += value.ptr == NULL ? 1 : 0;
+    return true;
+}
+
+/* Makes so many bytes of room behind a collected body; it may move to a block of its own. */
+static bool uh_form_make_room(uhttp_conn *c, uint32_t n)
+{
+    uh_request *r = &c->request;
+    uh_buf *w = uh_window(c);
+    bool had_nul = r->has_nul;
+    if (w == &c->rx && uh_buf_used(w) == 0 && n <= uh_window_room(c, w)) {
+        w->head = w->tail = w->tail + n;
+        return true;
+    }
+    if (had_nul)
+        w->data[r->body + r->body_len] = r->overwritten;
+    r->has_nul = false;
+    bool grown = uh_window_grow(c, UH_SIZE_MAX, n + 1);
+    if (grown)
+        uh_window_give_back(c);
+    else if (had_nul)
+        uh_body_terminate(c);
+    return grown;
+}
+
+/* Writes the pairs as name NUL value NUL; how many bytes that makes. Names without '=' get
+ * longer, so the text is first moved out of the way. */
+static uint32_t uh_form_convert(char *form, size_t length, size_t bare)
+{
+    uhttp_str rest, name, value;
+    char *to = form;
+    size_t n = 0;
+    memmove(form + bare, form, length);
+    rest = uh_text_slice(form + bare, form + bare + length);
+    while (uhttp_query_next(&rest, &name, &value)) {
+        (void)uhttp_percent_decode(name, true, to, &n);         /* looked through before */
+        to += n;
+        *to++ = '\0';
+        (void)uhttp_percent_decode(value, true, to, &n);
+        to += n;
+        *to++ = '\0';
+    }
+    return (uint32_t)(to - form);
+}
+
+static bool uh_is_form_type(const char *type)
+{
+    uhttp_str text = uh_text_of(type != NULL ? type : "");
+    const char *end = uh_text_find(text.ptr, text.ptr + text.len, ';');
+    return uh_text_is_nocase(uh_text_trim(uh_text_slice(text.ptr, end)),
+                             "application/x-www-form-urlencoded");
+}
+
+UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uint32_t bare;
+    if (r->sink == UH_SINK_FORM || uhttp_content_length(c) == 0)
+        return UHTTP_OK;
+    if (r->sink != UH_SINK_COLLECT || !r->whole || !c->told)
+        return UHTTP_ERR_STATE;
+    const char *body = (const char *)uh_window(c)->data + r->body;
+    if (!uh_is_form_type(uhttp_content_type(c)) ||
+        !uh_form_is_good(uh_text_slice(body, body + r->body_len), &bare))
+        return UHTTP_ERR_INVALID;
+    if (bare > 0 && !uh_form_make_room(c, bare))
+        return UHTTP_ERR_MEMORY;
+    char *form = (char *)uh_window(c)->data + r->body;
+    uint32_t end = r->body_len + bare;      /* where the last NUL belongs, as the byte behind it
+                                               may be the next request's */
+    uint32_t made = uh_form_convert(form, r->body_len, bare);
+    r->body_len = made > 0 ? made - 1 : 0;
+    r->body += end - r->body_len;
+    memmove(form + end - r->body_len, form, made);
+    r->sink = UH_SINK_FORM;
+    return UHTTP_OK;
+}
+
+UHTTP_API const char *uhttp_form(uhttp_conn *c, const char *name)
+{
+    (void)uhttp_form_parse(c);
+    return uh_list_find(c, UH_LIST_FORM, name);
+}
+
+UHTTP_API size_t uhttp_form_count(uhttp_conn *c)
+{
+    (void)uhttp_form_parse(c);
+    return uh_list_count(c, UH_LIST_FORM);
+}
+
+UHTTP_API bool uhttp_form_at(uhttp_conn *c, size_t index, const char **name,
+                             const char **value)
+{
+    (void)uhttp_form_parse(c);
+    return uh_list_at(c, UH_LIST_FORM, index, name, value);
+}
 
 /*==============================================================================
  * 13 MACHINE                                  every state and its step, one table
@@ -7184,7 +8017,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
         complete = *config;
     if (!uh_config_complete(&complete) ||
         (complete.default_headers != NULL &&
-         !uh_default_headers_are_good(complete.default_headers)))
+         !uh_default_headers_are_good(complete.default_headers)) ||
+        (complete.trusted_proxies != NULL && !uh_networks_are_good(complete.trusted_proxies)))
         return UHTTP_ERR_INVALID;
     uhttp_result result = uh_server_new(server, &complete);
     if (result != UHTTP_OK) {
@@ -7323,7 +8157,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  * 15 CHANGES                                       what changed in which version
  *==============================================================================
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
- *        bodies, deadlines, both memory modes, foreign loops; JSON written and read
+ *        bodies, deadlines, both memory modes, foreign loops; JSON written and read;
+ *        cookies, forms, path matching, Basic credentials, trusted proxies
  */
 
 /* MIT License

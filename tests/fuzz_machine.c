@@ -386,7 +386,7 @@ static void run_answer(uhttp_conn *c)
         run_gave(c, uhttp_respond_error(c, 404));
         break;
     case 4:
-        run_give(c, 303, KIND_EMPTY, 0);
+        run_give(c, 303, KIND_OTHER, 14);
         run_gave(c, uhttp_respond_redirect(c, 303, "/elsewhere"));
         break;
     case 5:
