@@ -64,6 +64,7 @@
  *     UHTTP_IMPLEMENTATION   compile the server here (in one file)
  *     UHTTP_STATIC           all functions static: a private copy for this one file
  *     UHTTP_NO_JSON          no JSON reader and writer
+ *     UHTTP_NO_MULTIPART     no reader of multipart/form-data
  *     UHTTP_NO_LOG           no logging and no log texts: config.log and access_log are not
  *                            called
  *     UHTTP_MALLOC(size), UHTTP_REALLOC(pointer, size), UHTTP_FREE(pointer)
@@ -873,6 +874,89 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status);
 UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c);
 
 /*------------------------------------------------------------------------------
+ * multipart/form-data (RFC 7578): what a browser sends for a form with files, read as it comes,
+ * so a form may be larger than memory; or read from a body that is in memory. Bytes are fed,
+ * events are taken, data stay where they lie; no allocation, no recursion. With
+ * UHTTP_NO_MULTIPART no form can be begun.
+ *
+ *     result = uhttp_formdata_begin(&form, uhttp_content_type(c), buffer, sizeof buffer);
+ *     ...
+ *     uhttp_formdata_feed(&form, data, length);
+ *     while ((event = uhttp_formdata_next(&form)) != UHTTP_FORMDATA_MORE)
+ *         ...                             // _PART, _DATA ..., _PART_END, _PART ..., _END
+ */
+typedef enum uhttp_formdata_event {
+    UHTTP_FORMDATA_MORE = 0,    /* all that was fed is used: feed what comes next */
+    UHTTP_FORMDATA_PART,        /* a part begins: name, filename, content_type, headers */
+    UHTTP_FORMDATA_DATA,        /* a piece of its data: data */
+    UHTTP_FORMDATA_PART_END,    /* it is whole */
+    UHTTP_FORMDATA_END,         /* the form is whole; whatever follows is passed over */
+    UHTTP_FORMDATA_ERROR        /* it is broken, see uhttp_formdata_error(); as after _END */
+} uhttp_formdata_event;
+
+typedef struct uhttp_formdata {
+    /* From _PART until the next _PART; the strings end with NUL. */
+    const char *name;           /* of the form's field; "" is possible */
+    const char *filename;       /* as the client sent it, see uhttp_safe_filename(); NULL: this
+                                   is no file; "": no file was chosen */
+    const char *content_type;   /* NULL: none */
+    uhttp_str headers;          /* all header lines, for uhttp_header_next() */
+
+    uhttp_str data;             /* from _DATA until the next call; in what was fed, or here */
+
+    uint32_t max_parts;         /* the program may set it after the begin: more parts than these
+                                   are an error; 1000 */
+
+    /* The reader's own. */
+    const char *why;
+    char *buffer;
+    size_t size, used;          /* of buffer */
+    uhttp_str in;               /* fed and not yet used */
+    uhttp_result error;
+    uint32_t parts;
+    uint8_t state;
+    uint8_t length;             /* of delimiter */
+    uint8_t matched;            /* bytes of it that stand at the end of what was used */
+    uint8_t assumed;            /* of these, bytes that are no data in any case */
+    bool open;                  /* inside a part */
+    char delimiter[74];         /* CR LF - - boundary */
+} uhttp_formdata;
+
+/* Begins to read a form.
+ *
+ *   content_type  of the request, with its boundary; NULL is allowed and fails
+ *   buffer, size  keeps one part's header lines, and its name, filename and content type once
+ *                 more as strings: 1 KiB suffices but for very long names. Must stay until the
+ *                 form has been read
+ *
+ * Returns UHTTP_OK, UHTTP_ERR_INVALID (not multipart/form-data, or its boundary is missing or
+ * malformed, RFC 2046 section 5.1.1) or UHTTP_ERR_UNSUPPORTED; after a failure there are no
+ * events. */
+UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *content_type,
+                                            char *buffer, size_t size);
+
+/* Feeds the next bytes of the form, cut anywhere. They are not copied and must stay until
+ * uhttp_formdata_next() has returned _MORE. UHTTP_ERR_STATE: it has not yet done so. */
+UHTTP_API uhttp_result uhttp_formdata_feed(uhttp_formdata *form, const void *data,
+                                           size_t length);
+
+/* Takes the next event. For one part come _PART, any number of _DATA, _PART_END; _END and
+ * _ERROR come once. Which events come, and the data joined, do not depend on how the input was
+ * cut. */
+UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form);
+
+/* Tells how it went, when all of the body has been fed; text may be NULL.
+ *   UHTTP_OK           the form is whole
+ *   UHTTP_ERR_AGAIN    it is not: its last delimiter has not come
+ *   UHTTP_ERR_INVALID  it is malformed, as the text says
+ *   UHTTP_ERR_MEMORY   headers too long for the buffer, or more than max_parts
+ * Strictness: lines end with CR LF; every part has "Content-Disposition: form-data" with a
+ * name; a filename* is UTF-8 without control characters; Content-Transfer-Encoding changes
+ * nothing. In a quoted name or filename a backslash escapes only the quote and itself; browsers
+ * send %22, %0D and %0A for a quote and line ends, which stay as they are. */
+UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text);
+
+/*------------------------------------------------------------------------------
  * Pure parsers, usable without a server: no I/O, no allocation, never past the end.
  */
 
@@ -906,6 +990,29 @@ UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *
 /* Takes the next element off a comma-separated list, empty ones passed over. False: no
  * more. RFC 9110 section 5.6.1. */
 UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element);
+
+/* Takes the next piece off a field value with parameters, as `text/html; charset="utf-8"`:
+ * first "text/html", whose value.ptr is NULL, then "charset" and its value, a token or a quoted
+ * string with its quotes. False: no more, or (params->len is not 0 then) malformed.
+ * RFC 9110 section 5.6.6. */
+UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *value);
+
+/* Takes quotes and backslashes off a quoted string and leaves a token as it is. out has room
+ * for value.len bytes and may be where value lies. UHTTP_ERR_INVALID: neither of both, and
+ * nothing was written. RFC 9110 section 5.6.4. */
+UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length);
+
+/* Makes a client's name for a file one that is safe in a directory of the program's own, on
+ * every system: only what stands behind the last slash or backslash, as valid UTF-8, without
+ * control characters and any of "*:<>?| (each becomes '_'), without dots and blanks at its
+ * begin or end, not one of the names of devices on Windows, never empty ("_").
+ *
+ *   filename      NULL is allowed
+ *   buffer, size  for the name and its NUL; a longer name is cut between two characters. 2
+ *                 bytes at least; 256 is what most file systems take
+ *
+ * Returns the length. Two clients may choose the same name. */
+UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t size);
 
 /* A request head taken apart; the slices lie in the text. */
 typedef struct uhttp_head {
@@ -998,6 +1105,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_FILES 1
 #endif
 
+#ifdef UHTTP_NO_MULTIPART
+#define UH_MULTIPART 0
+#else
+#define UH_MULTIPART 1
+#endif
+
 #if defined(UHTTP_LWIP) || defined(ESP_PLATFORM)
 #define UH_LWIP 1
 #else
@@ -1060,6 +1173,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_GRACE_MS      1000u      /* a connection that has not spoken is not evicted before */
 #define UH_BACKOFF_MS    100u       /* no accept() after it ran out of descriptors */
 #define UH_TRIM_MS       1000u      /* how often unneeded blocks are given back */
+#define UH_FORM_PARTS    1000u      /* of a form, unless the program says otherwise */
 #define UH_SIZE_MAX      0x7fffffffu    /* of anything in one buffer */
 #define UH_SLOTS_MAX     0xffffffu  /* an id has 24 bits for the slot */
 
@@ -2134,7 +2248,7 @@ static int uh_char_hex(char c)
     return uh_char_is(c, UH_IS_HEX) ? uh_char_lower(c) - 'a' + 10 : -1;
 }
 
-/*--- 05b words: compare, numbers, percent, query, URL, lists ----------------------*/
+/*--- 05b words: compare, numbers, percent, query, URL, lists, parameters, files --------*/
 
 static uhttp_str uh_text_slice(const char *p, const char *end)
 {
@@ -2560,6 +2674,168 @@ UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret)
         difference = difference | ((unsigned char)given[i] ^ (unsigned char)secret[at]);
     }
     return difference == 0;
+}
+
+/* Behind the quoted string that begins at p; NULL: it is none. RFC 9110 section 5.6.4 */
+static const char *uh_text_quoted(const char *p, const char *end)
+{
+    if (p == end || *p != '"')
+        return NULL;
+    for (p++; p < end && !uh_char_is_control(*p); p++) {
+        if (*p == '"')
+            return p + 1;
+        if (*p == '\\' && (++p == end || uh_char_is_control(*p)))
+            return NULL;
+    }
+    return NULL;
+}
+
+UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *value)
+{
+    const char *p = params->ptr;
+    const char *end = uh_text_end(*params);
+    while (p < end && (*p == ';' || uh_char_is_blank(*p)))
+        p++;
+    *params = uh_text_slice(p, end);
+    if (p == end)
+        return false;
+    while (p < end && (uh_char_is(*p, UH_IS_TOKEN) || *p == '/'))
+        p++;
+    *name = uh_text_slice(params->ptr, p);
+    value->ptr = NULL;
+    value->len = 0;
+    if (p < end && *p == '=') {
+        const char *from = p + 1;
+        p = from < end && *from == '"' ? uh_text_quoted(from, end) : uh_text_token(from, end);
+        if (p == NULL || p == from || !uh_name_is_good(*name))
+            return false;
+        *value = uh_text_slice(from, p);
+    }
+    while (p < end && uh_char_is_blank(*p))
+        p++;
+    if (name->len == 0 || (p < end && *p != ';'))
+        return false;
+    *params = uh_text_slice(p, end);
+    return true;
+}
+
+/* Copies what stands between quotes. A backslash escapes any character, or only the quote and
+ * itself: some clients send paths as they are. The end of what was written. */
+static char *uh_text_unescape(uhttp_str quoted, bool any, char *out)
+{
+    const char *end = quoted.ptr + quoted.len - 1;
+    for (const char *p = quoted.ptr + 1; p < end; p++) {
+        if (*p == '\\' && (any || p[1] == '"' || p[1] == '\\'))
+            p++;
+        *out++ = *p;
+    }
+    return out;
+}
+
+UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length)
+{
+    if (value.len == 0)
+        return UHTTP_ERR_INVALID;
+    if (uh_text_quoted(value.ptr, value.ptr + value.len) == value.ptr + value.len) {
+        *length = (size_t)(uh_text_unescape(value, true, out) - out);
+        return UHTTP_OK;
+    }
+    if (!uh_name_is_good(value))
+        return UHTTP_ERR_INVALID;
+    memmove(out, value.ptr, value.len);
+    *length = value.len;
+    return UHTTP_OK;
+}
+
+/* The length of the UTF-8 character beyond ASCII at p; 0: it is none. RFC 3629 */
+static size_t uh_text_utf8_length(const char *p, const char *end)
+{
+    unsigned char lead = (unsigned char)*p;
+    size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    if (length == 0 || (size_t)(end - p) < length)
+        return 0;
+    unsigned char second = (unsigned char)p[1];
+    if (second < (lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80) ||
+        second > (lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF))
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (((unsigned char)p[i] & 0xC0) != 0x80)
+            return 0;
+    return length;
+}
+
+/* Does the character of so many bytes make a file's name dangerous, or show as another: a
+ * separator, a wildcard, a control character, one that turns the direction of writing? */
+static bool uh_file_char_is_bad(const char *p, size_t length)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    if (length == 1)
+        return u[0] < 0x20 || u[0] == 0x7f || strchr("\"*/:<>?\\|", *p) != NULL;
+    if (length == 2)
+        return u[0] == 0xc2 && u[1] < 0xa0;
+    return length == 3 && u[0] == 0xe2 &&
+           ((u[1] == 0x80 && ((u[2] & 0xfe) == 0x8e || (u[2] >= 0xaa && u[2] <= 0xae))) ||
+            (u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9));
+}
+
+/* Copies a file's name as far as there is room; its length, without dots and blanks behind. */
+static size_t uh_file_copy(const char *p, const char *end, char *to, size_t room)
+{
+    size_t made = 0;
+    while (p < end) {
+        size_t taken = (unsigned char)*p < 0x80 ? 1 : uh_text_utf8_length(p, end);
+        bool bad = taken == 0 || uh_file_char_is_bad(p, taken);
+        size_t given = bad ? 1 : taken;
+        if (given > room - made)
+            break;
+        memcpy(to + made, bad ? "_" : p, given);
+        made += given;
+        p += taken > 0 ? taken : 1;
+    }
+    while (made > 0 && (to[made - 1] == '.' || to[made - 1] == ' '))
+        made--;
+    return made;
+}
+
+/* Is this the name of a device on Windows, whatever stands behind its dot? */
+static bool uh_file_is_device(const char *name, const char *end)
+{
+    static const char devices[][8] = { "con", "prn", "aux", "nul", "conin$", "conout$" };
+    uhttp_str stem = uh_text_trim(uh_text_slice(name, uh_text_find(name, end, '.')));
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        if (uh_text_is_nocase(stem, devices[i]))
+            return true;
+    }
+    if (stem.len < 4)
+        return false;
+    uhttp_str port = uh_text_slice(stem.ptr, stem.ptr + 3);
+    uhttp_str number = uh_text_slice(stem.ptr + 3, stem.ptr + stem.len);
+    if (!uh_text_is_nocase(port, "com") && !uh_text_is_nocase(port, "lpt"))
+        return false;
+    return (number.len == 1 && uh_char_is_digit(*number.ptr)) ||
+           uh_text_is(number, "\xc2\xb9") || uh_text_is(number, "\xc2\xb2") ||
+           uh_text_is(number, "\xc2\xb3");     /* superscript one, two and three */
+}
+
+UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t size)
+{
+    const char *p = filename != NULL ? filename : "";
+    const char *end = p + strlen(p);
+    for (const char *at = p; at < end; at++) {
+        if (*at == '/' || *at == '\\')
+            p = at + 1;
+    }
+    while (*p == '.' || *p == ' ')
+        p++;
+    if (size == 0)
+        return 0;
+    size_t length = uh_file_copy(p, end, buffer, size - 1);
+    if (size > 1 && (length == 0 || uh_file_is_device(buffer, buffer + length))) {
+        buffer[0] = '_';
+        length = 1 + uh_file_copy(p, end, buffer + 1, size - 2);
+    }
+    buffer[length] = '\0';
+    return length;
 }
 
 /*--- 05c request head ---------------------------------------------------------------*/
@@ -3038,6 +3314,414 @@ UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *leng
     return UHTTP_OK;
 }
 
+/*--- 05e form-data ----------------------------------------------------------------------
+ *
+ * A delimiter is CR LF - - boundary. A boundary has no CR, so a CR begins one or none: the
+ * search is one for CRs. Of a delimiter that may have begun at the end of what was fed only the
+ * length is kept, as its bytes are known; were they data after all, they are given from the
+ * delimiter itself.
+ */
+
+#if UH_MULTIPART
+
+typedef enum uh_form_state {
+    UH_FORM_DATA,           /* of a part, or the preamble */
+    UH_FORM_TAIL,           /* behind a delimiter */
+    UH_FORM_TAIL_BLANK, UH_FORM_TAIL_DASH, UH_FORM_TAIL_LF,
+    UH_FORM_HEADERS,
+    UH_FORM_LAST,           /* the end is still to be told */
+    UH_FORM_PAST            /* whatever comes is passed over */
+} uh_form_state;
+
+/* RFC 2046 section 5.1.1 */
+static bool uh_form_char_is_boundary(char c)
+{
+    char lower = uh_char_lower(c);
+    return (lower >= 'a' && lower <= 'z') || uh_char_is_digit(c) ||
+           (c != '\0' && strchr("'()+_,-./:=? ", c) != NULL);
+}
+
+/* Writes the delimiter of a boundary, a token or a quoted string; false: it is malformed. */
+static bool uh_form_set_boundary(uhttp_formdata *f, uhttp_str value)
+{
+    if (value.len >= 2 && *value.ptr == '"')
+        value = uh_text_slice(value.ptr + 1, value.ptr + value.len - 1);
+    if (value.len == 0 || value.len > 70 || value.ptr[value.len - 1] == ' ')
+        return false;
+    for (size_t i = 0; i < value.len; i++) {
+        if (!uh_form_char_is_boundary(value.ptr[i]))
+            return false;
+    }
+    memcpy(f->delimiter, "\r\n--", 4);
+    memcpy(f->delimiter + 4, value.ptr, value.len);
+    f->length = (uint8_t)(4 + value.len);
+    return true;
+}
+
+static bool uh_form_read_type(uhttp_formdata *f, uhttp_str type)
+{
+    uhttp_str name, value;
+    if (!uhttp_param_next(&type, &name, &value) ||
+        !uh_text_is_nocase(name, "multipart/form-data"))
+        return false;
+    while (uhttp_param_next(&type, &name, &value)) {
+        if (uh_text_is_nocase(name, "boundary") &&
+            (f->length > 0 || !uh_form_set_boundary(f, value)))
+            return false;
+    }
+    return type.len == 0 && f->length > 0;
+}
+
+/* Data begin. They may begin with a delimiter whose CR LF ended what is before them. */
+static void uh_form_enter_data(uhttp_formdata *f)
+{
+    f->state = UH_FORM_DATA;
+    f->matched = f->assumed = 2;
+}
+
+static uhttp_formdata_event uh_form_fail(uhttp_formdata *f, uhttp_result error, const char *why)
+{
+    f->state = UH_FORM_PAST;
+    f->error = error;
+    f->why = why;
+    return UHTTP_FORMDATA_ERROR;
+}
+
+/* Where a delimiter stands, or what may become one at the end; else the end. */
+static const char *uh_form_find(const uhttp_formdata *f, const char *p, const char *end)
+{
+    for (;; p++) {
+        p = uh_text_find(p, end, '\r');
+        size_t n = (size_t)(end - p) < f->length ? (size_t)(end - p) : f->length;
+        if (n < 2 || (p[1] == '\n' && memcmp(p, f->delimiter, n) == 0))
+            return p;
+    }
+}
+
+/* Uses the input up to here. */
+static void uh_form_use(uhttp_formdata *f, const char *p)
+{
+    f->in = uh_text_slice(p, uh_text_end(f->in));
+}
+
+/* As many bytes at p as the delimiter still has, if there are so many, belong to it. */
+static void uh_form_match(uhttp_formdata *f, const char *p)
+{
+    size_t left = (size_t)(uh_text_end(f->in) - p);
+    size_t more = (size_t)f->length - f->matched;
+    if (more > left)
+        more = left;
+    f->matched = (uint8_t)(f->matched + more);
+    uh_form_use(f, p + more);
+    if (f->matched < f->length)
+        return;
+    f->state = UH_FORM_TAIL;
+    f->matched = f->assumed = 0;
+}
+
+/* Takes data up to the next delimiter. Nobody hears of the preamble. */
+static uhttp_formdata_event uh_form_data(uhttp_formdata *f)
+{
+    const char *p = f->in.ptr;
+    size_t more = (size_t)f->length - f->matched;
+    uhttp_str data;
+    if (more > f->in.len)
+        more = f->in.len;
+    if (f->matched == 0) {
+        const char *stop = uh_form_find(f, p, uh_text_end(f->in));
+        data = uh_text_slice(p, stop);
+        uh_form_match(f, stop);
+    } else if (memcmp(p, f->delimiter + f->matched, more) == 0) {
+        data = uh_text_slice(p, p);
+        uh_form_match(f, p);
+    } else {
+        data = uh_text_slice(f->delimiter + f->assumed, f->delimiter + f->matched);
+        f->matched = f->assumed = 0;
+    }
+    if (!f->open || data.len == 0)
+        return UHTTP_FORMDATA_MORE;
+    f->data = data;
+    return UHTTP_FORMDATA_DATA;
+}
+
+/* The state behind one more byte after a delimiter: two dashes, or blanks and a line end; PAST:
+ * malformed. RFC 2046 section 5.1.1 */
+static uh_form_state uh_form_tail_state(uint8_t state, char c)
+{
+    if (state == UH_FORM_TAIL_DASH)
+        return c == '-' ? UH_FORM_LAST : UH_FORM_PAST;
+    if (state == UH_FORM_TAIL_LF)
+        return c == '\n' ? UH_FORM_HEADERS : UH_FORM_PAST;
+    if (c == '\r')
+        return UH_FORM_TAIL_LF;
+    if (uh_char_is_blank(c))
+        return UH_FORM_TAIL_BLANK;
+    return state == UH_FORM_TAIL && c == '-' ? UH_FORM_TAIL_DASH : UH_FORM_PAST;
+}
+
+/* Reads a byte behind a delimiter. The part before it is whole when that is. */
+static uhttp_formdata_event uh_form_tail(uhttp_formdata *f)
+{
+    bool was_open = f->open;
+    f->state = (uint8_t)uh_form_tail_state(f->state, *f->in.ptr);
+    uh_form_use(f, f->in.ptr + 1);
+    if (f->state == UH_FORM_PAST)
+        return uh_form_fail(f, UHTTP_ERR_INVALID, UH_WHY("malformed delimiter of a form"));
+    if (f->state != UH_FORM_HEADERS && f->state != UH_FORM_LAST)
+        return UHTTP_FORMDATA_MORE;
+    f->open = false;
+    f->used = 0;
+    return was_open ? UHTTP_FORMDATA_PART_END : UHTTP_FORMDATA_MORE;
+}
+
+/* What a part's headers say, as it stands there. */
+typedef struct uh_form_fields {
+    uhttp_str disposition, type;
+    uhttp_str name, filename, extended;     /* extended: of filename* */
+} uh_form_fields;
+
+/* Notes a value that may come once; false: it has come before. */
+static bool uh_form_note(uhttp_str *to, uhttp_str value)
+{
+    if (to->ptr != NULL)
+        return false;
+    *to = value;
+    return true;
+}
+
+/* Reads the header lines; false: one is malformed, repeated, or says that data are encoded. */
+static bool uh_form_read_headers(uhttp_str headers, uh_form_fields *fields)
+{
+    uhttp_str name, value;
+    bool good = true;
+    while (good && uhttp_header_next(&headers, &name, &value)) {
+        if (uh_text_is_nocase(name, "content-disposition"))
+            good = uh_form_note(&fields->disposition, value);
+        else if (uh_text_is_nocase(name, "content-type"))
+            good = uh_form_note(&fields->type, value);
+        else if (uh_text_is_nocase(name, "content-transfer-encoding"))
+            good = uh_text_is_nocase(value, "binary") || uh_text_is_nocase(value, "8bit") ||
+                   uh_text_is_nocase(value, "7bit");
+    }
+    return good && headers.len == 0;
+}
+
+/* Reads "form-data; name=...; filename=..." */
+static bool uh_form_read_disposition(uh_form_fields *fields)
+{
+    uhttp_str rest = fields->disposition;
+    uhttp_str name, value;
+    bool good = uhttp_param_next(&rest, &name, &value) && value.ptr == NULL &&
+                uh_text_is_nocase(name, "form-data");
+    while (good && uhttp_param_next(&rest, &name, &value)) {
+        if (uh_text_is_nocase(name, "name"))
+            good = uh_form_note(&fields->name, value);
+        else if (uh_text_is_nocase(name, "filename"))
+            good = uh_form_note(&fields->filename, value);
+        else if (uh_text_is_nocase(name, "filename*"))
+            good = uh_form_note(&fields->extended, value);
+    }
+    return good && rest.len == 0 && fields->name.ptr != NULL;
+}
+
+/* Is all of it UTF-8 without control characters? */
+static bool uh_form_is_text(const char *p, const char *end)
+{
+    while (p < end) {
+        size_t n = (unsigned char)*p < 0x80 ? 1 : uh_text_utf8_length(p, end);
+        if (n == 0 || uh_char_is_control(*p))
+            return false;
+        p += n;
+    }
+    return true;
+}
+
+/* Decodes UTF-8'language'text with its escapes, in place; false: malformed. RFC 8187 section
+ * 3.2 */
+static bool uh_form_decode_extended(char *string)
+{
+    const char *end = string + strlen(string);
+    const char *language = uh_text_find(string, end, '\'');
+    const char *text = language < end ? uh_text_find(language + 1, end, '\'') : end;
+    size_t length = 0;
+    if (text == end || !uh_text_is_nocase(uh_text_slice(string, language), "utf-8") ||
+        uhttp_percent_decode(uh_text_slice(text + 1, end), false, string, &length) != UHTTP_OK)
+        return false;
+    string[length] = '\0';
+    return uh_form_is_text(string, string + length);
+}
+
+/* Copies a value without its quotes behind the header lines, as a string; an absent one is
+ * NULL. False: there is no room. */
+static bool uh_form_copy(uhttp_formdata *f, uhttp_str value, char **string)
+{
+    char *to = f->buffer + f->used;
+    *string = NULL;
+    if (value.ptr == NULL)
+        return true;
+    if (value.len >= f->size - f->used)
+        return false;
+    char *end = value.len > 0 && *value.ptr == '"' ? uh_text_unescape(value, false, to)
+                                                   : uh_text_put(to, value.ptr, value.len);
+    *end = '\0';
+    *string = to;
+    f->used = (size_t)(end + 1 - f->buffer);
+    return true;
+}
+
+/* A part's header lines are whole. What do they say? */
+static uhttp_formdata_event uh_form_begin_part(uhttp_formdata *f)
+{
+    uh_form_fields fields;
+    char *name, *filename, *type;
+    memset(&fields, 0, sizeof fields);
+    f->headers = uh_text_slice(f->buffer, f->buffer + f->used - 2);
+    if (f->parts++ >= f->max_parts)
+        return uh_form_fail(f, UHTTP_ERR_MEMORY, UH_WHY("form has more parts than max_parts"));
+    if (!uh_form_read_headers(f->headers, &fields))
+        return uh_form_fail(f, UHTTP_ERR_INVALID, UH_WHY("malformed headers of a form's part"));
+    if (!uh_form_read_disposition(&fields))
+        return uh_form_fail(f, UHTTP_ERR_INVALID,
+                            UH_WHY("malformed Content-Disposition of a form's part"));
+    bool extended = fields.extended.ptr != NULL;
+    if (!uh_form_copy(f, fields.name, &name) || !uh_form_copy(f, fields.type, &type) ||
+        !uh_form_copy(f, extended ? fields.extended : fields.filename, &filename))
+        return uh_form_fail(f, UHTTP_ERR_MEMORY,
+                            UH_WHY("headers of a form's part exceed the buffer"));
+    if (extended && !uh_form_decode_extended(filename))
+        return uh_form_fail(f, UHTTP_ERR_INVALID, UH_WHY("malformed filename* in a form"));
+    f->name = name;
+    f->filename = filename;
+    f->content_type = type;
+    f->open = true;
+    uh_form_enter_data(f);
+    return UHTTP_FORMDATA_PART;
+}
+
+/* Collects header lines up to the empty one. */
+static uhttp_formdata_event uh_form_headers(uhttp_formdata *f)
+{
+    const char *end = uh_text_end(f->in);
+    for (const char *p = f->in.ptr; p < end; p++) {
+        if (f->used == f->size)
+            return uh_form_fail(f, UHTTP_ERR_MEMORY,
+                                UH_WHY("headers of a form's part exceed the buffer"));
+        char *at = f->buffer + f->used++;
+        *at = *p;
+        if (*at != '\n')
+            continue;
+        if (f->used < 2 || at[-1] != '\r')
+            return uh_form_fail(f, UHTTP_ERR_INVALID, UH_WHY("LF without CR in a form"));
+        if (f->used == 2 || at[-2] == '\n') {
+            uh_form_use(f, p + 1);
+            return uh_form_begin_part(f);
+        }
+    }
+    uh_form_use(f, end);
+    return UHTTP_FORMDATA_MORE;
+}
+
+static uhttp_formdata_event uh_form_step(uhttp_formdata *f)
+{
+    if (f->state == UH_FORM_LAST) {
+        f->state = UH_FORM_PAST;
+        f->error = UHTTP_OK;
+        f->why = NULL;
+        return UHTTP_FORMDATA_END;
+    }
+    if (f->state == UH_FORM_PAST)
+        uh_form_use(f, uh_text_end(f->in));
+    if (f->in.len == 0)
+        return UHTTP_FORMDATA_MORE;
+    if (f->state == UH_FORM_DATA)
+        return uh_form_data(f);
+    return f->state == UH_FORM_HEADERS ? uh_form_headers(f) : uh_form_tail(f);
+}
+
+UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *content_type,
+                                            char *buffer, size_t size)
+{
+    memset(form, 0, sizeof *form);
+    form->buffer = buffer;
+    form->size = size;
+    form->max_parts = UH_FORM_PARTS;
+    uh_form_enter_data(form);
+    if (content_type == NULL || !uh_form_read_type(form, uh_text_of(content_type))) {
+        (void)uh_form_fail(form, UHTTP_ERR_INVALID,
+                           UH_WHY("not multipart/form-data with a boundary"));
+        return UHTTP_ERR_INVALID;
+    }
+    form->error = UHTTP_ERR_AGAIN;
+    form->why = UH_WHY("form without its last delimiter");
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_formdata_feed(uhttp_formdata *form, const void *data,
+                                           size_t length)
+{
+    if (form->in.len > 0 && form->state != UH_FORM_PAST)
+        return UHTTP_ERR_STATE;
+    form->in.ptr = (const char *)data;
+    form->in.len = length;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form)
+{
+    uhttp_formdata_event event;
+    do {
+        event = uh_form_step(form);
+    } while (event == UHTTP_FORMDATA_MORE &&
+             (form->in.len > 0 || form->state == UH_FORM_LAST));
+    return event;
+}
+
+UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text)
+{
+    if (text != NULL)
+        *text = form->why != NULL ? form->why : "";
+    return form->error;
+}
+
+#else
+
+UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *content_type,
+                                            char *buffer, size_t size)
+{
+    (void)content_type;
+    (void)buffer;
+    (void)size;
+    memset(form, 0, sizeof *form);
+    form->error = UHTTP_ERR_UNSUPPORTED;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_formdata_feed(uhttp_formdata *form, const void *data,
+                                           size_t length)
+{
+    (void)form;
+    (void)data;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form)
+{
+    (void)form;
+    return UHTTP_FORMDATA_MORE;
+}
+
+UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text)
+{
+    if (text != NULL)
+        *text = "";
+    return form->error;
+}
+
+#endif
+
+/*--- 05f dates and phrases --------------------------------------------------------------*/
+
 /* Two digits. */
 static char *uh_text_put_two(char *out, int n)
 {
@@ -3225,23 +3909,6 @@ static const char *uh_json_plain(const char *p, const char *end)
     return p;
 }
 
-/* Returns the length of the UTF-8 character beyond ASCII at p; 0: it is none (RFC 3629). */
-static size_t uh_json_utf8_length(const char *p, const char *end)
-{
-    unsigned char lead = (unsigned char)*p;
-    size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    if (length == 0 || (size_t)(end - p) < length)
-        return 0;
-    unsigned char second = (unsigned char)p[1];
-    if (second < (lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80) ||
-        second > (lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF))
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if (((unsigned char)p[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
 static size_t uh_json_utf8_write(uint32_t code, char to[4])
 {
     static const unsigned char leads[] = { 0, 0, 0xC0, 0xE0, 0xF0 };
@@ -3314,7 +3981,7 @@ static const char *uh_json_skip_string(const char *p, const char *end, const cha
         if (*p == '\\' ? uh_json_take(&p, end, unit) == 0 : (unsigned char)*p < ' ')
             return uh_json_broken(broken, p);
         while (p < end && (unsigned char)*p >= 0x80) {
-            size_t length = uh_json_utf8_length(p, end);
+            size_t length = uh_text_utf8_length(p, end);
             if (length == 0)
                 return uh_json_broken(broken, p);
             p += length;
@@ -4073,7 +4740,7 @@ static size_t uh_json_escape(const char *text, size_t length, char *to)
         p = uh_json_plain(p, end);
         size_t count = (size_t)(p - from);
         if (count == 0 && (unsigned char)*p >= 0x80) {
-            count = uh_json_utf8_length(p, end);
+            count = uh_text_utf8_length(p, end);
             if (count == 0)
                 return SIZE_MAX;
             p += count;
@@ -8158,7 +8825,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *==============================================================================
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, foreign loops; JSON written and read;
- *        cookies, forms, path matching, Basic credentials, trusted proxies
+ *        cookies, forms, path matching, Basic credentials, trusted proxies;
+ *        multipart/form-data read as it comes
  */
 
 /* MIT License
