@@ -6,7 +6,7 @@
 #   --quick      a smoke test: one round of one second, shorter counts
 #   --rounds N   rounds of all scenarios and servers, interleaved; the table has medians (5)
 #   --seconds N  how long each scenario lasts in each round (2)
-#   --only       hello browser close pipeline (timed),
+#   --only       hello browser close pipeline (timed), json (timed against cJSON),
 #                instructions calls allocations memory (counted)
 #   --check      fail also when a target is missed, not only when a run is invalid
 #
@@ -22,7 +22,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 servers="bare_epoll bare_select uhttp_hello"
 timed="hello browser close pipeline"
 counted="instructions calls allocations memory"
-rounds=5 seconds=2 few=1000 many=3000 check=no only="$timed $counted"
+rounds=5 seconds=2 few=1000 many=3000 check=no only="$timed json $counted"
 
 fail() {
     echo "bench: $*" >&2
@@ -44,7 +44,8 @@ done
 wanted() { [[ " $only " == *" $1 "* ]]; }
 
 for name in $only; do
-    [[ " $timed $counted " == *" $name "* ]] || fail "--only $name: is none of $timed $counted"
+    [[ " $timed json $counted " == *" $name "* ]] ||
+        fail "--only $name: is none of $timed json $counted"
 done
 
 need() { command -v "$1" >/dev/null || fail "$1 is missing; Debian package: $2"; }
@@ -69,8 +70,8 @@ build() {
     local program=$1 source=$2
     shift 2
     # shellcheck disable=SC2086
-    "${CC:-cc}" -std=c99 -O2 -Wall -Wextra ${CFLAGS:-} -I"$here/../.." "$@" \
-        -o "$tmp/$program" "$here/$source" || fail "cannot build $source"
+    "${CC:-cc}" -std=c99 -O2 -Wall -Wextra ${CFLAGS:-} -I"$here/../.." \
+        -o "$tmp/$program" "$here/$source" "$@" || fail "cannot build $source"
 }
 
 for name in $servers client; do build $name $name.c; done
@@ -224,6 +225,16 @@ now=""
 for name in $timed; do ! wanted $name || now="$now $name"; done
 # shellcheck disable=SC2086
 [ -z "$now" ] || run_timed $now
+
+# ---- JSON: a program of its own, which judges itself ---------------------------------------------
+
+if wanted json && echo '#include <cjson/cJSON.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
+    build json json.c -lcjson
+    taskset -c 0 "$tmp/json" || missed=$((missed + 1))
+    echo
+elif wanted json; then
+    echo "json: left out, cjson/cJSON.h is missing; Debian package: libcjson-dev"
+fi
 
 # ---- counted: what more requests cost more, so start and end of a program do not count -------
 
