@@ -2587,83 +2587,6 @@ static bool uh_path_matches(const char *path, const char *pattern, uhttp_str *ca
     return *path == '\0';
 }
 
-/* What an address is compared with: so many bits of another. */
-typedef struct uh_network {
-    uh_peer address;
-    uint32_t bits;
-} uh_network;
-
-/* Reads "192.0.2.1", "10.0.0.0/8", "fd00::/8"; false: malformed. */
-static bool uh_network_parse(uhttp_str text, uh_network *network)
-{
-    const char *end = uh_text_end(text);
-    const char *slash = uh_text_find(text.ptr, end, '/');
-    int64_t bits = 0;
-    if (!uh_peer_parse(uh_text_slice(text.ptr, slash), &network->address))
-        return false;
-    bool is_v4 = network->address.family == 4;
-    network->bits = is_v4 ? 32 : 128;
-    if (slash == end)
-        return true;
-    if (uh_text_decimal(uh_text_slice(slash + 1, end), &bits) != UH_NUMBER_OK)
-        return false;
-    if (is_v4 && uh_text_find(text.ptr, slash, ':') < slash)
-        bits -= 96;             /* of an IPv4-mapped address, which is stored as IPv4 */
-    if (bits < 0 || bits > (int64_t)network->bits)
-        return false;
-    network->bits = (uint32_t)bits;
-    return true;
-}
-
-static bool uh_network_holds(const uh_network *network, const uh_peer *peer)
-{
-    const uint8_t *a = network->address.address;
-    const uint8_t *b = peer->address;
-    uint32_t bytes = network->bits / 8;
-    uint32_t rest = network->bits % 8;
-    return network->address.family == peer->family && memcmp(a, b, bytes) == 0 &&
-           (rest == 0 || (a[bytes] ^ b[bytes]) >> (8 - rest) == 0);
-}
-
-/* Are all of these networks, or "unix"? */
-static bool uh_networks_are_good(const char *networks)
-{
-    uhttp_str list = uh_text_of(networks);
-    uhttp_str element;
-    uh_network network;
-    while (uhttp_list_next(&list, &element)) {
-        if (!uh_text_is(element, "unix") && !uh_network_parse(element, &network))
-            return false;
-    }
-    return true;
-}
-
-static bool uh_networks_hold(const char *networks, const uh_peer *peer)
-{
-    uhttp_str list = uh_text_of(networks);
-    uhttp_str element;
-    uh_network network;
-    while (uhttp_list_next(&list, &element)) {
-        if (peer->family == 0 ? uh_text_is(element, "unix")
-                : uh_network_parse(element, &network) && uh_network_holds(&network, peer))
-            return true;
-    }
-    return false;
-}
-
-/* Reads what proxies write into X-Forwarded-For: an address, some with a port behind it,
- * "[v6]:port" or "v4:port". */
-static bool uh_text_forwarded(uhttp_str text, uh_peer *peer)
-{
-    const char *end = uh_text_end(text);
-    const char *colon = uh_text_find(text.ptr, end, ':');
-    if (text.len > 0 && *text.ptr == '[')
-        text = uh_text_slice(text.ptr + 1, uh_text_find(text.ptr + 1, end, ']'));
-    else if (colon < end && uh_text_find(colon + 1, end, ':') == end)
-        text = uh_text_slice(text.ptr, colon);
-    return uh_peer_parse(text, peer);
-}
-
 UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret)
 {
     size_t given_length = strlen(given);
@@ -2836,6 +2759,85 @@ UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t 
     }
     buffer[length] = '\0';
     return length;
+}
+
+/*--- 05b addresses: networks, what proxies write -----------------------------------------*/
+
+/* What an address is compared with: so many bits of another. */
+typedef struct uh_network {
+    uh_peer address;
+    uint32_t bits;
+} uh_network;
+
+/* Reads "192.0.2.1", "10.0.0.0/8", "fd00::/8"; false: malformed. */
+static bool uh_network_parse(uhttp_str text, uh_network *network)
+{
+    const char *end = uh_text_end(text);
+    const char *slash = uh_text_find(text.ptr, end, '/');
+    int64_t bits = 0;
+    if (!uh_peer_parse(uh_text_slice(text.ptr, slash), &network->address))
+        return false;
+    bool is_v4 = network->address.family == 4;
+    network->bits = is_v4 ? 32 : 128;
+    if (slash == end)
+        return true;
+    if (uh_text_decimal(uh_text_slice(slash + 1, end), &bits) != UH_NUMBER_OK)
+        return false;
+    if (is_v4 && uh_text_find(text.ptr, slash, ':') < slash)
+        bits -= 96;             /* of an IPv4-mapped address, which is stored as IPv4 */
+    if (bits < 0 || bits > (int64_t)network->bits)
+        return false;
+    network->bits = (uint32_t)bits;
+    return true;
+}
+
+static bool uh_network_holds(const uh_network *network, const uh_peer *peer)
+{
+    const uint8_t *a = network->address.address;
+    const uint8_t *b = peer->address;
+    uint32_t bytes = network->bits / 8;
+    uint32_t rest = network->bits % 8;
+    return network->address.family == peer->family && memcmp(a, b, bytes) == 0 &&
+           (rest == 0 || (a[bytes] ^ b[bytes]) >> (8 - rest) == 0);
+}
+
+/* Are all of these networks, or "unix"? */
+static bool uh_networks_are_good(const char *networks)
+{
+    uhttp_str list = uh_text_of(networks);
+    uhttp_str element;
+    uh_network network;
+    while (uhttp_list_next(&list, &element)) {
+        if (!uh_text_is(element, "unix") && !uh_network_parse(element, &network))
+            return false;
+    }
+    return true;
+}
+
+static bool uh_networks_hold(const char *networks, const uh_peer *peer)
+{
+    uhttp_str list = uh_text_of(networks);
+    uhttp_str element;
+    uh_network network;
+    while (uhttp_list_next(&list, &element)) {
+        if (peer->family == 0 ? uh_text_is(element, "unix")
+                : uh_network_parse(element, &network) && uh_network_holds(&network, peer))
+            return true;
+    }
+    return false;
+}
+
+/* Reads what proxies write into X-Forwarded-For: an address, some with a port behind it,
+ * "[v6]:port" or "v4:port". */
+static bool uh_text_forwarded(uhttp_str text, uh_peer *peer)
+{
+    const char *end = uh_text_end(text);
+    const char *colon = uh_text_find(text.ptr, end, ':');
+    if (text.len > 0 && *text.ptr == '[')
+        text = uh_text_slice(text.ptr + 1, uh_text_find(text.ptr + 1, end, ']'));
+    else if (colon < end && uh_text_find(colon + 1, end, ':') == end)
+        text = uh_text_slice(text.ptr, colon);
+    return uh_peer_parse(text, peer);
 }
 
 /*--- 05c request head ---------------------------------------------------------------*/
@@ -3266,54 +3268,6 @@ static uint64_t uh_chunk_certain(const uhttp_chunked *d)
     return shortest[d->state] + (d->left > 0 ? d->left + 5 : 0);        /* 5: 0 CR LF CR LF */
 }
 
-/*--- 05f base64, dates, phrases -----------------------------------------------------------*/
-
-/* The six bits of a base64 character; -1: it is none. */
-static int uh_char_base64(char c)
-{
-    char lower = uh_char_lower(c);
-    if (lower >= 'a' && lower <= 'z')
-        return lower - 'a' + (lower == c ? 26 : 0);
-    if (uh_char_is_digit(c))
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Bytes that base64 of this length and end stands for. */
-static size_t uh_base64_length(uhttp_str in)
-{
-    size_t length = in.len / 4 * 3;
-    if (length > 0 && in.ptr[in.len - 1] == '=')
-        length -= in.ptr[in.len - 2] == '=' ? 2 : 1;
-    return length;
-}
-
-UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *length)
-{
-    uint8_t *to = (uint8_t *)out;
-    size_t made = uh_base64_length(in);
-    uint32_t bits = 0;
-    size_t n = 0;
-    if (in.len % 4 != 0)
-        return UHTTP_ERR_INVALID;
-    for (size_t i = 0; i < in.len; i++) {
-        bool padding = i >= in.len - (in.len / 4 * 3 - made);
-        int six = padding ? 0 : uh_char_base64(in.ptr[i]);
-        if (six < 0)
-            return UHTTP_ERR_INVALID;
-        bits = bits << 6 | (uint32_t)six;
-        if (i % 4 == 0)
-            continue;
-        uint32_t unused = 6 - i % 4 * 2;            /* bits behind the byte that is whole now */
-        if (n < made)
-            to[n++] = (uint8_t)(bits >> unused);
-        else if ((bits & 0xffu << unused) != 0)
-            return UHTTP_ERR_INVALID;
-    }
-    *length = made;
-    return UHTTP_OK;
-}
-
 /*--- 05e form-data ----------------------------------------------------------------------
  *
  * A delimiter is CR LF - - boundary. A boundary has no CR, so a CR begins one or none: the
@@ -3720,7 +3674,53 @@ UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const ch
 
 #endif
 
-/*--- 05f dates and phrases --------------------------------------------------------------*/
+/*--- 05f base64, dates, phrases ---------------------------------------------------------*/
+
+/* The six bits of a base64 character; -1: it is none. */
+static int uh_char_base64(char c)
+{
+    char lower = uh_char_lower(c);
+    if (lower >= 'a' && lower <= 'z')
+        return lower - 'a' + (lower == c ? 26 : 0);
+    if (uh_char_is_digit(c))
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Bytes that base64 of this length and end stands for. */
+static size_t uh_base64_length(uhttp_str in)
+{
+    size_t length = in.len / 4 * 3;
+    if (length > 0 && in.ptr[in.len - 1] == '=')
+        length -= in.ptr[in.len - 2] == '=' ? 2 : 1;
+    return length;
+}
+
+UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *length)
+{
+    uint8_t *to = (uint8_t *)out;
+    size_t made = uh_base64_length(in);
+    uint32_t bits = 0;
+    size_t n = 0;
+    if (in.len % 4 != 0)
+        return UHTTP_ERR_INVALID;
+    for (size_t i = 0; i < in.len; i++) {
+        bool padding = i >= in.len - (in.len / 4 * 3 - made);
+        int six = padding ? 0 : uh_char_base64(in.ptr[i]);
+        if (six < 0)
+            return UHTTP_ERR_INVALID;
+        bits = bits << 6 | (uint32_t)six;
+        if (i % 4 == 0)
+            continue;
+        uint32_t unused = 6 - i % 4 * 2;            /* bits behind the byte that is whole now */
+        if (n < made)
+            to[n++] = (uint8_t)(bits >> unused);
+        else if ((bits & 0xffu << unused) != 0)
+            return UHTTP_ERR_INVALID;
+    }
+    *length = made;
+    return UHTTP_OK;
+}
 
 /* Two digits. */
 static char *uh_text_put_two(char *out, int n)
