@@ -67,6 +67,8 @@
  *     UHTTP_NO_MULTIPART     no reader of multipart/form-data
  *     UHTTP_NO_LOG           no logging and no log texts: config.log and access_log are not
  *                            called
+ *     UHTTP_NO_HEAP          fixed memory only: config.memory must be given, no allocator is
+ *                            called or linked
  *     UHTTP_MALLOC(size), UHTTP_REALLOC(pointer, size), UHTTP_FREE(pointer)
  *                            the allocator; define all three or none
  *     UHTTP_ASSERT(truth)    checks of the header's own invariants; nothing by default
@@ -284,7 +286,8 @@ typedef struct uhttp_config {
     const char *trusted_proxies;    /* whose X-Forwarded-* fields are believed: addresses and
                                    blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix" for
                                    peers without address; checked at open; NULL: nobody's */
-    void *memory;               /* all the memory there is, any alignment; NULL: the heap */
+    void *memory;               /* all the memory there is, any alignment; NULL: the heap,
+                                   unless UHTTP_NO_HEAP */
     size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
 
     void (*log)(void *user, const char *line);  /* one line for what was refused and why */
@@ -342,7 +345,8 @@ typedef struct uhttp_watch {
  *   config  NULL: all defaults
  *
  * Fails with
- *   UHTTP_ERR_INVALID      a field of config is out of range or malformed
+ *   UHTTP_ERR_INVALID      a field of config is out of range or malformed; no memory is given
+ *                          and UHTTP_NO_HEAP is set
  *   UHTTP_ERR_MEMORY       no memory, or config.memory gives less than 512 bytes a buffer
  *   UHTTP_ERR_IN_USE       the port is taken
  *   UHTTP_ERR_DENIED       the system does not permit this port
@@ -1111,6 +1115,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_MULTIPART 1
 #endif
 
+#ifdef UHTTP_NO_HEAP
+#define UH_HEAP 0
+#else
+#define UH_HEAP 1
+#endif
+
 #if defined(UHTTP_LWIP) || defined(ESP_PLATFORM)
 #define UH_LWIP 1
 #else
@@ -1129,16 +1139,23 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LINUX 0
 #endif
 
-/* Bitmaps of any length for select(): Linux takes them. */
+/* Bitmaps of any length for select(): Linux takes them, the heap holds them. */
 #ifndef UH_OWN_BITMAPS
-#define UH_OWN_BITMAPS UH_LINUX
+#define UH_OWN_BITMAPS (UH_LINUX && UH_HEAP)
 #endif
 
 #if defined(UHTTP_MALLOC) != defined(UHTTP_REALLOC) || \
     defined(UHTTP_MALLOC) != defined(UHTTP_FREE)
 #error "uhttp_server.h: define all of UHTTP_MALLOC, UHTTP_REALLOC, UHTTP_FREE, or none"
 #endif
-#ifndef UHTTP_MALLOC
+#if !UH_HEAP                    /* nothing is called, whatever the program has defined */
+#undef UHTTP_MALLOC
+#undef UHTTP_REALLOC
+#undef UHTTP_FREE
+#define UHTTP_MALLOC(size)           ((void)(size), (void *)NULL)
+#define UHTTP_REALLOC(pointer, size) ((void)(pointer), (void)(size), (void *)NULL)
+#define UHTTP_FREE(pointer)          ((void)(pointer))
+#elif !defined(UHTTP_MALLOC)
 #include <stdlib.h>
 #define UHTTP_MALLOC(size)           malloc(size)
 #define UHTTP_REALLOC(pointer, size) realloc(pointer, size)
@@ -2083,11 +2100,13 @@ typedef struct uh_pool {
     bool fixed;             /* all blocks are there from the start; nothing grows */
 } uh_pool;
 
+static bool uh_pool_is_fixed(const uh_pool *m) { return !UH_HEAP || m->fixed; }
+
 static void *uh_pool_take(uh_pool *m)
 {
     uh_block *block = m->free;
     if (block == NULL)
-        return m->fixed ? NULL : UHTTP_MALLOC(m->block_size);
+        return uh_pool_is_fixed(m) ? NULL : UHTTP_MALLOC(m->block_size);
     m->free = block->next;
     m->count--;
     if (m->idle > m->count)
@@ -2116,7 +2135,7 @@ static void uh_pool_trim(uh_pool *m)
 }
 
 /*   0 ... head ... tail ... size            limit: size may grow up to here
- *        [ bytes ]  [ room ]                fixed memory: limit == size        */
+ *        [ bytes ]  [ room ]                (on the heap; fixed memory has one block)   */
 typedef struct uh_buf {
     uint8_t *data;
     uint32_t head, tail, size, limit;
@@ -2127,7 +2146,7 @@ static uint32_t uh_buf_room(const uh_buf *b) { return b->size - b->tail; }
 
 static void uh_buf_release(uh_pool *m, uh_buf *b)
 {
-    if (b->data != NULL && b->size == m->block_size)
+    if (b->data != NULL && (uh_pool_is_fixed(m) || b->size == m->block_size))
         uh_pool_give(m, b->data);
     else if (b->data != NULL)
         UHTTP_FREE(b->data);
@@ -2135,19 +2154,29 @@ static void uh_buf_release(uh_pool *m, uh_buf *b)
     b->head = b->tail = b->size = 0;
 }
 
-/* A larger block of at least this size, the bytes at its front. */
-static bool uh_buf_grow(uh_pool *m, uh_buf *b, uint32_t least)
+/* The first block of an empty buffer. */
+static bool uh_buf_begin(uh_pool *m, uh_buf *b)
+{
+    b->data = (uint8_t *)uh_pool_take(m);
+    if (b->data == NULL)
+        return false;
+    b->size = m->block_size;
+    return true;
+}
+
+/* A larger block with room for n more bytes, those there are at its front. */
+static bool uh_buf_grow(uh_pool *m, uh_buf *b, size_t n)
 {
     uint32_t used = uh_buf_used(b);
+    if (uh_pool_is_fixed(m) || n > UH_SIZE_MAX - used)
+        return false;
+    uint32_t least = used + (uint32_t)n;
     uint32_t size = b->size > 0 ? b->size : m->block_size;
     while (size < least)
         size = size > UH_SIZE_MAX / 2 ? UH_SIZE_MAX : size * 2;
-    if (size > b->limit && size > m->block_size)
+    if (size > b->limit)
         size = b->limit;
-    if (size < least || (m->fixed && (b->data != NULL || size != m->block_size)))
-        return false;
-    uint8_t *data = size == m->block_size ? (uint8_t *)uh_pool_take(m)
-                                          : (uint8_t *)UHTTP_MALLOC(size);
+    uint8_t *data = size < least ? NULL : (uint8_t *)UHTTP_MALLOC(size);
     if (data == NULL)
         return false;
     if (used > 0)
@@ -2172,13 +2201,12 @@ static void uh_buf_slide(uh_buf *b)
 /* Makes room for n more bytes behind tail: slides, then grows, then says no. */
 static bool uh_buf_reserve(uh_pool *m, uh_buf *b, size_t n)
 {
-    uint32_t used = uh_buf_used(b);
     if (b->data != NULL && n <= uh_buf_room(b))
         return true;
-    if (n > UH_SIZE_MAX - used)
-        return false;
-    if (b->data == NULL || n > b->size - used)
-        return uh_buf_grow(m, b, used + (uint32_t)n);
+    if (b->data == NULL && n <= m->block_size)
+        return uh_buf_begin(m, b);
+    if (n > b->size - uh_buf_used(b))
+        return uh_buf_grow(m, b, n);
     uh_buf_slide(b);
     return true;
 }
@@ -5307,7 +5335,6 @@ struct uhttp_server {
     uint32_t next_deadline;     /* nothing is due earlier */
     uint32_t accept_at;         /* while paused: when listeners are watched again */
     uint32_t trim_at;
-    uint32_t hold;              /* output that may wait for the next answer */
     uint32_t listener_count;
     uhttp_conn *slots;
     uhttp_conn *free_slot;
@@ -5590,7 +5617,17 @@ static uhttp_result uh_conn_may(uhttp_conn *c, unsigned states)
  * Raw bytes lie from buffer's head to its tail, decoded ones before them.
  */
 
-static uh_buf *uh_window(uhttp_conn *c) { return c->body.data != NULL ? &c->body : &c->rx; }
+static uh_buf *uh_window(uhttp_conn *c)
+{
+    return UH_HEAP && c->body.data != NULL ? &c->body : &c->rx;
+}
+
+/* The window is rx again. */
+static void uh_window_release(uhttp_conn *c)
+{
+    if (uh_window(c) == &c->body)
+        uh_buf_release(&c->server->pool, &c->body);
+}
 
 /* Room behind the raw bytes; one byte more is there for a NUL. */
 static uint32_t uh_window_room(const uhttp_conn *c, const uh_buf *w)
@@ -5652,7 +5689,7 @@ static uhttp_result uh_window_decode(uhttp_conn *c)
     r->whole = result == UHTTP_OK;
     if (w->head == w->tail)         /* what the framing took is room again */
         w->head = w->tail = r->body + r->body_len;
-    else if (r->whole)
+    else if (r->whole && w == &c->body)
         uh_window_give_back(c);
     return result;
 }
@@ -5677,7 +5714,7 @@ static bool uh_window_grow(uhttp_conn *c, uint32_t limit, uint32_t more)
 {
     uh_request *r = &c->request;
     uh_pool *m = &c->server->pool;
-    if (m->fixed)
+    if (uh_pool_is_fixed(m))
         return false;
     c->body.limit = limit;
     if (c->body.data != NULL) {
@@ -5702,7 +5739,7 @@ static bool uh_window_grow(uhttp_conn *c, uint32_t limit, uint32_t more)
  * memory half a buffer: the copies its head needs must find room beside what came with it. */
 static uint32_t uh_conn_read_ahead(const uhttp_conn *c, uint32_t here)
 {
-    if (!c->server->pool.fixed)
+    if (!uh_pool_is_fixed(&c->server->pool))
         return UH_SIZE_MAX;
     return here < c->rx.size / 2 ? c->rx.size / 2 - here : 0;
 }
@@ -5980,7 +6017,7 @@ static void uh_body_abandon(uhttp_conn *c)
     uh_request *r = &c->request;
     size_t made;
     (void)uh_sink_finish(c, false);
-    if (c->body.data == NULL || r->whole)
+    if (uh_window(c) == &c->rx || r->whole)
         return;
     uhttp_result result = uh_body_decode(r, &c->body, NULL, &made);
     r->whole = result == UHTTP_OK;
@@ -6135,11 +6172,12 @@ static uhttp_result uh_response_compose_error(uhttp_conn *c, int status)
     return uh_response_compose(c, status, "text/plain", text, (size_t)(p - text), true);
 }
 
-/* More input is here, so this answer may wait to leave with the next one. */
+/* More input is here, so this answer may wait to leave with the next one; in fixed memory it
+ * would take that one's room. */
 static bool uh_response_may_wait(const uhttp_conn *c)
 {
-    return c->keep && c->request.whole && uh_buf_used(&c->rx) > 0 && c->source_left == 0 &&
-           uh_buf_used(&c->tx) <= c->server->hold;
+    return !uh_pool_is_fixed(&c->server->pool) && c->keep && c->request.whole &&
+           uh_buf_used(&c->rx) > 0 && c->source_left == 0 && uh_buf_used(&c->tx) <= UH_HOLD;
 }
 
 /* All of the response is composed: the request is the server's again. */
@@ -6771,7 +6809,7 @@ static bool uh_request_make_room(uhttp_conn *c, const uhttp_head *head, size_t m
     uint32_t behind = uh_buf_used(&c->rx) - head_len;
     uint32_t window = uh_request_least_window(head);
     uint32_t more = window > behind ? window - behind : 0;
-    if (m->fixed && window > 0)         /* all of the buffer is the body's */
+    if (uh_pool_is_fixed(m) && window > 0)    /* all of the buffer is the body's */
         uh_buf_slide(&c->rx);
     if (uh_buf_reserve(m, &c->rx, margin + more))
         return true;
@@ -7511,7 +7549,7 @@ static void uh_request_end(uhttp_conn *c)
         return;
     if (r->has_nul)
         uh_window(c)->data[r->body + r->body_len] = r->overwritten;
-    uh_buf_release(&c->server->pool, &c->body);
+    uh_window_release(c);
     memset(r, 0, sizeof *r);
     r->framing = framing;
     r->chunked = chunked;
@@ -7597,7 +7635,7 @@ static void uh_body_widen(uhttp_conn *c)
 {
     const uh_request *r = &c->request;
     uint32_t used = c->rx.tail - r->body;
-    if (c->body.data == NULL && !r->whole && used < UH_STREAM_BLOCK &&
+    if (uh_window(c) == &c->rx && !r->whole && used < UH_STREAM_BLOCK &&
         (r->chunked || r->framing.left > uh_buf_used(&c->rx) + uh_window_room(c, &c->rx)))
         (void)uh_window_grow(c, UH_STREAM_BLOCK, UH_STREAM_BLOCK - used);
 }
@@ -7610,7 +7648,7 @@ static bool uh_body_is_too_long(uhttp_conn *c)
     if (r->framing.data > r->bytes.limit ||
         (r->content_length > 0 && (uint64_t)r->content_length > r->bytes.limit))
         return true;
-    return r->sink == UH_SINK_COLLECT && c->server->pool.fixed && !r->chunked &&
+    return r->sink == UH_SINK_COLLECT && uh_pool_is_fixed(&c->server->pool) && !r->chunked &&
            r->framing.left > (uint64_t)uh_buf_used(w) + uh_window_room(c, w);
 }
 
@@ -7633,7 +7671,7 @@ static uh_next uh_body_make_room(uhttp_conn *c)
         limit = (uint32_t)most + UH_BLOCK;
     if (uh_window_room(c, uh_window(c)) > 0 || uh_window_grow(c, limit, 2))
         return UH_WAIT;
-    if (c->server->pool.fixed)
+    if (uh_pool_is_fixed(&c->server->pool))
         return uh_body_fail(c, 413, UH_WHY("body exceeds the buffer"));
     return uh_body_fail(c, 503, UH_WHY("no memory for a body"));
 }
@@ -7997,7 +8035,7 @@ static void uh_slot_free(uhttp_conn *c)
     uh_request_log(c);
     uh_buf_release(&s->pool, &c->rx);
     uh_buf_release(&s->pool, &c->tx);
-    uh_buf_release(&s->pool, &c->body);
+    uh_window_release(c);
     memset(&c->request, 0, sizeof c->request);
     uh_conn_enter(c, UH_FREE);
     c->aside = s->free_slot;
@@ -8017,6 +8055,8 @@ static void uh_flush_owing(uhttp_server *s)
 {
     uhttp_conn *owing = s->owing;
     uhttp_conn *c;
+    if (uh_pool_is_fixed(&s->pool))     /* see uh_response_may_wait */
+        return;
     s->owing = NULL;
     while ((c = uh_aside_pop(&owing)) != NULL) {
         if (c->queued && c->state != UH_CLOSED) {
@@ -8064,8 +8104,10 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     c->secure = l->transport != NULL;
     c->handshake_ms = l->handshake_ms;
     c->readable = true;             /* a request comes with its connection, mostly */
-    c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
-    c->tx.limit = (uint32_t)s->config.max_send_buffer + s->hold + UH_CONTINUE_ROOM;
+    if (!uh_pool_is_fixed(&s->pool)) {
+        c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
+        c->tx.limit = (uint32_t)s->config.max_send_buffer + UH_HOLD + UH_CONTINUE_ROOM;
+    }
     s->stats.accepted++;
     uh_conn_enter(c, c->secure ? UH_HANDSHAKE : UH_IDLE);
     uh_ready_push(c);
@@ -8211,7 +8253,9 @@ static void uh_server_expire(uhttp_server *s)
 
 static void uh_server_trim(uhttp_server *s)
 {
-    if (s->trimming ? uh_time_before(s->now, s->trim_at) : s->pool.fixed || s->pool.count == 0)
+    if (uh_pool_is_fixed(&s->pool))
+        return;
+    if (s->trimming ? uh_time_before(s->now, s->trim_at) : s->pool.count == 0)
         return;
     if (s->trimming)
         uh_pool_trim(&s->pool);
@@ -8236,7 +8280,8 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         return 0;
     uint32_t time = uh_server_sooner(s, UHTTP_NEVER, s->armed, s->next_deadline);
     time = uh_server_sooner(s, time, s->paused, s->accept_at);
-    time = uh_server_sooner(s, time, s->trimming, s->trim_at);
+    if (!uh_pool_is_fixed(&s->pool))
+        time = uh_server_sooner(s, time, s->trimming, s->trim_at);
     if (s->crowded && s->counts[UH_IDLE] > 0)   /* newcomers in their second of grace */
         time = uh_min(time, UH_BACKOFF_MS);
     return time;
@@ -8495,7 +8540,7 @@ static bool uh_config_complete(uhttp_config *config)
     if (config->max_headers_length > UH_SIZE_MAX / 8)
         config->max_headers_length = UH_SIZE_MAX / 8;
     return config->port >= -1 && config->port <= 65535 && config->backlog > 0 &&
-           config->max_connections <= UH_SLOTS_MAX;
+           config->max_connections <= UH_SLOTS_MAX && (UH_HEAP || config->memory != NULL);
 }
 
 static void uh_times_complete(uint32_t *times, const uhttp_config *config)
@@ -8548,12 +8593,11 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
     s->slots = (uhttp_conn *)(void *)uh_carve(&memory, n * sizeof *s->slots);
     memset(s->slots, 0, n * sizeof *s->slots);
     uint32_t tokens = UH_TOKEN_SLOT + n;
-    bool fixed = config->memory != NULL;
-    uh_poller_open(&s->poller, uh_carve(&memory, uh_poller_size(tokens)), tokens, fixed);
     s->pool.block_size = UH_BLOCK;
-    s->pool.fixed = fixed;
-    s->hold = fixed ? 0 : UH_HOLD;
-    if (fixed) {
+    s->pool.fixed = config->memory != NULL;
+    uh_poller_open(&s->poller, uh_carve(&memory, uh_poller_size(tokens)), tokens,
+                   s->pool.fixed);
+    if (uh_pool_is_fixed(&s->pool)) {
         uint32_t block = (uint32_t)((size_t)(end - memory) / (2 * (size_t)n)) & ~7u;
         s->pool.block_size = block;
         for (uint32_t i = 0; i < 2 * n; i++)
@@ -8751,7 +8795,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
         uh_conn_drop(c);
     }
     uh_reclaim_closed(s);
-    while (s->pool.free != NULL && !s->pool.fixed)
+    while (s->pool.free != NULL && !uh_pool_is_fixed(&s->pool))
         UHTTP_FREE(uh_pool_take(&s->pool));
     if (s->can_wake)
         uh_wake_close(&s->wake);

@@ -51,7 +51,7 @@ has clang++ && cpp_compilers="$cpp_compilers clang++"
 
 # UHTTP_TLS joins this list when there is mbedTLS behind it.
 switches="UHTTP_STATIC UHTTP_NO_FILES UHTTP_NO_WEBSOCKET UHTTP_NO_JSON UHTTP_NO_MULTIPART
-          UHTTP_NO_LOG UHTTP_ASSERT UHTTP_MALLOC UHTTP_MILLIS UHTTP_TIME"
+          UHTTP_NO_LOG UHTTP_NO_HEAP UHTTP_ASSERT UHTTP_MALLOC UHTTP_MILLIS UHTTP_TIME"
 sets="none $switches all"
 
 # flags SET: what the compiler has to be told. Functions a program would supply are in hooks.h.
@@ -233,7 +233,7 @@ fi
 first_c=${c_compilers# }
 first_c=${first_c%% *}
 for switch in UHTTP_STATIC UHTTP_NO_FILES UHTTP_NO_WEBSOCKET UHTTP_NO_JSON \
-              UHTTP_NO_MULTIPART UHTTP_NO_LOG; do
+              UHTTP_NO_MULTIPART UHTTP_NO_LOG UHTTP_NO_HEAP; do
     for value in 0 ""; do
         check "$switch defined as '$value' is on" \
               "$first_c -E -P -I ../.. -D$switch=1 impl.c >on.$switch.$value.i &&
@@ -298,6 +298,7 @@ manners)    nm -u "$1" | awk '$2 ~ /^(v?f?printf|__v?f?printf_chk|f?puts|f?putc|
                 print; bad = 1 } END { exit bad }' ;;
 no-malloc)  nm -u "$1" | awk '$2 ~ /^(m|c|re)alloc$|^free$|strdup$/ { print; bad = 1 }
                               END { exit bad }' ;;
+no-hooks)   nm -u "$1" | awk '$2 ~ /^hook_/ { print; bad = 1 } END { exit bad }' ;;
 no-clock)   nm -u "$1" | awk '$2 ~ /^(clock_gettime|gettimeofday|time)$/ { print; bad = 1 }
                               END { exit bad }' ;;
 no-files)   nm -u "$1" | awk '$2 ~ /^(f?open(at)?(64)?|l?stat(64)?|rename|unlink|remove)$/ {
@@ -322,6 +323,9 @@ if is_linux && [ -n "$c_compilers" ] && [ -n "$cpp_compilers" ]; then
     object "object: no writable global state" state "$plain"
     object "object: never prints, exits, forks, touches a signal handler" manners "$plain"
     object "object: UHTTP_MALLOC replaces the allocator" no-malloc "$plain $(flags UHTTP_MALLOC)"
+    object "object: UHTTP_NO_HEAP calls no allocator" no-malloc "$plain -DUHTTP_NO_HEAP"
+    object "object: UHTTP_NO_HEAP calls none of the program's either" no-hooks \
+           "$plain -DUHTTP_NO_HEAP $(flags UHTTP_MALLOC)"
     object "object: UHTTP_MILLIS and UHTTP_TIME replace the clocks" no-clock \
            "$plain $(flags UHTTP_MILLIS) $(flags UHTTP_TIME)"
     object "object: UHTTP_NO_FILES opens none" no-files "$plain -DUHTTP_NO_FILES"

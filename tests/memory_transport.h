@@ -72,7 +72,7 @@ static size_t memory_fails_from;        /* calls from here ... */
 static size_t memory_fails_to;          /* ... to before here give NULL */
 static size_t memory_failures;          /* that did */
 
-static void *memory_take(size_t size)
+static inline void *memory_take(size_t size)
 {
     size_t call = memory_calls++;
     if (call >= memory_fails_from && call < memory_fails_to) {
@@ -89,7 +89,7 @@ static void *memory_take(size_t size)
     return block + 1;
 }
 
-static void memory_give(void *memory)
+static inline void memory_give(void *memory)
 {
     memory_block *block = (memory_block *)memory - 1;
     if (memory == NULL)

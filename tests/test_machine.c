@@ -970,7 +970,7 @@ static void session_reference(session *st)
     config.event_mode = !(st->s->flags & PLAIN_ONLY);
     st->mode = "as it should be";
     script_describe(st->s, st->mode, &how);
-    world_open(&config, 0);
+    world_open(&config, UH_HEAP ? 0 : SCRIPT_BUFFER);
     script_replay(&st->in, st->waits, &how, &st->want);
     world_close();
     script_check(st->s, &st->want);
@@ -3481,6 +3481,16 @@ static void fixed_memory_server_never_calls_the_allocator(void **state)
     world_close();
 }
 
+static void server_without_fixed_memory_needs_a_heap(void **state)
+{
+    uhttp_config config = world_config();
+    (void)state;
+    CHECK(world_try(&config, 0, 0) == (UH_HEAP ? UHTTP_OK : UHTTP_ERR_INVALID));
+    CHECK((world_server != NULL) == (UH_HEAP != 0));
+    if (UH_HEAP)
+        world_close();
+}
+
 static void small_requests_allocate_nothing_in_steady_state(void **state)
 {
     uhttp_config config = world_config();
@@ -3807,6 +3817,7 @@ int main(void)
         cmocka_unit_test(fixed_memory_works_at_any_alignment),
         cmocka_unit_test(fixed_memory_of_one_byte_too_little_is_refused),
         cmocka_unit_test(fixed_memory_server_never_calls_the_allocator),
+        cmocka_unit_test(server_without_fixed_memory_needs_a_heap),
         cmocka_unit_test(small_requests_allocate_nothing_in_steady_state),
         cmocka_unit_test(idle_connections_hold_no_buffer_and_the_pool_is_given_back),
         cmocka_unit_test(peer_that_never_stops_asking_does_not_keep_another_waiting),
@@ -3816,6 +3827,8 @@ int main(void)
         cmocka_unit_test(random_programs_against_random_peers_keep_every_promise),
     };
     world_on_failure = on_failure;
+    if (!UH_HEAP)
+        cmocka_set_test_filter("*fixed_memory*");
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     for (int i = 0; i < PEERS_MAX; i++)
         text_free(&program_work[i].body);

@@ -10,11 +10,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 out=$root/build/size
 lwip=${LWIP_INCLUDE:-/usr/include/lwip}
-ceiling=14080      # only ever goes down; the goal is 12288
+ceiling=13008      # only ever goes down; the goal is 12288
 list=${1:-}
 
 smallest="-DUHTTP_NO_FILES -DUHTTP_NO_WEBSOCKET -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART
-          -DUHTTP_NO_LOG -DUHTTP_STATIC"
+          -DUHTTP_NO_LOG -DUHTTP_NO_HEAP -DUHTTP_STATIC"
 
 command -v arm-none-eabi-gcc >/dev/null || { echo "1..0 # SKIP no arm-none-eabi-gcc"; exit 0; }
 [ -f "$lwip/lwip/sockets.h" ] || { echo "1..0 # SKIP no headers of lwIP in $lwip"; exit 0; }
