@@ -400,7 +400,8 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
 /* Ends the server gracefully, without blocking: closes listeners and idle connections, and
- * ends the others with "Connection: close" after the request they are in. Returns
+ * ends the others with "Connection: close" after the request they are in. Who has connected
+ * and not spoken yet may do so for two seconds: its request may be on the way. Returns
  * UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it and
  * uhttp_wait() in turn. Held requests and streams are the program's to end. */
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
@@ -5451,7 +5452,7 @@ static uint32_t uh_conn_time(const uhttp_conn *c)
 {
     unsigned time = uh_state_time[c->state];
     if (time == UH_TIME_IDLE && c->served == 0)     /* it has not spoken yet */
-        time = UH_TIME_REQUEST;
+        time = c->server->stopping ? UH_TIME_LINGER : UH_TIME_REQUEST;
     if (time == UH_TIME_HANDSHAKE)
         return c->handshake_ms;
     return c->server->times[time];
@@ -6772,7 +6773,8 @@ static uh_next uh_step_idle(uhttp_conn *c)
         c->starved = false;
         return uh_refuse(c, 503, UH_WHY("no memory for a request"));
     }
-    return c->fin || c->server->stopping ? uh_conn_finish(c) : UH_WAIT;
+    bool ends = c->fin || (c->server->stopping && c->served > 0);
+    return ends ? uh_conn_finish(c) : UH_WAIT;
 }
 
 /* Is the target a path and nothing else, with nothing to decode? */
@@ -8770,10 +8772,14 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
     uhttp_server *s = server;
     if (!s->stopping) {
         s->stopping = true;
+        s->now = UHTTP_MILLIS();
         uh_server_close_listeners(s);
         for (uint32_t i = 0; i < s->config.max_connections; i++) {
-            if (s->slots[i].state == UH_IDLE)       /* its step closes it */
-                uh_ready_push(&s->slots[i]);
+            uhttp_conn *c = &s->slots[i];
+            if (c->state != UH_IDLE)
+                continue;
+            uh_conn_arm(c);
+            uh_ready_push(c);           /* its step closes it, unless it has not spoken yet */
         }
     }
     return uh_server_is_done(s) ? UHTTP_OK : UHTTP_ERR_AGAIN;

@@ -1495,6 +1495,28 @@ static void shutdown_ends_each_connection_after_the_request_it_is_in(void **stat
     assert_int_equal(loop_stats().connections, 0);
 }
 
+static void shutdown_leaves_who_has_just_connected_time_to_ask(void **state)
+{
+    (void)state;
+    loop_open_default();
+    client *quick = client_connect();
+    client *silent = client_connect();
+    LOOP_UNTIL(loop_stats().connections == 2);
+    loop_pump(20);
+    uint32_t start = loop_millis();
+    assert_int_equal(uhttp_server_shutdown(loop.server), UHTTP_ERR_AGAIN);
+    loop_pump_for(100);
+    client_check(quick, "/asked-in-time");      /* its request was on the way */
+    assert_true(client_says_close(quick));
+    client_expect_end(quick);
+    client_expect_nothing(silent);
+    client_expect_end(silent);
+    assert_true(loop_millis() - start >= 1900);
+    client_close(quick);
+    client_close(silent);
+    LOOP_UNTIL(uhttp_server_shutdown(loop.server) == UHTTP_OK);
+}
+
 static void shutdown_through_a_foreign_loop_comes_to_an_end(void **state)
 {
     (void)state;
@@ -1838,6 +1860,7 @@ int main(void)
         LOOP_TEST(two_servers_live_in_one_select),
         LOOP_TEST(shutdown_of_an_idle_server_is_done_at_once),
         LOOP_TEST(shutdown_ends_each_connection_after_the_request_it_is_in),
+        LOOP_TEST(shutdown_leaves_who_has_just_connected_time_to_ask),
         LOOP_TEST(shutdown_through_a_foreign_loop_comes_to_an_end),
         LOOP_TEST(close_ends_everything_whatever_it_is_in),
         LOOP_TEST(what_was_answered_before_close_is_still_sent),
