@@ -1745,7 +1745,7 @@ static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
 {
     char address[48];
     uh_sockaddr at;
-    if (text.len == 0 || text.len >= sizeof address)
+    if (text.len == 0 || text.len >= sizeof address || memchr(text.ptr, '\0', text.len) != NULL)
         return false;
     memcpy(address, text.ptr, text.len);
     address[text.len] = '\0';
