@@ -7371,11 +7371,10 @@ UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t s
         (void)uh_request_element(c, "x-forwarded-for", count - hops, &element);
         (void)uh_text_forwarded(element, &peer);            /* it was good before */
         int n = uh_request_address(&peer, buffer + length, size - (size_t)length);
-        if (n < 0 || size - (size_t)length - (size_t)n < 3)
+        const char *between = hops > 1 || c->peer.family != 0 ? ", " : "";
+        if (n < 0 || size - (size_t)length - (size_t)n <= strlen(between))
             return UHTTP_ERR_MEMORY;
-        length += n;
-        if (hops > 1 || c->peer.family != 0)
-            length = (int)(uh_text_puts(buffer + length, ", ") - buffer);
+        length = (int)(uh_text_puts(buffer + length + n, between) - buffer);
     }
     int n = uh_request_address(&c->peer, buffer + length, size - (size_t)length);
     return n < 0 ? n : length + n;
