@@ -89,7 +89,7 @@
  *     05 TEXT           pure functions on slices
  *     06 TRANSPORT      plain TCP; the place for TLS
  *     07 CONNECTION     the slot, its state, moving bytes
- *     08 RESPONSE       head writer, refusals, streams
+ *     08 RESPONSE       head writer, refusals, streams of every kind
  *     09 REQUEST        what a head means; the accessors; the end
  *     10 BODY           length or chunked; collected, streamed, skipped
  *     13 MACHINE        the table of states
@@ -622,12 +622,21 @@ typedef struct uhttp_new_cookie {
  * __Host- with a domain or another path than "/". RFC 6265bis section 4.1 */
 UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *cookie);
 
-/* Begins a body of unknown length: chunked to HTTP/1.1, ended by closing to 1.0. */
+/* Begins a body of unknown length: chunked to HTTP/1.1, ended by closing to 1.0. The common
+ * failures; once it has begun, uhttp_stream_end() or uhttp_close() finishes the request. The
+ * program may be silent as long as it likes; a client that leaves is noticed meanwhile: one
+ * that resets at once, one that only shut its side (and may still read) by send_timeout_ms.
+ */
 UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type);
 
-/* Appends a piece, all of it or nothing. UHTTP_ERR_AGAIN: no room now, the peer reads
- * slowly; in event mode one UHTTP_EVENT_WRITABLE follows when it would fit.
- * UHTTP_ERR_MEMORY: it could never fit. To a HEAD request it succeeds and sends nothing. */
+/* Appends a piece, all of it or nothing. Small pieces are sent together: with the next
+ * uhttp_wait(), or when another stream is written to. To a HEAD request it succeeds and sends
+ * nothing. Fails with
+ *   UHTTP_ERR_CLOSED   the client has gone; let go of c
+ *   UHTTP_ERR_STATE    no stream has begun
+ *   UHTTP_ERR_AGAIN    no room now, the peer reads slowly; in event mode one
+ *                      UHTTP_EVENT_WRITABLE follows when it would fit
+ *   UHTTP_ERR_MEMORY   it could never fit max_send_buffer, or memory is out */
 UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length);
 
 /* Ends the body and finishes the request; never fails for room. */
@@ -635,6 +644,59 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c);
 
 /* Bytes the next uhttp_stream_write() could take now; 0 outside a stream. */
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c);
+
+/*--- three kinds of streams. Their calls fail as uhttp_stream_write() does, and with
+ * UHTTP_ERR_INVALID as they say. To broadcast, walk the streams with uhttp_next(); to one that
+ * answers UHTTP_ERR_AGAIN the program skips this piece, or ends it with uhttp_close().
+ */
+
+/* Begins a stream of Server-Sent Events: 200, text/event-stream, with Cache-Control: no-store
+ * and X-Accel-Buffering: no (for nginx as a proxy). After uhttp_stream_begin() with another
+ * head uhttp_sse_send() works as well. A client that comes back tells the last id it has seen
+ * in its Last-Event-ID field. WHATWG HTML section 9.2. */
+UHTTP_API uhttp_result uhttp_sse_begin(uhttp_conn *c);
+
+typedef struct uhttp_sse_event {
+    const char *event;          /* its type, one line; NULL: "message" */
+    const char *id;             /* one line, "" forgets the last one; NULL: as before */
+    const char *data;           /* UTF-8, any number of lines; NULL: only id or retry_ms */
+    size_t data_length;         /* 0: up to its NUL */
+    uint32_t retry_ms;          /* the client's pause before it connects again; 0: as it was */
+} uhttp_sse_event;
+
+/* Sends one event. Lines of data may end with CR, LF or both and arrive with LF; a last empty
+ * one counts. UHTTP_ERR_INVALID: CR or LF in event or id, an event without data (no client
+ * would hear it), nothing at all. Clients replace what is not UTF-8. */
+UHTTP_API uhttp_result uhttp_sse_send(uhttp_conn *c, const uhttp_sse_event *event);
+
+/* Sends a comment, which clients pass over: every 15 seconds or so it keeps proxies from
+ * thinking that nobody is there. NULL: an empty one. */
+UHTTP_API uhttp_result uhttp_sse_comment(uhttp_conn *c, const char *text);
+
+/* As uhttp_stream_end(). A browser connects again after it: answer 204 to stop that. */
+UHTTP_API uhttp_result uhttp_sse_end(uhttp_conn *c);
+
+/* Begins a stream of JSON values, one a line: 200, application/x-ndjson. */
+UHTTP_API uhttp_result uhttp_ndjson_begin(uhttp_conn *c);
+
+/* Sends one value and the end of its line. UHTTP_ERR_INVALID: an empty text, or a CR or LF in
+ * it (within a JSON string they are escaped); nothing else is checked. To build a value without
+ * a buffer of the program's see uhttp_json_begin_row(). */
+UHTTP_API uhttp_result uhttp_ndjson_send(uhttp_conn *c, const char *json);
+UHTTP_API uhttp_result uhttp_ndjson_end(uhttp_conn *c);     /* as uhttp_stream_end() */
+
+/* Begins a stream whose frames replace each other, as the pictures of a camera (MJPEG): 200,
+ * multipart/x-mixed-replace with a boundary of the server's, and Cache-Control: no-store. */
+UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c);
+
+/* Sends a frame with its length, its type (NULL: none) and the fields added with
+ * uhttp_add_header() since the last one. They belong to this call, also when it fails: to try
+ * again, add them again. If adding one fails (UHTTP_ERR_AGAIN: no room now), they are dropped.
+ * UHTTP_ERR_INVALID: control characters in content_type, the boundary in data.
+ * UHTTP_ERR_STATE: not after uhttp_multipart_begin(). RFC 2046 section 5.1. */
+UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_type,
+                                             const void *data, size_t length);
+UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c);  /* as uhttp_stream_end() */
 
 /* Lets go of the request without an answer, or in the middle of a stream: the connection
  * closes, an unfinished body looks unfinished. UHTTP_ERR_STATE: already finished. */
@@ -705,6 +767,7 @@ typedef struct uhttp_json_writer {
     uint8_t      depth;     /* how many are open */
     bool         empty;     /* the innermost, or the whole text, has nothing in it yet */
     bool         named;     /* a key is written, its value is not */
+    bool         whole;     /* AGAIN ends it as any other error does: uhttp_json_begin_row() */
     uhttp_result error;     /* the first one */
 } uhttp_json_writer;
 
@@ -877,6 +940,16 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status);
 /* Starts a text of any length in the stream that c is in (see uhttp_stream_begin). A call that
  * answers UHTTP_ERR_AGAIN wrote nothing and is repeated later. End with uhttp_stream_end(). */
 UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c);
+
+/* Starts one line of the NDJSON stream that c is in, written straight into its output. It goes
+ * as a whole with uhttp_json_send_row(): here UHTTP_ERR_AGAIN is remembered like any error. Any
+ * other write to c drops it. */
+UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c);
+
+/* Sends the finished line, or returns the writer's error and drops it. After UHTTP_ERR_AGAIN
+ * write the whole line again when there is room. UHTTP_ERR_STATE: sent or dropped before, or
+ * as uhttp_json_error(). */
+UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w);
 
 /*------------------------------------------------------------------------------
  * multipart/form-data (RFC 7578): what a browser sends for a form with files, read as it comes,
@@ -4644,7 +4717,7 @@ static uhttp_result uh_json_fail(uhttp_json_writer *w, uhttp_result result)
 {
     if (w->error != UHTTP_OK)
         return w->error;
-    if (result != UHTTP_ERR_AGAIN)
+    if (result != UHTTP_ERR_AGAIN || w->whole)
         w->error = result;
     return result;
 }
@@ -5242,7 +5315,8 @@ typedef struct uh_request {
     bool whole;                 /* the body is all here, or there is none */
     bool has_nul;               /* overwritten is in use */
     bool shown, taken;          /* DATA was posted for what is decoded; the program took it */
-    bool dated, no_body;        /* the response has the program's Date; ends with its head */
+    bool dated;                 /* the response has the program's Date */
+    bool parts;                 /* the stream is multipart: its frames may have fields */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed */
     uint32_t at;                /* where the head begins in rx */
@@ -5261,6 +5335,8 @@ typedef struct uh_request {
     uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
     uint32_t began;             /* when the head was whole */
     uint32_t composed;          /* bytes of the draft's end that are its body already */
+    uint32_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
+                                   tx's end, and nothing of it has been offered to the peer */
     const char *why;            /* text for error */
     void *context;
     int64_t content_length;     /* announced; -1: none */
@@ -5344,6 +5420,7 @@ struct uhttp_server {
     uhttp_conn *closed;         /* to become FREE */
     uhttp_conn *last;           /* returned by the last wait */
     const uh_file_calls *files; /* NULL until one is used */
+    uhttp_conn *writer;         /* the stream last written to */
     uh_pool pool;
     uhttp_config config;        /* completed: no zero means default any more */
     size_t default_headers_length;
@@ -5864,6 +5941,7 @@ static int uh_conn_offer(uhttp_conn *c, size_t *offered)
         parts[count].len = c->source_left < most ? (size_t)c->source_left : most;
         *offered += parts[count++].len;
     }
+    c->request.chunk = 0;           /* TLS must be offered the same bytes again */
     return (c->transport->send)(c->t, parts, count);
 }
 
@@ -5899,6 +5977,14 @@ static bool uh_conn_flush(uhttp_conn *c)
     if (c->state == UH_SEND || c->state == UH_STREAM)
         uh_conn_made_progress(c, sent, !uh_conn_owes(c));
     return true;
+}
+
+/* The program writes to another stream: a broadcast needs one block, not one a listener. */
+static void uh_conn_unload(uhttp_conn *c)
+{
+    uh_conn_flush(c);
+    if (uh_buf_used(&c->tx) == 0)
+        uh_buf_release(&c->server->pool, &c->tx);
 }
 
 /* Agrees on keys as far as it goes without waiting. */
@@ -6310,6 +6396,16 @@ static bool uh_field_is_ours(uhttp_str name)
     return false;
 }
 
+/* What it means in a stream: AGAIN, if something is on its way that will make room. */
+static uhttp_result uh_stream_no_room(uhttp_conn *c, size_t length)
+{
+    if (!uh_conn_owes(c))
+        return UHTTP_ERR_MEMORY;
+    c->request.span.wanted = (uint32_t)length;
+    uh_ready_push(c);
+    return UHTTP_ERR_AGAIN;
+}
+
 /* Appends text to the fields drafted so far, before a body in the making. */
 static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_t count)
 {
@@ -6317,8 +6413,13 @@ static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_
     for (size_t i = 0; i < count; i++)
         length += strlen(pieces[i]);
     if (length > c->server->config.max_send_buffer - c->draft ||
-        !uh_response_reserve(c, length))
+        !uh_response_reserve(c, length)) {
+        if (c->state == UH_STREAM) {        /* a frame has all its fields or none */
+            uh_draft_drop(c, c->draft);
+            return uh_stream_no_room(c, length);
+        }
         return uh_conn_tell(c, uh_response_no_room(c));
+    }
     char *p = (char *)c->tx.data + c->tx.tail - c->request.composed;
     memmove(p + length, p, c->request.composed);
     for (size_t i = 0; i < count; i++)
@@ -6330,13 +6431,14 @@ static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_
 
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value)
 {
-    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    unsigned frames = c->request.parts ? (unsigned)UH_IN_STREAM : 0;
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND | frames);
     if (may != UHTTP_OK)
         return may;
     uhttp_str field = uh_text_of(name);
     if (!uh_name_is_good(field) || !uh_value_is_good(value))
         return UHTTP_ERR_INVALID;
-    if (uh_text_is_nocase(field, "connection") &&
+    if (uh_text_is_nocase(field, "connection") && c->state != UH_STREAM &&
         uh_text_is_nocase(uh_text_of(value), "close")) {
         c->keep = false;
         return UHTTP_OK;
@@ -6491,6 +6593,30 @@ static void uh_respond_continue(uhttp_conn *c)
 
 /*--- streams ----------------------------------------------------------------------------*/
 
+/* Begins a stream whose status and type have been checked; the type may be followed by lines
+ * of other fields. */
+static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *content_type)
+{
+    uh_draft_drop(c, c->request.composed);
+    bool keep = c->keep;
+    if (!c->request.minor) {        /* to HTTP/1.0 the end of the connection is the end */
+        c->keep = false;
+        c->parting = true;
+    }
+    uhttp_result result = uh_response_head(c, status, content_type, -1, UH_STREAM_END);
+    if (result != UHTTP_OK) {
+        c->keep = keep;
+        return uh_conn_tell(c, result);
+    }
+    uh_body_abandon(c);
+    c->request.span.wanted = 0;
+    c->request.error = 0;
+    c->posted = false;              /* an error not heard yet is no longer one */
+    uh_conn_enter(c, UH_STREAM);
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
 UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type)
 {
     uhttp_result result = uh_response_check(c, status, content_type);
@@ -6498,25 +6624,7 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
         return result;
     if (uh_status_has_no_body(status))
         return UHTTP_ERR_INVALID;
-    uh_draft_drop(c, c->request.composed);
-    bool keep = c->keep;
-    if (!c->request.minor) {        /* to HTTP/1.0 the end of the connection is the end */
-        c->keep = false;
-        c->parting = true;
-    }
-    result = uh_response_head(c, status, content_type, -1, UH_STREAM_END);
-    if (result != UHTTP_OK) {
-        c->keep = keep;
-        return uh_conn_tell(c, result);
-    }
-    uh_body_abandon(c);
-    c->request.no_body = c->request.is_head;
-    c->request.span.wanted = 0;
-    c->request.error = 0;
-    c->posted = false;              /* an error not heard yet is no longer one */
-    uh_conn_enter(c, UH_STREAM);
-    uh_ready_push(c);
-    return UHTTP_OK;
+    return uh_stream_start(c, status, content_type);
 }
 
 /* Bytes of framing around a piece: its size in hexadecimal and two line ends. */
@@ -6545,33 +6653,49 @@ static size_t uh_stream_room(const uhttp_conn *c, size_t used)
 
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
 {
-    return c->state == UH_STREAM && c->told ? uh_stream_room(c, uh_buf_used(&c->tx)) : 0;
+    bool streams = c->state == UH_STREAM && c->told;
+    return streams ? uh_stream_room(c, uh_buf_used(&c->tx) - c->draft) : 0;
 }
 
-/* Frames a piece in tx, whose data the caller copies to where the result points. */
-static char *uh_stream_frame(uhttp_conn *c, size_t length)
+/* Frames a piece in tx; what is drafted becomes part of it, behind its first bytes. It joins
+ * the last chunk while nothing of that has been offered: small pieces would else be mostly
+ * framing. Returns where the piece begins; the caller fills in all but the draft.
+ *
+ *     ... | size CR LF data CR LF | draft        the last chunk, and what is drafted
+ *     ... | size CR LF data | before draft ... | CR LF                                  */
+static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
 {
-    char *start = (char *)c->tx.data + c->tx.tail;
-    char *p = start;
-    if (c->request.minor) {
-        for (size_t digit = uh_stream_overhead(c, length) - 4; digit-- > 0; )
-            *p++ = "0123456789abcdef"[length >> (4 * digit) & 15u];
-        p = uh_text_puts(p, "\r\n");
-        uh_text_puts(p + length, "\r\n");
+    uh_request *r = &c->request;
+    uint32_t draft = c->draft;
+    size_t open = r->chunk;
+    char *from = (char *)c->tx.data + c->tx.tail - draft;
+    char *start = from - (open > 0 ? open + uh_stream_overhead(c, open) : 0);
+    size_t framing = uh_stream_overhead(c, open + length);
+    char *data = start + framing - (r->minor ? 2 : 0);
+    memmove(data + open + before, from, draft);     /* first: it never lies on old data */
+    if (open > 0 && data + open + 2 != from)
+        memmove(data, from - 2 - open, open);       /* the size has one more digit */
+    if (r->minor) {
+        for (size_t digit = framing - 4; digit-- > 0; )
+            *start++ = "0123456789abcdef"[(open + length) >> (4 * digit) & 15u];
+        uh_text_puts(start, "\r\n");
+        uh_text_puts(data + open + length, "\r\n");
+        r->chunk = (uint32_t)(open + length);
     }
-    c->tx.tail += (uint32_t)(length + uh_stream_overhead(c, length));
-    c->request.bytes.sent += length;
+    c->tx.tail = (uint32_t)(data + open + length + (r->minor ? 2 : 0) - (char *)c->tx.data);
+    c->draft = 0;
+    r->bytes.sent += length;
     uh_ready_push(c);
-    return p;
+    return data + open;
 }
 
-/* Makes room for a piece of this length, all or none; *where is NULL if it goes nowhere. */
-static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where)
+/* Makes room for a piece of this length, of which what is drafted is here already. */
+static uhttp_result uh_stream_make_room(uhttp_conn *c, size_t length)
 {
-    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
-    *where = NULL;
-    if (may != UHTTP_OK || length == 0 || c->request.no_body)
-        return may;
+    uhttp_conn *other = c->server->writer;
+    c->server->writer = c;
+    if (other != NULL && other != c && other->state == UH_STREAM)
+        uh_conn_unload(other);
     if (length > uh_stream_room(c, 0))
         return UHTTP_ERR_MEMORY;
     if (length > uhttp_send_room(c)) {
@@ -6579,17 +6703,36 @@ static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where
         if (c->state == UH_CLOSED)
             return uh_conn_tell(c, UHTTP_ERR_CLOSED);
     }
-    size_t need = length + uh_stream_overhead(c, length) + UH_STREAM_END;
+    size_t need = length - c->draft + uh_stream_overhead(c, length) + UH_STREAM_END;
     bool fits = length <= uhttp_send_room(c);
-    if (!fits || !uh_buf_reserve(&c->server->pool, &c->tx, need)) {
-        if (fits && !uh_conn_owes(c))
-            return UHTTP_ERR_MEMORY;        /* nothing on its way would make room */
-        c->request.span.wanted = (uint32_t)length;
-        uh_ready_push(c);
-        return UHTTP_ERR_AGAIN;
-    }
-    *where = uh_stream_frame(c, length);
-    return UHTTP_OK;
+    if (fits && uh_buf_reserve(&c->server->pool, &c->tx, need))
+        return UHTTP_OK;
+    return uh_stream_no_room(c, length);
+}
+
+/* Takes a piece with what is drafted behind its first bytes, or refuses it, and the draft is
+ * gone. *where is where it begins, NULL if it goes nowhere. */
+static uhttp_result uh_stream_take(uhttp_conn *c, size_t length, size_t before, char **where)
+{
+    bool nowhere = length == 0 || c->request.is_head;
+    uhttp_result result = nowhere ? UHTTP_OK : uh_stream_make_room(c, length);
+    *where = NULL;
+    if (nowhere || result != UHTTP_OK)
+        uh_draft_drop(c, c->draft);
+    else
+        *where = uh_stream_frame(c, length, before);
+    return result;
+}
+
+/* The same for a piece that drops what was drafted for another. */
+static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where)
+{
+    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
+    *where = NULL;
+    if (may != UHTTP_OK)
+        return may;
+    uh_draft_drop(c, c->draft);
+    return uh_stream_take(c, length, 0, where);
 }
 
 UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length)
@@ -6603,20 +6746,32 @@ UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_
     return result;
 }
 
+/* The last bytes of a body: the last part's end, the last chunk. They need no memory. */
+static const char *uh_stream_last(const uhttp_conn *c)
+{
+    static const char chunked[] = "4\r\n--\r\n\r\n0\r\n\r\n";
+    bool parts = c->request.parts && c->request.bytes.sent > 0;
+    if (c->request.is_head)
+        return "";
+    if (!c->request.minor)
+        return parts ? "--\r\n" : "";
+    return parts ? chunked : chunked + sizeof chunked - 1 - UH_STREAM_END;
+}
+
 UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
 {
     uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
     if (may != UHTTP_OK)
         return may;
-    if (c->request.minor && !c->request.no_body) {      /* needs no memory: see UH_STREAM_END */
-        static const char end[] = "0\r\n\r\n";
-        if (uh_buf_room(&c->tx) >= UH_STREAM_END) {
-            memcpy(c->tx.data + c->tx.tail, end, UH_STREAM_END);
-            c->tx.tail += UH_STREAM_END;
-        } else {
-            c->source.data = (const uint8_t *)end;
-            c->source_left = UH_STREAM_END;
-        }
+    uh_draft_drop(c, c->draft);
+    const char *last = uh_stream_last(c);
+    size_t length = strlen(last);
+    if (length > 0 && uh_buf_room(&c->tx) >= length) {
+        memcpy(c->tx.data + c->tx.tail, last, length);
+        c->tx.tail += (uint32_t)length;
+    } else {
+        c->source.data = (const uint8_t *)last;
+        c->source_left = length;
     }
     uh_response_finish(c);
     return UHTTP_OK;
@@ -6633,6 +6788,210 @@ static uh_next uh_step_stream(uhttp_conn *c)
     c->request.span.wanted = 0;
     return uh_conn_post(c, UHTTP_EVENT_WRITABLE);
 }
+
+/*--- Server-Sent Events (WHATWG HTML section 9.2) ------------------------------------------*/
+
+UHTTP_API uhttp_result uhttp_sse_begin(uhttp_conn *c)
+{
+    uhttp_result result = uh_response_check(c, 200, NULL);
+    if (result != UHTTP_OK)
+        return result;
+    return uh_stream_start(c, 200, "text/event-stream\r\n"
+                                   "Cache-Control: no-store\r\n"
+                                   "X-Accel-Buffering: no");
+}
+
+/* Writes one line of a field for each line of the text, or counts them with out NULL; bytes. */
+static size_t uh_sse_lines(char *out, const char *field, const char *text, size_t length)
+{
+    const char *end = text + length;
+    const size_t around = strlen(field) + 1;
+    size_t written = 0;
+    for (;;) {
+        const char *line = text;
+        while (text < end && *text != '\n' && *text != '\r')
+            text++;
+        size_t n = (size_t)(text - line);
+        if (out != NULL) {
+            out = uh_text_puts(out, field);
+            out = uh_text_put(out, line, n);
+            *out++ = '\n';
+        }
+        written += around + n;
+        if (text == end)
+            return written;
+        text += end - text > 1 && text[0] == '\r' && text[1] == '\n' ? 2 : 1;
+    }
+}
+
+/* An event's lines and the empty one that ends it, written or counted. */
+static size_t uh_sse_put(char *out, const uhttp_sse_event *e)
+{
+    static const char *const fields[] = { "event: ", "id: ", "retry: ", "data: " };
+    const char *texts[4];
+    char retry[12];
+    size_t written = 0;
+    *uh_text_put_decimal(retry, e->retry_ms) = '\0';
+    texts[0] = e->event;
+    texts[1] = e->id;
+    texts[2] = e->retry_ms > 0 ? retry : NULL;
+    texts[3] = e->data;
+    for (size_t i = 0; i < 4; i++) {
+        if (texts[i] == NULL)
+            continue;
+        size_t length = i == 3 && e->data_length > 0 ? e->data_length : strlen(texts[i]);
+        char *to = out != NULL ? out + written : NULL;
+        written += uh_sse_lines(to, fields[i], texts[i], length);
+    }
+    if (out != NULL)
+        out[written] = '\n';
+    return written + 1;
+}
+
+static bool uh_text_is_one_line(const char *text)
+{
+    return text == NULL || text[strcspn(text, "\r\n")] == '\0';
+}
+
+UHTTP_API uhttp_result uhttp_sse_send(uhttp_conn *c, const uhttp_sse_event *event)
+{
+    char *where;
+    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
+    if (may != UHTTP_OK)
+        return may;
+    bool silent = event->id == NULL && event->retry_ms == 0;
+    if (event->data == NULL && (silent || event->event != NULL || event->data_length > 0))
+        return UHTTP_ERR_INVALID;
+    if (!uh_text_is_one_line(event->event) || !uh_text_is_one_line(event->id))
+        return UHTTP_ERR_INVALID;
+    uhttp_result result = uh_stream_reserve(c, uh_sse_put(NULL, event), &where);
+    if (result == UHTTP_OK && where != NULL)
+        uh_sse_put(where, event);
+    return result;
+}
+
+UHTTP_API uhttp_result uhttp_sse_comment(uhttp_conn *c, const char *text)
+{
+    char *where;
+    uhttp_str lines = uh_text_of(text != NULL ? text : "");
+    size_t length = uh_sse_lines(NULL, ": ", lines.ptr, lines.len);
+    uhttp_result result = uh_stream_reserve(c, length + 1, &where);
+    if (result == UHTTP_OK && where != NULL) {
+        uh_sse_lines(where, ": ", lines.ptr, lines.len);
+        where[length] = '\n';
+    }
+    return result;
+}
+
+UHTTP_API uhttp_result uhttp_sse_end(uhttp_conn *c) { return uhttp_stream_end(c); }
+
+/*--- NDJSON ----------------------------------------------------------------------------*/
+
+UHTTP_API uhttp_result uhttp_ndjson_begin(uhttp_conn *c)
+{
+    return uhttp_stream_begin(c, 200, "application/x-ndjson");
+}
+
+UHTTP_API uhttp_result uhttp_ndjson_send(uhttp_conn *c, const char *json)
+{
+    char *where;
+    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
+    if (may != UHTTP_OK)
+        return may;
+    if (*json == '\0' || !uh_text_is_one_line(json))
+        return UHTTP_ERR_INVALID;
+    size_t length = strlen(json);
+    uhttp_result result = uh_stream_reserve(c, length + 1, &where);
+    if (result == UHTTP_OK && where != NULL) {
+        memcpy(where, json, length);
+        where[length] = '\n';
+    }
+    return result;
+}
+
+UHTTP_API uhttp_result uhttp_ndjson_end(uhttp_conn *c) { return uhttp_stream_end(c); }
+
+/*--- multipart/x-mixed-replace (RFC 2046 section 5.1) ---------------------------------------
+ * A frame ends with the delimiter behind it, without its line end: browsers show a frame when
+ * they see that, and "--" may still follow.
+ */
+
+/* Names the request, so no frame of another stream, recorded and sent again, can hold it. */
+static char *uh_put_delimiter(const uhttp_conn *c, char *out)
+{
+    return uh_text_put_decimal(uh_text_puts(out, "--uhttp-"), uhttp_id(c));
+}
+
+UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c)
+{
+    char type[128];
+    char delimiter[32];
+    uhttp_result result = uh_response_check(c, 200, NULL);
+    if (result != UHTTP_OK)
+        return result;
+    *uh_put_delimiter(c, delimiter) = '\0';
+    char *p = uh_text_puts(type, "multipart/x-mixed-replace; boundary=");
+    p = uh_text_puts(uh_text_puts(p, delimiter + 2), "\r\nCache-Control: no-store");
+    *p = '\0';
+    result = uh_stream_start(c, 200, type);
+    if (result == UHTTP_OK)
+        c->request.parts = true;
+    return result;
+}
+
+/* Is this text somewhere in the data? */
+static bool uh_text_contains(uhttp_str data, uhttp_str text)
+{
+    const char *p = data.ptr;
+    size_t left = data.len;
+    while (left >= text.len &&
+           (p = (const char *)memchr(p, text.ptr[0], left - text.len + 1)) != NULL) {
+        if (memcmp(p, text.ptr, text.len) == 0)
+            return true;
+        left = (size_t)(data.ptr + data.len - ++p);
+    }
+    return false;
+}
+
+UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_type,
+                                             const void *data, size_t length)
+{
+    char delimiter[32];
+    char size[48];
+    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
+    if (may != UHTTP_OK)
+        return may;
+    if (!c->request.parts)
+        return UHTTP_ERR_STATE;
+    uhttp_str bytes;
+    bytes.ptr = length > 0 ? (const char *)data : "";
+    bytes.len = length;
+    uhttp_str mark = uh_text_slice(delimiter, uh_put_delimiter(c, delimiter));
+    bool good = content_type == NULL || uh_value_is_good(content_type);
+    if (!good || bytes.ptr == NULL || uh_text_contains(bytes, mark)) {
+        uh_draft_drop(c, c->draft);
+        return UHTTP_ERR_INVALID;
+    }
+    char *p = uh_text_puts(size, "\r\nContent-Length: ");
+    uhttp_str line = uh_text_slice(size, uh_text_puts(uh_text_put_decimal(p, length), "\r\n"));
+    size_t first = c->request.bytes.sent == 0 ? mark.len : 0;
+    size_t fields = c->draft;
+    size_t before = first + line.len + (content_type != NULL ? strlen(content_type) + 16 : 0);
+    uhttp_result result =
+        uh_stream_take(c, before + fields + length + 4 + mark.len, before, &p);
+    if (result != UHTTP_OK || p == NULL)
+        return result;
+    p = uh_text_put(p, mark.ptr, first);
+    p = uh_text_put(p, line.ptr, line.len);
+    if (content_type != NULL)
+        p = uh_put_line(p, "Content-Type: ", content_type);
+    p = uh_text_puts(p + fields, "\r\n");
+    p = uh_text_puts(uh_text_put(p, bytes.ptr, length), "\r\n");
+    uh_text_put(p, mark.ptr, mark.len);
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c) { return uhttp_stream_end(c); }
 
 /*--- JSON into a response or a stream ---------------------------------------------------*/
 
@@ -6700,6 +7059,57 @@ UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
     w->error = uh_conn_may(c, UH_IN_STREAM);
 }
 
+static uhttp_result uh_json_room_in_row(void *user, size_t length, char **where)
+{
+    uhttp_conn *c = (uhttp_conn *)user;
+    uhttp_result result = uh_conn_may(c, UH_IN_STREAM);
+    *where = NULL;
+    if (result != UHTTP_OK || c->request.is_head)
+        return result;
+    result = uh_stream_make_room(c, c->draft + length + 1);
+    if (result != UHTTP_OK) {
+        uh_draft_drop(c, c->draft);
+        return result;
+    }
+    *where = (char *)c->tx.data + c->tx.tail;
+    c->tx.tail += (uint32_t)length;
+    c->draft += (uint32_t)length;
+    return UHTTP_OK;
+}
+
+UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c)
+{
+    uh_json_begin_sink(w, c, uh_json_room_in_row);
+    w->whole = true;
+    w->error = uh_conn_may(c, UH_IN_STREAM);
+    if (w->error == UHTTP_OK)
+        uh_draft_drop(c, c->draft);
+}
+
+UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
+{
+    uhttp_conn *c = (uhttp_conn *)w->user;
+    char *where;
+    if (w->room != uh_json_room_in_row)
+        return UHTTP_ERR_STATE;
+    if (w->error == UHTTP_ERR_CLOSED)       /* the program has been told by it already */
+        return UHTTP_ERR_CLOSED;
+    uhttp_result result = uh_conn_may(c, UH_IN_STREAM);
+    if (result != UHTTP_OK)
+        return result;
+    result = uhttp_json_error(w);
+    if (result == UHTTP_OK && !c->request.is_head && c->draft != w->length)
+        result = UHTTP_ERR_STATE;           /* sent already, or dropped by another write */
+    if (result != UHTTP_OK) {
+        uh_draft_drop(c, c->draft);
+        return result;
+    }
+    result = uh_stream_take(c, w->length + 1, 0, &where);
+    if (result == UHTTP_OK && where != NULL)
+        where[w->length] = '\n';
+    return result;
+}
+
 #else
 
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
@@ -6719,6 +7129,18 @@ UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
 {
     (void)c;
     uhttp_json_begin(w, NULL, 0);
+}
+
+UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c)
+{
+    (void)c;
+    uhttp_json_begin(w, NULL, 0);
+}
+
+UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
 }
 
 #endif
@@ -8875,7 +9297,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, foreign loops; JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
- *        multipart/form-data read as it comes
+ *        multipart/form-data read as it comes;
+ *        Server-Sent Events, NDJSON and multipart streams, whose small writes are sent together
  */
 
 /* MIT License

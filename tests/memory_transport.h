@@ -150,6 +150,8 @@ typedef struct peer {
     size_t fetched;             /* bytes taken from the network into the transport */
     uint8_t *out;
     size_t out_length, out_size;
+    char refused[64];           /* the begin of what a send was offered and did not take */
+    size_t refused_length;
     unsigned recvs, sends;
     bool owes_read, owes_write; /* a call waits for the opposite direction */
     bool in_use, opened, shut, closed;
@@ -231,6 +233,23 @@ static void peer_record(peer *p, const char *bytes, size_t length)
         p->window -= length;
 }
 
+/* TLS has sealed what it was offered and refused: it must be offered the same again. Notes
+ * what is offered now. */
+static void peer_check_offer(peer *p, const uhttp_str *parts, int count)
+{
+    char offer[sizeof p->refused];
+    size_t length = 0;
+    for (int i = 0; i < count; i++) {
+        size_t n = peer_least(parts[i].len, sizeof offer - length);
+        if (n > 0)
+            memcpy(offer + length, parts[i].ptr, n);
+        length += n;
+    }
+    CHECK(length >= p->refused_length && memcmp(offer, p->refused, p->refused_length) == 0);
+    memcpy(p->refused, offer, length);
+    p->refused_length = length;
+}
+
 static int memory_transport_send(void *t, const uhttp_str *parts, int count)
 {
     peer *p = (peer *)t;
@@ -241,6 +260,7 @@ static int memory_transport_send(void *t, const uhttp_str *parts, int count)
     p->owes_write = false;
     if (p->reset || p->send_fails)
         return UHTTP_FAILED;
+    peer_check_offer(p, parts, count);
     if (peer_stalls(p, &p->sends)) {
         p->owes_write = p->crossed;
         return p->crossed ? UHTTP_WANT_READ : UHTTP_WANT_WRITE;
@@ -252,6 +272,8 @@ static int memory_transport_send(void *t, const uhttp_str *parts, int count)
             peer_record(p, parts[i].ptr, n);
         sent += n;
     }
+    if (sent > 0)
+        p->refused_length = 0;
     return sent > 0 ? (int)sent : UHTTP_WANT_WRITE;
 }
 
@@ -307,7 +329,7 @@ static void peer_will_say_bytes(peer *p, const void *bytes, size_t length)
     p->in_length += length;
 }
 
-static void peer_will_say(peer *p, const char *text)
+static inline void peer_will_say(peer *p, const char *text)
 {
     peer_will_say_bytes(p, text, strlen(text));
 }
@@ -645,7 +667,7 @@ static uhttp_conn *world_next(void)
 }
 
 /* Lets time pass, but nobody acts. */
-static void world_sleep(uint32_t ms) { world_now += ms; }
+static inline void world_sleep(uint32_t ms) { world_now += ms; }
 
 /* Closes the server: nothing may be left, and each transport was closed once. */
 static void world_close(void)
@@ -716,7 +738,7 @@ static bool answer_next_field(uhttp_str *fields, uhttp_str *name, uhttp_str *val
 }
 
 /* The value of a field, its name in lower case; ptr NULL: it is not there. */
-static uhttp_str answer_field(const answer *a, const char *name)
+static inline uhttp_str answer_field(const answer *a, const char *name)
 {
     uhttp_str rest = a->fields;
     uhttp_str field;
@@ -915,7 +937,7 @@ static answer_end answer_read_body(const char **at, const char *end, answer *a,
 }
 
 /* Takes the next response off a text; interim ones are responses too. */
-static answer_end answer_next(uhttp_str *text, answer_hint hint, answer *a)
+static inline answer_end answer_next(uhttp_str *text, answer_hint hint, answer *a)
 {
     char *body = a->body;
     answer_end how;

@@ -103,6 +103,7 @@ typedef struct work {
     uint64_t id;                /* 0: none */
     enum { WORK_LATER, WORK_STREAM, WORK_READING, WORK_SLOW } kind;
     unsigned piece, pieces;     /* of a stream */
+    uhttp_result (*write)(uhttp_conn *c, unsigned number);
     text body;                  /* of a streamed request */
 } work;
 
@@ -157,15 +158,81 @@ static void program_answer_ask(uhttp_conn *c)
     program_tried(c, uhttp_respond_text(c, 200, t.data));
 }
 
+static uhttp_result write_piece(uhttp_conn *c, unsigned number)
+{
+    char piece[64];
+    int n = snprintf(piece, sizeof piece, "piece %06u of a stream of many\n", number);
+    return uhttp_stream_write(c, piece, (size_t)n);
+}
+
+/* Now and then a comment, now and then data larger than a block. */
+static uhttp_result write_event(uhttp_conn *c, unsigned number)
+{
+    char id[16];
+    uhttp_sse_event event;
+    memset(&event, 0, sizeof event);
+    if (number % 7 == 3)
+        return uhttp_sse_comment(c, "nothing\nnew");
+    snprintf(id, sizeof id, "%u", number);
+    event.id = id;
+    event.event = number % 3 == 0 ? "tick" : NULL;
+    event.data = program_pattern;
+    event.data_length = number % 13 == 12 ? 2500 : number % 60 + 1;
+    return uhttp_sse_send(c, &event);
+}
+
+static uhttp_result write_line(uhttp_conn *c, unsigned number)
+{
+    char line[64];
+    snprintf(line, sizeof line, "{\"number\":%u,\"text\":\"\\n\"}", number);
+    CHECK(uhttp_ndjson_send(c, "[1,\n2]") == UHTTP_ERR_INVALID);
+    return uhttp_ndjson_send(c, line);
+}
+
+/* A row is dropped and built again wherever room ends in it. */
+static uhttp_result write_row(uhttp_conn *c, unsigned number)
+{
+    uhttp_json_writer w;
+    uhttp_json_begin_row(&w, c);
+    uhttp_json_object_begin(&w);
+    uhttp_json_key(&w, "number");
+    uhttp_json_uint(&w, number);
+    uhttp_json_key(&w, "text");
+    uhttp_json_string_n(&w, program_pattern, number % 11 == 10 ? 2100 : number % 50);
+    uhttp_json_object_end(&w);
+    return uhttp_json_send_row(&w);
+}
+
+/* Every third has a field, and some are larger than a block. */
+static uhttp_result write_frame(uhttp_conn *c, unsigned number)
+{
+    if (number % 3 == 1) {
+        uhttp_result result = uhttp_add_header(c, "X-Number", number % 2 ? "odd" : "even");
+        if (result != UHTTP_OK)
+            return result;
+    }
+    return uhttp_multipart_frame(c, number % 4 == 0 ? NULL : "text/x", program_pattern,
+                                 number % 5 == 4 ? 3000 : number * 13 % 100);
+}
+
+static const struct {
+    const char *prefix;
+    uhttp_result (*begin)(uhttp_conn *c);
+    uhttp_result (*write)(uhttp_conn *c, unsigned number);
+} stream_kinds[] = {
+    { "/events/", uhttp_sse_begin, write_event },
+    { "/lines/", uhttp_ndjson_begin, write_line },
+    { "/rows/", uhttp_ndjson_begin, write_row },
+    { "/frames/", uhttp_multipart_begin, write_frame },
+};
+
 /* Goes on with a stream until it is done or has no room; true: something was written. */
 static bool program_stream(uhttp_conn *c, work *w)
 {
     unsigned before = w->piece;
     uhttp_result result = UHTTP_OK;
     while (w->piece < w->pieces && result == UHTTP_OK) {
-        char piece[64];
-        int n = snprintf(piece, sizeof piece, "piece %06u of a stream of many\n", w->piece);
-        result = uhttp_stream_write(c, piece, (size_t)n);
+        result = w->write(c, w->piece);
         w->piece += result == UHTTP_OK ? 1 : 0;
     }
     if (result == UHTTP_ERR_MEMORY && program_may_lack_memory) {
@@ -182,10 +249,10 @@ static bool program_stream(uhttp_conn *c, work *w)
     return w->piece > before;
 }
 
-static void program_begin_stream(uhttp_conn *c, unsigned pieces)
+static void program_begin_stream(uhttp_conn *c, uhttp_result result, unsigned pieces,
+                                 uhttp_result (*write)(uhttp_conn *c, unsigned number))
 {
     work *w = program_work_of(c);
-    uhttp_result result = uhttp_stream_begin(c, 200, "text/plain");
     if (result != UHTTP_OK) {
         program_tried(c, result);
         return;
@@ -194,6 +261,7 @@ static void program_begin_stream(uhttp_conn *c, unsigned pieces)
     w->kind = WORK_STREAM;
     w->piece = 0;
     w->pieces = pieces;
+    w->write = write;
     program_stream(c, w);
 }
 
@@ -231,6 +299,20 @@ static void program_cut_stream(uhttp_conn *c)
     CHECK(uhttp_close(c) == UHTTP_OK);
 }
 
+/* A stream of one of the kinds; false: the path asks for another thing. */
+static bool program_began_stream(uhttp_conn *c)
+{
+    for (size_t i = 0; i < sizeof stream_kinds / sizeof stream_kinds[0]; i++) {
+        long pieces = path_number(c, stream_kinds[i].prefix);
+        if (pieces < 0)
+            continue;
+        program_begin_stream(c, stream_kinds[i].begin(c), (unsigned)pieces,
+                             stream_kinds[i].write);
+        return true;
+    }
+    return false;
+}
+
 /* Answers a request whose body, if it has one, is collected, dropped or unwanted. */
 static void program_answer(uhttp_conn *c)
 {
@@ -260,7 +342,10 @@ static void program_answer(uhttp_conn *c)
         CHECK(uhttp_add_header(c, "Connection", "close") == UHTTP_OK);
         program_tried(c, uhttp_respond_text(c, 200, "the last"));
     } else if (path_number(c, "/stream/") >= 0)
-        program_begin_stream(c, (unsigned)path_number(c, "/stream/"));
+        program_begin_stream(c, uhttp_stream_begin(c, 200, "text/plain"),
+                             (unsigned)path_number(c, "/stream/"), write_piece);
+    else if (program_began_stream(c))
+        return;
     else if (path_is(c, "/cut"))
         program_cut_stream(c);
     else if (path_is(c, "/close"))
@@ -533,6 +618,16 @@ static const script scripts[] = {
     { "a stream to HTTP/1.0", "GET /stream/20 HTTP/1.0" CRLF CRLF, "200o!", 0 },
     { "a stream to HTTP/1.0 with keep-alive",
       "GET /stream/2 HTTP/1.0" CRLF "Connection: keep-alive" CRLF CRLF, "200o!", 0 },
+    { "server-sent events", GET("/events/60") GET("/hello") GET("/events/0"), "200 200 200", 0 },
+    { "events to HEAD and HTTP/1.0", "HEAD /events/9 HTTP/1.1" CRLF HOST CRLF
+      "GET /events/9 HTTP/1.0" CRLF CRLF, "200h 200o!", 0 },
+    { "lines of JSON", GET("/lines/500") GET("/hello"), "200 200", 0 },
+    { "rows of JSON", GET("/rows/80") GET("/rows/1") GET("/hello"), "200 200 200", 0 },
+    { "rows to HEAD and HTTP/1.0", "HEAD /rows/9 HTTP/1.1" CRLF HOST CRLF
+      "GET /rows/60 HTTP/1.0" CRLF CRLF, "200h 200o!", 0 },
+    { "frames", GET("/frames/30") GET("/frames/0") GET("/hello"), "200 200 200", 0 },
+    { "frames to HEAD and HTTP/1.0", "HEAD /frames/9 HTTP/1.1" CRLF HOST CRLF
+      "GET /frames/9 HTTP/1.0" CRLF CRLF, "200h 200o!", 0 },
 
     { "a body with a length", POST("/echo", LENGTH(11)) "hello world" GET("/hello"),
       "200 200", 0 },
@@ -714,6 +809,69 @@ static void transcript_drop_close(text *out)
     }
 }
 
+/* The size of the chunk whose first line is here, and where its data begins; NULL: none is. */
+static const char *transcript_chunk(const char *p, const char *end, size_t *size)
+{
+    const char *digit;
+    *size = 0;
+    for (; p < end && (digit = (const char *)memchr("0123456789abcdef", *p, 16)) != NULL; p++)
+        *size = *size * 16 + (size_t)(digit - "0123456789abcdef");
+    return end - p >= 2 && p[0] == '\r' && p[1] == '\n' ? p + 2 : NULL;
+}
+
+/* Joins the chunks of each body: how many pieces share one depends on when they are sent. */
+static void transcript_join_chunks(text *out)
+{
+    static const char words[] = "Transfer-Encoding: chunked\r\n";
+    text joined = { NULL, 0, 0 };
+    const char *p = out->data;
+    const char *end = p + out->length;
+    text_add(&joined, "", 0);
+    while (p < end) {
+        size_t size;
+        bool chunked = (size_t)(end - p) > sizeof words &&
+                       memcmp(p, words, sizeof words - 1) == 0;
+        if (!chunked) {
+            text_add(&joined, p++, 1);
+            continue;
+        }
+        const char *body = strstr(p, "\r\n\r\n");
+        CHECK(body != NULL);
+        text_add(&joined, p, (size_t)(body + 4 - p));
+        p = body + 4;
+        for (body = transcript_chunk(p, end, &size); body != NULL;
+             body = transcript_chunk(p, end, &size)) {
+            if ((size_t)(end - body) < size + 2)
+                break;
+            text_add(&joined, body, size);
+            p = body + size + 2;
+            if (size == 0) {
+                text_add(&joined, "<end>", 5);
+                break;
+            }
+        }
+    }
+    text_free(out);
+    *out = joined;
+}
+
+/* Takes the digits out of delimiters: which request it is depends on those before. */
+static void transcript_drop_ids(text *out)
+{
+    static const char words[] = "uhttp-";
+    size_t length = 0;
+    for (size_t i = 0; i < out->length; i++) {
+        out->data[length++] = out->data[i];
+        bool named = length >= sizeof words - 1 &&
+                     memcmp(out->data + length - 6, words, sizeof words - 1) == 0;
+        while (named && i + 1 < out->length && out->data[i + 1] >= '0' && out->data[i + 1] <= '9')
+            i++;
+    }
+    out->length = length;
+    if (length > 0)
+        out->data[length] = '\0';
+}
+
 /* The next place where the client pauses. */
 static size_t replay_pause(const replay *how, const text *in, const bool *waits, size_t from)
 {
@@ -827,6 +985,10 @@ static void transcript_compare(const script *s, const transcript *want, transcri
 {
     text a = { NULL, 0, 0 };
     text_add(&a, want->out.data, want->out.length);
+    transcript_join_chunks(&a);
+    transcript_join_chunks(&got->out);
+    transcript_drop_ids(&a);
+    transcript_drop_ids(&got->out);
     if (s->flags & CONTINUE_VARIES)
         transcript_drop_continue(&got->out);
     if (fin) {
@@ -1944,6 +2106,32 @@ static uhttp_result call_begin(uhttp_conn *c) { return uhttp_stream_begin(c, 200
 static uhttp_result call_write(uhttp_conn *c) { return uhttp_stream_write(c, "x", 1); }
 static uhttp_result call_write_none(uhttp_conn *c) { return uhttp_stream_write(c, NULL, 0); }
 static uhttp_result call_end(uhttp_conn *c) { return uhttp_stream_end(c); }
+static uhttp_result call_sse_begin(uhttp_conn *c) { return uhttp_sse_begin(c); }
+static uhttp_result call_sse_send(uhttp_conn *c)
+{
+    uhttp_sse_event event;
+    memset(&event, 0, sizeof event);
+    event.data = "x";
+    return uhttp_sse_send(c, &event);
+}
+static uhttp_result call_sse_comment(uhttp_conn *c) { return uhttp_sse_comment(c, NULL); }
+static uhttp_result call_sse_end(uhttp_conn *c) { return uhttp_sse_end(c); }
+static uhttp_result call_ndjson_begin(uhttp_conn *c) { return uhttp_ndjson_begin(c); }
+static uhttp_result call_ndjson_send(uhttp_conn *c) { return uhttp_ndjson_send(c, "1"); }
+static uhttp_result call_ndjson_end(uhttp_conn *c) { return uhttp_ndjson_end(c); }
+static uhttp_result call_row(uhttp_conn *c)
+{
+    uhttp_json_writer w;
+    uhttp_json_begin_row(&w, c);
+    uhttp_json_null(&w);
+    return uhttp_json_send_row(&w);
+}
+static uhttp_result call_multipart_begin(uhttp_conn *c) { return uhttp_multipart_begin(c); }
+static uhttp_result call_frame(uhttp_conn *c)
+{
+    return uhttp_multipart_frame(c, NULL, "x", 1);
+}
+static uhttp_result call_multipart_end(uhttp_conn *c) { return uhttp_multipart_end(c); }
 static uhttp_result call_close(uhttp_conn *c) { return uhttp_close(c); }
 static uhttp_result call_accept(uhttp_conn *c) { return uhttp_accept_body(c, 0); }
 static uhttp_result call_accept_streaming(uhttp_conn *c)
@@ -1989,6 +2177,17 @@ static const struct {
     { "stream_write", call_write, IN(AT_STREAM) },
     { "stream_write of nothing", call_write_none, IN(AT_STREAM) },
     { "stream_end", call_end, IN(AT_STREAM) },
+    { "sse_begin", call_sse_begin, IN_ANSWERABLE },
+    { "sse_send", call_sse_send, IN(AT_STREAM) },
+    { "sse_comment", call_sse_comment, IN(AT_STREAM) },
+    { "sse_end", call_sse_end, IN(AT_STREAM) },
+    { "ndjson_begin", call_ndjson_begin, IN_ANSWERABLE },
+    { "ndjson_send", call_ndjson_send, IN(AT_STREAM) },
+    { "ndjson_end", call_ndjson_end, IN(AT_STREAM) },
+    { "json_send_row", call_row, IN(AT_STREAM) },
+    { "multipart_begin", call_multipart_begin, IN_ANSWERABLE },
+    { "multipart_frame", call_frame, 0 },       /* this stream is not one of frames */
+    { "multipart_end", call_multipart_end, IN(AT_STREAM) },
     { "close", call_close, IN_ANSWERABLE | IN(AT_STREAM) },
     { "accept_body", call_accept, IN(AT_OFFER) },
     { "accept_body_streaming", call_accept_streaming, IN(AT_OFFER) },
