@@ -5319,11 +5319,13 @@ typedef struct uh_request {
     bool parts;                 /* the stream is multipart: its frames may have fields */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed */
+    uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
+                                   tx's end, and nothing of it has been offered to the peer */
     uint32_t at;                /* where the head begins in rx */
     uint32_t head_len;          /* 0 until the head is whole */
     union {                     /* of a head in the making, or of a stream */
         uint32_t scanned;       /* bytes already searched for the head's end */
-        uint32_t wanted;        /* there was no room for so much: WRITABLE is owed */
+        uint32_t wanted;        /* tx had no room for so much: WRITABLE is owed */
     } span;
     uint32_t url;               /* the method stands at 0; protocol and fields follow url */
     uint32_t path, query, query_room, host; /* path and host: in the head or in the margin;
@@ -5335,8 +5337,6 @@ typedef struct uh_request {
     uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
     uint32_t began;             /* when the head was whole */
     uint32_t composed;          /* bytes of the draft's end that are its body already */
-    uint32_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
-                                   tx's end, and nothing of it has been offered to the peer */
     const char *why;            /* text for error */
     void *context;
     int64_t content_length;     /* announced; -1: none */
@@ -6397,11 +6397,11 @@ static bool uh_field_is_ours(uhttp_str name)
 }
 
 /* What it means in a stream: AGAIN, if something is on its way that will make room. */
-static uhttp_result uh_stream_no_room(uhttp_conn *c, size_t length)
+static uhttp_result uh_stream_no_room(uhttp_conn *c, size_t need)
 {
     if (!uh_conn_owes(c))
         return UHTTP_ERR_MEMORY;
-    c->request.span.wanted = (uint32_t)length;
+    c->request.span.wanted = (uint32_t)need;
     uh_ready_push(c);
     return UHTTP_ERR_AGAIN;
 }
@@ -6638,23 +6638,23 @@ static size_t uh_stream_overhead(const uhttp_conn *c, size_t length)
     return digits + 4;
 }
 
-/* Bytes a write may take when so many are free in tx, room for the end kept back. */
-static size_t uh_stream_fits(const uhttp_conn *c, size_t room)
+/* Room that a piece needs in tx, that for the end included. */
+static size_t uh_stream_need(const uhttp_conn *c, size_t length)
 {
-    size_t kept = uh_stream_overhead(c, room) + (c->request.minor ? UH_STREAM_END : 0);
-    return room > kept ? room - kept : 0;
-}
-
-static size_t uh_stream_room(const uhttp_conn *c, size_t used)
-{
-    size_t limit = c->server->config.max_send_buffer;
-    return uh_stream_fits(c, limit > used ? limit - used : 0);
+    return length + uh_stream_overhead(c, length) + (c->request.minor ? UH_STREAM_END : 0);
 }
 
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
 {
-    bool streams = c->state == UH_STREAM && c->told;
-    return streams ? uh_stream_room(c, uh_buf_used(&c->tx) - c->draft) : 0;
+    size_t limit = c->server->config.max_send_buffer;
+    size_t used = uh_buf_used(&c->tx) - c->draft;
+    size_t room = c->state == UH_STREAM && c->told && limit > used ? limit - used : 0;
+    size_t framing = uh_stream_need(c, room) - room;
+    if (room <= framing)
+        return 0;
+    room -= framing;
+    /* the size may have one digit less than it would have had for all of the room */
+    return room + (uh_stream_need(c, room + 1) <= room + framing ? 1 : 0);
 }
 
 /* Frames a piece in tx; what is drafted becomes part of it, behind its first bytes. It joins
@@ -6667,7 +6667,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
 {
     uh_request *r = &c->request;
     uint32_t draft = c->draft;
-    size_t open = r->chunk;
+    size_t open = length <= 0xffffu - r->chunk ? r->chunk : 0;
     char *from = (char *)c->tx.data + c->tx.tail - draft;
     char *start = from - (open > 0 ? open + uh_stream_overhead(c, open) : 0);
     size_t framing = uh_stream_overhead(c, open + length);
@@ -6680,7 +6680,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
             *start++ = "0123456789abcdef"[(open + length) >> (4 * digit) & 15u];
         uh_text_puts(start, "\r\n");
         uh_text_puts(data + open + length, "\r\n");
-        r->chunk = (uint32_t)(open + length);
+        r->chunk = (uint16_t)(open + length <= 0xffffu ? open + length : 0);
     }
     c->tx.tail = (uint32_t)(data + open + length + (r->minor ? 2 : 0) - (char *)c->tx.data);
     c->draft = 0;
@@ -6696,18 +6696,19 @@ static uhttp_result uh_stream_make_room(uhttp_conn *c, size_t length)
     c->server->writer = c;
     if (other != NULL && other != c && other->state == UH_STREAM)
         uh_conn_unload(other);
-    if (length > uh_stream_room(c, 0))
+    size_t limit = c->server->config.max_send_buffer;
+    size_t need = uh_stream_need(c, length);
+    if (length > limit || need > limit)
         return UHTTP_ERR_MEMORY;
-    if (length > uhttp_send_room(c)) {
+    if (uh_buf_used(&c->tx) - c->draft > limit - need) {
         uh_conn_flush(c);
         if (c->state == UH_CLOSED)
             return uh_conn_tell(c, UHTTP_ERR_CLOSED);
     }
-    size_t need = length - c->draft + uh_stream_overhead(c, length) + UH_STREAM_END;
-    bool fits = length <= uhttp_send_room(c);
-    if (fits && uh_buf_reserve(&c->server->pool, &c->tx, need))
+    bool fits = uh_buf_used(&c->tx) - c->draft <= limit - need;
+    if (fits && uh_buf_reserve(&c->server->pool, &c->tx, need - c->draft))
         return UHTTP_OK;
-    return uh_stream_no_room(c, length);
+    return uh_stream_no_room(c, need);
 }
 
 /* Takes a piece with what is drafted behind its first bytes, or refuses it, and the draft is
@@ -6779,11 +6780,12 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
 
 static uh_next uh_step_stream(uhttp_conn *c)
 {
+    const uhttp_server *s = c->server;
     uint32_t wanted = c->request.span.wanted;
-    if (wanted == 0 || !c->server->config.event_mode || uhttp_send_room(c) < wanted)
+    uint32_t used = uh_buf_used(&c->tx) - c->draft;
+    if (wanted == 0 || !s->config.event_mode || used + wanted > s->config.max_send_buffer)
         return UH_WAIT;
-    size_t need = wanted + uh_stream_overhead(c, wanted) + UH_STREAM_END;
-    if (!uh_buf_reserve(&c->server->pool, &c->tx, need) && uh_conn_owes(c))
+    if (!uh_buf_reserve(&c->server->pool, &c->tx, wanted) && uh_conn_owes(c))
         return UH_WAIT;             /* no memory: what is on its way will make room */
     c->request.span.wanted = 0;
     return uh_conn_post(c, UHTTP_EVENT_WRITABLE);

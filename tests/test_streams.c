@@ -103,6 +103,36 @@ static void chunk_grows_over_every_number_of_digits(void **state)
     world_close();
 }
 
+static void pieces_beyond_64_kib_begin_a_new_chunk(void **state)
+{
+    static char body[ANSWER_BODY];
+    uhttp_config config = world_config();
+    (void)state;
+    config.max_send_buffer = 300000;
+    for (size_t first = 65533; first < 65539; first++) {
+        world_open(&config, 0);
+        uhttp_conn *c = ask(GET_11);
+        peer *p = world_peer_of(c);
+        CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+        settle();
+        CHECK(uhttp_stream_write(c, pattern, first) == UHTTP_OK);
+        CHECK(uhttp_stream_write(c, pattern, 2) == UHTTP_OK);
+        CHECK(uhttp_stream_write(c, pattern, 99999) == UHTTP_OK);
+        CHECK(uhttp_stream_write(c, pattern, 3) == UHTTP_OK);
+        CHECK(uhttp_stream_end(c) == UHTTP_OK);
+        settle();
+        uhttp_str rest = { (const char *)p->out, p->out_length };
+        answer a;
+        a.body = body;
+        CHECK(answer_next(&rest, ANSWER_PLAIN, &a) == ANSWER_WHOLE && rest.len == 0);
+        CHECK(a.body_length == first + 2 + 99999 + 3);
+        CHECK(memcmp(body, pattern, first) == 0 && memcmp(body + first, "ab", 2) == 0);
+        CHECK(memcmp(body + first + 2, pattern, 99999) == 0);
+        CHECK(memcmp(body + first + 2 + 99999, "abc", 3) == 0);
+        world_close();
+    }
+}
+
 static void chunk_that_was_offered_does_not_grow(void **state)
 {
     (void)state;
@@ -610,6 +640,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_writes_share_a_chunk),
         cmocka_unit_test(chunk_grows_over_every_number_of_digits),
+        cmocka_unit_test(pieces_beyond_64_kib_begin_a_new_chunk),
         cmocka_unit_test(chunk_that_was_offered_does_not_grow),
         cmocka_unit_test(end_needs_no_room_in_any_stream),
         cmocka_unit_test(broadcast_needs_one_block_for_all_listeners),
