@@ -142,6 +142,9 @@ packages_apt() {
     missing "compile packaging" "has x86_64-w64-mingw32-gcc" gcc-mingw-w64-x86-64-win32
     missing "compile size" has_arm gcc-arm-none-eabi libnewlib-arm-none-eabi
     missing "compile size" has_lwip liblwip-dev
+    missing "long" "has chromium" chromium
+    missing "long" "has node" nodejs
+    missing "long" "has npm" npm
 }
 
 packages_dnf() {
