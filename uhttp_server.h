@@ -65,6 +65,7 @@
  *     UHTTP_STATIC           all functions static: a private copy for this one file
  *     UHTTP_NO_JSON          no JSON reader and writer
  *     UHTTP_NO_MULTIPART     no reader of multipart/form-data
+ *     UHTTP_NO_FILES         no files: neither sent nor written
  *     UHTTP_NO_LOG           no logging and no log texts: config.log and access_log are not
  *                            called
  *     UHTTP_NO_HEAP          fixed memory only: config.memory must be given, no allocator is
@@ -84,7 +85,7 @@
  *
  *     01 PUBLIC API     types, configuration, functions
  *     02 CONFIGURATION  switches and sizes
- *     03 PLATFORM       sockets, clock, poller, wake-up
+ *     03 PLATFORM       sockets, clock, poller, wake-up, files
  *     04 MEMORY         block pool, the one buffer type
  *     05 TEXT           pure functions on slices
  *     06 TRANSPORT      plain TCP; the place for TLS
@@ -92,6 +93,7 @@
  *     08 RESPONSE       head writer, refusals, streams of every kind
  *     09 REQUEST        what a head means; the accessors; the end
  *     10 BODY           length or chunked; collected, streamed, skipped
+ *     11 FILES          sent and written; conditions, ranges, directories
  *     13 MACHINE        the table of states
  *     14 SERVER         open, wait, deadlines, foreign loops, shutdown
  *     15 CHANGES        what changed in which version
@@ -145,6 +147,9 @@
 #if defined(UHTTP_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE) && \
     !defined(_FEATURES_H) && !defined(UHTTP_LWIP)
 #define _GNU_SOURCE 1
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64    /* files beyond 2 GiB, also where a pointer has 32 bits */
+#endif
 #endif
 
 #include <stdbool.h>
@@ -236,6 +241,50 @@ typedef struct uhttp_tls_config {
     uint32_t handshake_timeout_ms;      /* 0: 10000 */
 } uhttp_tls_config;
 
+/*------------------------------------------------------------------------------
+ * Files: the system's own where it has some (POSIX, Windows), or functions of the program's
+ * for LittleFS, FatFS or whatever holds its files. They are called from within the server's
+ * functions, must not call it back, and block everybody for as long as they take.
+ */
+typedef struct uhttp_file_info {
+    uint64_t size;
+    int64_t modified;       /* seconds since 1970; 0: unknown */
+    uint32_t modified_ns;   /* and nanoseconds, if known */
+    bool is_dir;
+    const void *data;       /* all of it lies here for ever (ROM, flash): it is sent from here,
+                               neither read nor closed; NULL: it must be read */
+    const char *etag;       /* without quotes, up to 63 characters; stays as long as the file is
+                               open; NULL: one is made of size and time, none without a time */
+    const char *type;       /* for ever; NULL: by the name's extension */
+} uhttp_file_info;
+
+typedef struct uhttp_files {
+    void *user;             /* handed to the functions */
+
+    /* Opens for reading. info comes zeroed.
+     *   path  NUL-terminated, pieces divided by '/'
+     *   root  NULL: the program named all of path. Else path begins with root and a slash, and
+     *         what follows comes from a client: checked (no "..", no empty piece), but a link
+     *         in it must not lead out of root. "" is a root as any other
+     * A directory may be opened: it is closed again. UHTTP_ERR_DENIED is answered with 403,
+     * UHTTP_ERR_MEMORY (also of descriptors) with 503, any other failure with 404. */
+    uhttp_result (*open)(void *user, const char *path, const char *root, void **file,
+                         uhttp_file_info *info);
+    /* Reads up to length bytes at an offset; how many, 0: failed, or none are there. */
+    size_t (*read)(void *user, void *file, uint64_t offset, void *to, size_t length);
+    void (*close)(void *user, void *file);
+
+    /* For uhttp_accept_body_to_file(); all three NULL: it cannot be done. */
+    /* Creates a file that is not there yet; UHTTP_ERR_IN_USE: it is, another name is tried. */
+    uhttp_result (*create)(void *user, const char *path, void **file);
+    /* Appends all of it; UHTTP_ERR_MEMORY: no space is left. */
+    uhttp_result (*write)(void *user, void *file, const void *data, size_t length);
+    /* Closes what was created as written. path NULL: removes it. Else keeps it, safe against
+     * loss of power, under that name, in place of what had it; after a failure nothing is left
+     * of it. */
+    uhttp_result (*finish)(void *user, void *file, const char *written, const char *path);
+} uhttp_files;
+
 /* What config.access_log is told when a response has been sent or has failed. The strings
  * live only during the call. */
 typedef struct uhttp_access {
@@ -279,6 +328,9 @@ typedef struct uhttp_config {
     size_t max_headers_length;  /* request line, fields and empty line; else 431; 0: 4 KiB */
     size_t max_content_length;  /* of a body collected in memory; else 413; 0: 512 KiB */
     size_t max_send_buffer;     /* of a copied response, its head included; 0: 64 KiB */
+
+    size_t file_chunk_size;     /* of a file that is read piece by piece; 0: 4 KiB */
+    const uhttp_files *files;   /* NULL: the system's */
 
     const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
                                        response, none of the server's own nor Date; checked at
@@ -734,6 +786,91 @@ UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c);   /* of this body,
 /* The status of what failed, for UHTTP_EVENT_ERROR, and a text (may be NULL); else 0. */
 UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
 
+/* The same into a file: its bytes are written as they arrive, beside path under another name,
+ * and are renamed to path when all have come; then one _COMPLETE follows. Whatever happens
+ * before (the client leaves, an answer, uhttp_close()), nothing is left of them. The name
+ * beside it begins with ".upload-".
+ *
+ *   path   in an existing directory; what has this name is replaced. Needed only during the
+ *          call: a copy stays behind the request's head
+ *   limit  as above; 0: none
+ *
+ * _ERROR follows if it cannot be created or written: 507 when no space is left, else 500; for
+ * anything wrong with the body itself as with the other two. Also
+ *   UHTTP_ERR_MEMORY       no room for the name behind the head
+ *   UHTTP_ERR_UNSUPPORTED  no files here: see config.files and UHTTP_NO_FILES */
+UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
+                                                 uint64_t limit);
+
+/*------------------------------------------------------------------------------
+ * Files. They go out piece by piece, as the client takes them, however large they are: on
+ * Linux, macOS and FreeBSD by sendfile() if they are the system's and the transport is plain.
+ * Conditions (If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range) and
+ * one range (Range) are honoured for GET, conditions for HEAD; several ranges are answered
+ * with the whole. RFC 9110 sections 13 and 14. Only the disk itself can block here.
+ *
+ * All answer the request whatever is found and then return UHTTP_OK: 200, 206, 304 or 412, 416,
+ * 404 for what is not there, 403 for what the system does not let us read, 503 without
+ * descriptors or memory, and 406 if there is only a .gz and the client takes none. Failures are
+ * those of a response, and UHTTP_ERR_UNSUPPORTED without files (see config.files).
+ *
+ * A file that becomes shorter while it is sent, or cannot be read, ends its connection; of one
+ * that grows what was announced is sent.
+ */
+typedef struct uhttp_file_options {
+    const char *content_type;   /* NULL: by the name's extension */
+    const char *cache_control;  /* value of Cache-Control beside 200, 206, 304; NULL: none */
+    bool no_gzip;               /* do not look for a .gz beside the file */
+    bool hidden;                /* of a directory: serve also names that begin with a dot */
+    bool list;                  /* a directory without index.html is the program's to answer:
+                                   see uhttp_serve_dir_with() */
+} uhttp_file_options;
+
+/* Sends a file and finishes the request.
+ *
+ *   path     any file the program may read; links are followed
+ *   options  NULL: all as by default
+ *
+ * If there is a path with .gz at its end, that is sent to clients that want it, with
+ * Content-Encoding, as a representation of its own: its own entity tag, ranges of its own
+ * bytes. It is believed to have the same content. */
+UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
+                                          const uhttp_file_options *options);
+
+/* Serves a directory tree: finishes the request with the file that its path names.
+ *
+ *   root    the directory, "." for the current one
+ *   prefix  what stands before the file's name in uhttp_path(), as "/" or "/static/"
+ *
+ * A path with a slash at its end means index.html there; a directory named without one is
+ * redirected (301). Other methods than GET and HEAD get 405. A path is refused with 404, not
+ * resolved, if a piece of it is empty, "." or "..", begins with a dot (unless hidden), ends
+ * with a dot or a blank, is not UTF-8, or has a control character, a backslash or a colon, or
+ * is a device's name on Windows, on every system. Links below root are followed only where the
+ * system promises that they stay there (Linux since 5.6; Windows), elsewhere not at all. */
+UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix);
+
+/* The same with options. With options->list the program answers for a directory that has no
+ * index.html: then UHTTP_ERR_UNSUPPORTED is returned and nothing is sent. The directory is
+ * root, a slash, and uhttp_path() behind prefix, and lies below root. */
+UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
+                                            const uhttp_file_options *options);
+
+/* A file in ROM. A .gz may stand beside it, or alone. */
+typedef struct uhttp_rom_file {
+    const char *path;       /* as below a directory: "index.html", "img/logo.png" */
+    const void *data;
+    size_t size;
+    const char *etag;       /* of the content: see uhttp_file_info; NULL: none */
+    const char *type;       /* NULL: by the extension */
+    int64_t modified;       /* seconds since 1970; 0: unknown */
+} uhttp_rom_file;
+
+/* The same as uhttp_serve_dir() for a table of files, which are sent from where they lie. The
+ * table and all it points to must stay for ever. Needs no config.files. */
+UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *files, size_t count,
+                                       const char *prefix);
+
 /*------------------------------------------------------------------------------
  * JSON (RFC 8259): written piece by piece, read in place; no allocation, no recursion. With
  * UHTTP_NO_JSON writers report UHTTP_ERR_UNSUPPORTED and nothing is found.
@@ -1147,7 +1284,32 @@ UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *leng
  * length, UHTTP_ERR_MEMORY when size is too small. */
 UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size);
 
-/* The phrase of a final status of RFC 9110, or of 428, 429, 431 and 451; "" for any other. */
+/* Reads a date in any of HTTP's three forms into seconds since 1970. now, in the same seconds,
+ * tells which century two digits of a year mean: the last one that is not more than 50 years
+ * ahead. False: it is no date, and *seconds is as it was. RFC 9110 section 5.6.7. */
+UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds);
+
+typedef enum uhttp_range_kind {
+    UHTTP_RANGE_WHOLE,      /* nothing to go by: another unit, malformed, or several at once */
+    UHTTP_RANGE_PART,       /* length bytes from first on, at least one */
+    UHTTP_RANGE_NONE        /* behind the end: 416 */
+} uhttp_range_kind;
+
+/* Reads the value of a Range field ("bytes=0-499", "bytes=500-", "bytes=-500") against a
+ * representation of that size. *first and *length are set for a part, and for the whole. RFC
+ * 9110 section 14.1. */
+UHTTP_API uhttp_range_kind uhttp_range_parse(uhttp_str value, uint64_t size, uint64_t *first,
+                                             uint64_t *length);
+
+/* Is this text UTF-8 (RFC 3629): nothing overlong, no surrogates? */
+UHTTP_API bool uhttp_utf8_valid(uhttp_str text);
+
+/* The media type that belongs to a name's extension, whatever its case;
+ * "application/octet-stream" for one that is not known. Never NULL. */
+UHTTP_API const char *uhttp_mime_type(uhttp_str name);
+
+/* The phrase of a final status of RFC 9110, or of 428, 429, 431, 451 and, with files, 507; ""
+ * for any other. */
 UHTTP_API const char *uhttp_status_phrase(int status);
 
 #ifdef __cplusplus
@@ -1179,8 +1341,10 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 
 #ifdef UHTTP_NO_FILES
 #define UH_FILES 0
+#define UH_PHRASES_OF_FILES
 #else
 #define UH_FILES 1
+#define UH_PHRASES_OF_FILES "507Insufficient Storage\0"
 #endif
 
 #ifdef UHTTP_NO_MULTIPART
@@ -1318,6 +1482,15 @@ typedef int uh_socket;
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#if UH_FILES
+#include <stdio.h>              /* rename() */
+#if defined(__linux__)
+#include <signal.h>
+#include <sys/sendfile.h>
+#include <sys/syscall.h>
+#endif
+#endif
 
 typedef int uh_socket;
 #define UH_NO_SOCKET (-1)
@@ -1827,6 +2000,391 @@ static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
     uh_peer_set(peer, &at);
     return true;
 }
+
+/*--- files: what config.files is by default -------------------------------------*/
+
+#define UH_FILE_CANNOT (-4)     /* sendfile() does not work between these two */
+
+#if UH_FILES && UH_WINSOCK
+
+#define UH_PATH_MAX 512         /* of a path in UTF-16 */
+#define UH_EPOCH    116444736000000000u     /* 1970 in the system's time, 100 ns since 1601 */
+
+static uhttp_result uh_file_result(void)
+{
+    switch (GetLastError()) {
+    case ERROR_ACCESS_DENIED:
+    case ERROR_SHARING_VIOLATION:    return UHTTP_ERR_DENIED;
+    case ERROR_FILE_EXISTS:
+    case ERROR_ALREADY_EXISTS:       return UHTTP_ERR_IN_USE;
+    case ERROR_TOO_MANY_OPEN_FILES:
+    case ERROR_NOT_ENOUGH_MEMORY:
+    case ERROR_DISK_FULL:
+    case ERROR_HANDLE_DISK_FULL:     return UHTTP_ERR_MEMORY;
+    default:                         return UHTTP_ERR_SYSTEM;
+    }
+}
+
+/* Writes a path in UTF-16 into UH_PATH_MAX characters. */
+static bool uh_file_widen(const char *path, wchar_t *wide)
+{
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, UH_PATH_MAX) > 0)
+        return true;
+    SetLastError(ERROR_FILE_NOT_FOUND);
+    return false;
+}
+
+static HANDLE uh_file_handle(const char *path, DWORD access, DWORD disposition)
+{
+    wchar_t wide[UH_PATH_MAX];
+    const DWORD others = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    if (!uh_file_widen(path, wide))
+        return INVALID_HANDLE_VALUE;
+    return CreateFileW(wide, access, others, NULL, disposition, FILE_FLAG_BACKUP_SEMANTICS,
+                       NULL);
+}
+
+/* Does what was opened, links resolved, lie below root? A short name ("GIT~1") is a second
+ * name, and could be that of a hidden file: it is none here. */
+static bool uh_file_is_below(HANDLE file, const char *root, const char *name)
+{
+    wchar_t below[UH_PATH_MAX];
+    wchar_t above[UH_PATH_MAX];
+    for (const char *p = strchr(name, '~'); p != NULL; p = strchr(p + 1, '~')) {
+        if (p[1] >= '0' && p[1] <= '9')
+            return false;
+    }
+    HANDLE directory = uh_file_handle(root[0] != '\0' ? root : ".", 0, OPEN_EXISTING);
+    if (directory == INVALID_HANDLE_VALUE)
+        return false;
+    DWORD length = GetFinalPathNameByHandleW(directory, above, UH_PATH_MAX, 0);
+    DWORD whole = GetFinalPathNameByHandleW(file, below, UH_PATH_MAX, 0);
+    CloseHandle(directory);
+    if (length == 0 || length >= UH_PATH_MAX || whole < length || whole >= UH_PATH_MAX)
+        return false;
+    bool ends = above[length - 1] == L'\\' || below[length] == L'\\' || below[length] == L'\0';
+    return ends && memcmp(above, below, length * sizeof *above) == 0;
+}
+
+static uhttp_result uh_file_open(void *user, const char *path, const char *root, void **file,
+                                 uhttp_file_info *info)
+{
+    BY_HANDLE_FILE_INFORMATION about;
+    HANDLE h = uh_file_handle(path, GENERIC_READ, OPEN_EXISTING);
+    (void)user;
+    if (h == INVALID_HANDLE_VALUE)
+        return uh_file_result();
+    if (GetFileType(h) != FILE_TYPE_DISK || !GetFileInformationByHandle(h, &about) ||
+        (root != NULL && !uh_file_is_below(h, root, path + strlen(root)))) {
+        CloseHandle(h);
+        return UHTTP_ERR_SYSTEM;
+    }
+    uint64_t written = (uint64_t)about.ftLastWriteTime.dwHighDateTime << 32 |
+                       about.ftLastWriteTime.dwLowDateTime;
+    written = written > UH_EPOCH ? written - UH_EPOCH : 0;
+    info->size = (uint64_t)about.nFileSizeHigh << 32 | about.nFileSizeLow;
+    info->modified = (int64_t)(written / 10000000);
+    info->modified_ns = (uint32_t)(written % 10000000) * 100;
+    info->is_dir = (about.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+    *file = h;
+    return UHTTP_OK;
+}
+
+static size_t uh_file_read(void *user, void *file, uint64_t offset, void *to, size_t length)
+{
+    OVERLAPPED at;
+    DWORD n = 0;
+    (void)user;
+    memset(&at, 0, sizeof at);
+    at.Offset = (DWORD)(offset & 0xffffffffu);
+    at.OffsetHigh = (DWORD)(offset >> 32);
+    return ReadFile((HANDLE)file, to, (DWORD)(length & 0x7fffffff), &n, &at) ? n : 0;
+}
+
+static void uh_file_close(void *user, void *file)
+{
+    (void)user;
+    CloseHandle((HANDLE)file);
+}
+
+static uhttp_result uh_file_create(void *user, const char *path, void **file)
+{
+    HANDLE h = uh_file_handle(path, GENERIC_WRITE, CREATE_NEW);
+    (void)user;
+    if (h == INVALID_HANDLE_VALUE)
+        return uh_file_result();
+    *file = h;
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_file_write(void *user, void *file, const void *data, size_t length)
+{
+    DWORD n = 0;
+    (void)user;
+    if (!WriteFile((HANDLE)file, data, (DWORD)length, &n, NULL))
+        return uh_file_result();
+    return n == length ? UHTTP_OK : UHTTP_ERR_MEMORY;
+}
+
+static uhttp_result uh_file_finish(void *user, void *file, const char *written,
+                                   const char *path)
+{
+    wchar_t from[UH_PATH_MAX];
+    wchar_t to[UH_PATH_MAX];
+    bool kept = path != NULL && FlushFileBuffers((HANDLE)file) && uh_file_widen(path, to);
+    bool named = uh_file_widen(written, from);
+    (void)user;
+    CloseHandle((HANDLE)file);
+    if (kept && named &&
+        MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+        return UHTTP_OK;
+    uhttp_result result = path != NULL ? uh_file_result() : UHTTP_OK;
+    if (named)
+        DeleteFileW(from);
+    return result;
+}
+
+#elif UH_FILES && !UH_LWIP
+
+/* Failures of files, in the words of uhttp_files. */
+static uhttp_result uh_file_result(void)
+{
+    switch (errno) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return UHTTP_ERR_DENIED;
+    case EEXIST:
+        return UHTTP_ERR_IN_USE;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOSPC:
+    case EFBIG:
+#ifdef EDQUOT
+    case EDQUOT:
+#endif
+        return UHTTP_ERR_MEMORY;
+    default:
+        return UHTTP_ERR_SYSTEM;
+    }
+}
+
+/* Its pointer is the descriptor plus one, as 0 is a valid descriptor. */
+static int uh_file_fd(void *file) { return (int)((intptr_t)file - 1); }
+
+/* Nothing here may wait, as opening a pipe would. */
+#define UH_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+#ifdef O_PATH
+#define UH_FILE_PASSES (O_PATH | O_DIRECTORY | O_CLOEXEC)     /* of a directory on the way */
+#else
+#define UH_FILE_PASSES (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+
+/* Opens a name below a directory, piece by piece, and follows no link; closes the directory. */
+static int uh_file_walk(int directory, const char *name)
+{
+    char piece[256];
+    for (;;) {
+        size_t length = strcspn(name, "/");
+        bool last = name[length] == '\0' || name[length + 1] == '\0';
+        bool fits = length < sizeof piece;
+        memcpy(piece, length > 0 ? name : ".", length > 0 && fits ? length : 1);
+        piece[length > 0 && fits ? length : 1] = '\0';
+        bool must_be_directory = name[length] == '/';
+        int flags = !last ? UH_FILE_PASSES : must_be_directory ? UH_FILE_FLAGS | O_DIRECTORY
+                                                               : UH_FILE_FLAGS;
+        int next = fits ? openat(directory, piece, flags | O_NOFOLLOW) : -1;
+        int error = fits ? errno : ENAMETOOLONG;
+        close(directory);
+        errno = error;
+        if (next < 0 || last)
+            return next;
+        directory = next;
+        name += length + 1;
+    }
+}
+
+/* Opens a name below root; whatever links are in it, never outside. */
+static int uh_file_open_below(const char *root, const char *name)
+{
+    int directory = open(root[0] != '\0' ? root : ".", UH_FILE_PASSES);
+    if (directory < 0)
+        return -1;
+#ifdef SYS_openat2
+    struct {
+        uint64_t flags, mode, resolve;
+    } how = { UH_FILE_FLAGS, 0, 0x0a };     /* RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS */
+    int fd = (int)syscall(SYS_openat2, directory, name[0] != '\0' ? name : ".", &how,
+                          sizeof how);
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN)) {
+        int error = errno;
+        close(directory);
+        errno = error;
+        return fd;
+    }
+#endif
+    return uh_file_walk(directory, name);
+}
+
+static uhttp_result uh_file_open(void *user, const char *path, const char *root, void **file,
+                                 uhttp_file_info *info)
+{
+    struct stat about;
+    int fd = root != NULL ? uh_file_open_below(root, path + strlen(root) + 1)
+                          : open(path, UH_FILE_FLAGS);
+    (void)user;
+    if (fd < 0)
+        return uh_file_result();
+    if (fstat(fd, &about) != 0 || (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))) {
+        close(fd);
+        return UHTTP_ERR_SYSTEM;
+    }
+    info->size = (uint64_t)about.st_size;
+    info->modified = (int64_t)about.st_mtime;
+#ifdef __APPLE__
+    info->modified_ns = (uint32_t)about.st_mtimespec.tv_nsec;
+#else
+    info->modified_ns = (uint32_t)about.st_mtim.tv_nsec;
+#endif
+    info->is_dir = S_ISDIR(about.st_mode);
+    *file = (void *)((intptr_t)fd + 1);
+    return UHTTP_OK;
+}
+
+static size_t uh_file_read(void *user, void *file, uint64_t offset, void *to, size_t length)
+{
+    ssize_t n;
+    (void)user;
+    do {
+        n = pread(uh_file_fd(file), to, length, (off_t)offset);
+    } while (n < 0 && errno == EINTR);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void uh_file_close(void *user, void *file)
+{
+    (void)user;
+    close(uh_file_fd(file));
+}
+
+static uhttp_result uh_file_create(void *user, const char *path, void **file)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    (void)user;
+    if (fd < 0)
+        return uh_file_result();
+    *file = (void *)((intptr_t)fd + 1);
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_file_write(void *user, void *file, const void *data, size_t length)
+{
+    const char *p = (const char *)data;
+    const char *end = p + length;
+    (void)user;
+    while (p < end) {
+        ssize_t n = write(uh_file_fd(file), p, (size_t)(end - p));
+        if (n < 0 && errno != EINTR)
+            return uh_file_result();
+        if (n == 0)
+            return UHTTP_ERR_MEMORY;
+        p += n > 0 ? n : 0;
+    }
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_file_finish(void *user, void *file, const char *written,
+                                   const char *path)
+{
+    bool flushed = path != NULL && fsync(uh_file_fd(file)) == 0;
+    uhttp_result result = path != NULL && !flushed ? uh_file_result() : UHTTP_OK;
+    (void)user;
+    if (close(uh_file_fd(file)) != 0 && flushed) {      /* some systems write only now */
+        result = uh_file_result();
+        flushed = false;
+    }
+    if (flushed && rename(written, path) == 0)
+        return UHTTP_OK;
+    if (flushed)
+        result = uh_file_result();
+    unlink(written);
+    return result;
+}
+
+#endif
+
+#if UH_FILES && !UH_LWIP
+
+static const uhttp_files uh_files_of_system = {
+    NULL, uh_file_open, uh_file_read, uh_file_close, uh_file_create, uh_file_write,
+    uh_file_finish
+};
+static const uhttp_files *const uh_system_files = &uh_files_of_system;
+
+#else
+
+static const uhttp_files *const uh_system_files = NULL;
+
+#endif
+
+/* Sends from a file without a copy: a count, 0 at its end, UHTTP_WANT_WRITE, UHTTP_FAILED or
+ * UH_FILE_CANNOT. */
+#if UH_FILES && UH_LINUX
+
+/* SIGPIPE cannot be switched off for one sendfile(). So it is held back meanwhile and taken
+ * off again; a program that blocks it itself keeps it pending. */
+static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
+{
+    off_t offset = (off_t)at;
+    sigset_t pipe_signal, before;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &pipe_signal, &before);
+    ssize_t n = sendfile(fd, uh_file_fd(file), &offset, length);
+    int error = errno;
+    if (n < 0 && error == EPIPE && !sigismember(&before, SIGPIPE)) {
+        const struct timespec at_once = { 0, 0 };
+        sigtimedwait(&pipe_signal, NULL, &at_once);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (n < 0 && (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP))
+        return UH_FILE_CANNOT;
+    errno = error;
+    int sent = uh_sys_count((int)n);
+    return sent == UHTTP_WANT_READ ? UHTTP_WANT_WRITE : sent;
+}
+
+#elif UH_FILES && (defined(__APPLE__) || defined(__FreeBSD__))
+
+static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
+{
+#ifdef __APPLE__
+    off_t sent = (off_t)length;
+    int result = sendfile(uh_file_fd(file), fd, (off_t)at, &sent, NULL, 0);
+#else
+    off_t sent = 0;
+    int result = sendfile(uh_file_fd(file), fd, (off_t)at, length, NULL, &sent, 0);
+#endif
+    if (sent > 0 || result == 0)        /* some went even where it would block */
+        return (int)sent;
+    if (errno == EINVAL || errno == ENOTSUP || errno == EOPNOTSUPP)
+        return UH_FILE_CANNOT;
+    return uh_sys_count(-1) == UHTTP_FAILED ? UHTTP_FAILED : UHTTP_WANT_WRITE;
+}
+
+#elif UH_FILES
+
+static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
+{
+    (void)fd;
+    (void)file;
+    (void)at;
+    (void)length;
+    return UH_FILE_CANNOT;
+}
+
+#endif
 
 /*--- wake-up: a socket that one thread reads and any may write ------------------*/
 
@@ -2789,6 +3347,19 @@ static size_t uh_text_utf8_length(const char *p, const char *end)
     return length;
 }
 
+UHTTP_API bool uhttp_utf8_valid(uhttp_str text)
+{
+    const char *p = text.ptr;
+    const char *end = uh_text_end(text);
+    while (p < end) {
+        size_t length = (unsigned char)*p < 0x80 ? 1 : uh_text_utf8_length(p, end);
+        if (length == 0)
+            return false;
+        p += length;
+    }
+    return true;
+}
+
 /* Does the character of so many bytes make a file's name dangerous, or show as another: a
  * separator, a wildcard, a control character, one that turns the direction of writing? */
 static bool uh_file_char_is_bad(const char *p, size_t length)
@@ -2825,7 +3396,8 @@ static size_t uh_file_copy(const char *p, const char *end, char *to, size_t room
 /* Is this the name of a device on Windows, whatever stands behind its dot? */
 static bool uh_file_is_device(const char *name, const char *end)
 {
-    static const char devices[][8] = { "con", "prn", "aux", "nul", "conin$", "conout$" };
+    static const char devices[][8] = { "con", "prn", "aux", "nul", "conin$", "conout$",
+                                      "clock$" };
     uhttp_str stem = uh_text_trim(uh_text_slice(name, uh_text_find(name, end, '.')));
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
         if (uh_text_is_nocase(stem, devices[i]))
@@ -3776,7 +4348,7 @@ UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const ch
 
 #endif
 
-/*--- 05f base64, dates, phrases ---------------------------------------------------------*/
+/*--- 05f base64, dates, ranges, types, phrases ------------------------------------------*/
 
 /* The six bits of a base64 character; -1: it is none. */
 static int uh_char_base64(char c)
@@ -3923,8 +4495,236 @@ UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_
     return (int)(p - buffer);
 }
 
-/* Registered phrases (RFC 9110 section 15, RFC 6585, RFC 7725). One that does not begin with
- * its status has the next. */
+/* One of HTTP's forms of a date, piece by piece:
+ *
+ *   w W  the name of a weekday, its first three letters or whole; which one is not checked
+ *   d e  a day in two digits, or with a blank before one
+ *   M    the first three letters of a month
+ *   y Y  a year in two digits, in four
+ *   t    a time, as 08:49:37
+ *
+ * Any other character is itself. */
+static const char uh_date_forms[] = "w, d M Y t GMT\0W, d-M-y t GMT\0w M e t Y\0";
+
+typedef struct uh_date {
+    int year, month, day, second;   /* month 0: January; second of the day */
+    bool short_year;
+} uh_date;
+
+/* Reads so many digits, no more than all of p; -1: they are none. */
+static int uh_date_digits(uhttp_str *p, size_t count)
+{
+    int n = 0;
+    if (p->len < count)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        if (!uh_char_is_digit(p->ptr[i]))
+            return -1;
+        n = n * 10 + (p->ptr[i] - '0');
+    }
+    p->ptr += count;
+    p->len -= count;
+    return n;
+}
+
+/* Takes this text off the front. */
+static bool uh_date_take(uhttp_str *p, const char *text, size_t length)
+{
+    if (p->len < length || memcmp(p->ptr, text, length) != 0)
+        return false;
+    p->ptr += length;
+    p->len -= length;
+    return true;
+}
+
+/* Takes one of the names, of three letters each, off the front; its index, -1: none. */
+static int uh_date_name(uhttp_str *p, const char *names, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (uh_date_take(p, names + (size_t)i * 3, 3))
+            return i;
+    }
+    return -1;
+}
+
+static bool uh_date_time(uhttp_str *p, uh_date *date)
+{
+    int hour = uh_date_digits(p, 2);
+    int minute = uh_date_take(p, ":", 1) ? uh_date_digits(p, 2) : -1;
+    int second = uh_date_take(p, ":", 1) ? uh_date_digits(p, 2) : -1;
+    date->second = (hour * 60 + minute) * 60 + second;
+    return hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 &&
+           second <= 60;                        /* a leap second */
+}
+
+static bool uh_date_piece(uhttp_str *p, char piece, uh_date *date)
+{
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char rests[] = "day\0day\0sday\0nesday\0rsday\0day\0urday";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const char *rest = rests;
+    int name;
+    switch (piece) {
+    case 'w':
+    case 'W':
+        name = uh_date_name(p, days, 7);
+        for (int i = 0; i < name; i++)
+            rest += strlen(rest) + 1;
+        return name >= 0 && (piece == 'w' || uh_date_take(p, rest, strlen(rest)));
+    case 'd':
+        return (date->day = uh_date_digits(p, 2)) > 0;
+    case 'e':
+        return (date->day = uh_date_digits(p, uh_date_take(p, " ", 1) ? 1 : 2)) > 0;
+    case 'M':
+        return (date->month = uh_date_name(p, months, 12)) >= 0;
+    case 'y':
+    case 'Y':
+        date->short_year = piece == 'y';
+        return (date->year = uh_date_digits(p, piece == 'y' ? 2 : 4)) >= 0;
+    case 't':
+        return uh_date_time(p, date);
+    default:
+        return uh_date_take(p, &piece, 1);
+    }
+}
+
+static bool uh_date_read(uhttp_str text, const char *form, uh_date *date)
+{
+    for (; *form != '\0'; form++) {
+        if (!uh_date_piece(&text, *form, date))
+            return false;
+    }
+    return text.len == 0;
+}
+
+static bool uh_date_is_leap(int year)
+{
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+static bool uh_date_has_day(const uh_date *date)
+{
+    static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    return date->day <= days[date->month] ||
+           (date->month == 1 && date->day == 29 && uh_date_is_leap(date->year));
+}
+
+/* Seconds since 1970. Years begin in March here, as in uhttp_date_format(). */
+static int64_t uh_date_seconds(const uh_date *date)
+{
+    int year = date->year - (date->month < 2 ? 1 : 0) + 400;    /* never negative */
+    int month = (date->month + 10) % 12;
+    int day = (153 * month + 2) / 5 + date->day - 1;
+    int64_t days = (int64_t)year * 365 + year / 4 - year / 100 + year / 400 + day;
+    return (days - 146097 - 719468) * 86400 + date->second;
+}
+
+UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds)
+{
+    const int64_t year = 31556952;      /* seconds of an average one */
+    const char *form = uh_date_forms;
+    uh_date date;
+    while (!uh_date_read(text, form, &date)) {
+        form += strlen(form) + 1;
+        if (*form == '\0')
+            return false;
+    }
+    if (date.short_year) {
+        int64_t this_year = 1970 + now / year;
+        if (this_year < 100 || this_year > 9000)
+            this_year = 2000;
+        date.year += (int)(this_year / 100 + 1) * 100;
+        while (date.year > this_year - 100 && uh_date_seconds(&date) - now > 50 * year)
+            date.year -= 100;
+    }
+    if (!uh_date_has_day(&date))
+        return false;
+    *seconds = uh_date_seconds(&date);
+    return true;
+}
+
+UHTTP_API uhttp_range_kind uhttp_range_parse(uhttp_str value, uint64_t size, uint64_t *first,
+                                             uint64_t *length)
+{
+    const char *end = uh_text_end(value);
+    const char *equals = uh_text_find(value.ptr, end, '=');
+    uhttp_str list, range, more;
+    int64_t from = 0;
+    int64_t to = 0;
+    *first = 0;
+    *length = size;
+    if (equals == end || !uh_text_is_nocase(uh_text_slice(value.ptr, equals), "bytes"))
+        return UHTTP_RANGE_WHOLE;
+    list = uh_text_slice(equals + 1, end);
+    if (!uhttp_list_next(&list, &range) || uhttp_list_next(&list, &more))
+        return UHTTP_RANGE_WHOLE;
+    end = range.ptr + range.len;
+    const char *dash = uh_text_find(range.ptr, end, '-');
+    if (dash == end)
+        return UHTTP_RANGE_WHOLE;
+    uh_number has_from = uh_text_decimal(uh_text_slice(range.ptr, dash), &from);
+    uh_number has_to = uh_text_decimal(uh_text_slice(dash + 1, end), &to);
+    if (dash == range.ptr) {                            /* the last so many bytes */
+        if (has_to == UH_NUMBER_BAD || (size == 0 && to > 0))
+            return UHTTP_RANGE_WHOLE;
+        if (has_to == UH_NUMBER_OK && to == 0)
+            return UHTTP_RANGE_NONE;
+        *length = has_to == UH_NUMBER_OK && (uint64_t)to < size ? (uint64_t)to : size;
+        *first = size - *length;
+        return UHTTP_RANGE_PART;
+    }
+    bool is_open = dash + 1 == end;
+    if (has_from == UH_NUMBER_BAD || (has_to == UH_NUMBER_BAD && !is_open) ||
+        (has_to == UH_NUMBER_OK && (has_from == UH_NUMBER_LARGE || to < from)))
+        return UHTTP_RANGE_WHOLE;
+    if (has_from == UH_NUMBER_LARGE || (uint64_t)from >= size)
+        return UHTTP_RANGE_NONE;
+    *first = (uint64_t)from;
+    *length = size - *first;
+    if (has_to == UH_NUMBER_OK && (uint64_t)(to - from) < *length)
+        *length = (uint64_t)(to - from) + 1;
+    return UHTTP_RANGE_PART;
+}
+
+/* Extensions, each with its type behind it. */
+static const char uh_mime_types[] =
+    "html\0" "text/html; charset=utf-8\0" "htm\0" "text/html; charset=utf-8\0"
+    "css\0" "text/css; charset=utf-8\0" "js\0" "text/javascript; charset=utf-8\0"
+    "mjs\0" "text/javascript; charset=utf-8\0" "json\0" "application/json\0"
+    "map\0" "application/json\0" "txt\0" "text/plain; charset=utf-8\0"
+    "log\0" "text/plain; charset=utf-8\0" "md\0" "text/markdown; charset=utf-8\0"
+    "csv\0" "text/csv; charset=utf-8\0" "xml\0" "application/xml\0"
+    "ics\0" "text/calendar; charset=utf-8\0" "webmanifest\0" "application/manifest+json\0"
+    "svg\0" "image/svg+xml\0" "png\0" "image/png\0" "jpg\0" "image/jpeg\0"
+    "jpeg\0" "image/jpeg\0" "gif\0" "image/gif\0" "webp\0" "image/webp\0"
+    "avif\0" "image/avif\0" "ico\0" "image/vnd.microsoft.icon\0" "bmp\0" "image/bmp\0"
+    "mp4\0" "video/mp4\0" "m4v\0" "video/mp4\0" "webm\0" "video/webm\0"
+    "mov\0" "video/quicktime\0" "mp3\0" "audio/mpeg\0" "m4a\0" "audio/mp4\0"
+    "ogg\0" "audio/ogg\0" "opus\0" "audio/ogg\0" "wav\0" "audio/wav\0"
+    "flac\0" "audio/flac\0" "woff\0" "font/woff\0" "woff2\0" "font/woff2\0"
+    "ttf\0" "font/ttf\0" "otf\0" "font/otf\0"
+    "wasm\0" "application/wasm\0" "pdf\0" "application/pdf\0" "zip\0" "application/zip\0"
+    "gz\0" "application/gzip\0" "tar\0" "application/x-tar\0";
+
+UHTTP_API const char *uhttp_mime_type(uhttp_str name)
+{
+    const char *end = uh_text_end(name);
+    const char *dot = end;
+    while (dot > name.ptr && dot[-1] != '.' && dot[-1] != '/')
+        dot--;
+    uhttp_str extension = uh_text_slice(dot, end);
+    bool has_one = dot > name.ptr && dot[-1] == '.';
+    for (const char *p = uh_mime_types; *p != '\0' && has_one; ) {
+        const char *type = p + strlen(p) + 1;
+        if (uh_text_is_nocase(extension, p))
+            return type;
+        p = type + strlen(type) + 1;
+    }
+    return "application/octet-stream";
+}
+
+/* Registered phrases (RFC 9110 section 15, RFC 6585, RFC 7725, RFC 4918). One that does not
+ * begin with its status has the next. */
 static const char uh_phrases[] =
     "200OK\0" "Created\0" "Accepted\0" "Non-Authoritative Information\0" "No Content\0"
     "Reset Content\0" "Partial Content\0"
@@ -3939,7 +4739,7 @@ static const char uh_phrases[] =
     "428Precondition Required\0" "Too Many Requests\0"
     "431Request Header Fields Too Large\0" "451Unavailable For Legal Reasons\0"
     "500Internal Server Error\0" "Not Implemented\0" "Bad Gateway\0" "Service Unavailable\0"
-    "Gateway Timeout\0" "HTTP Version Not Supported\0";
+    "Gateway Timeout\0" "HTTP Version Not Supported\0" UH_PHRASES_OF_FILES;
 
 UHTTP_API const char *uhttp_status_phrase(int status)
 {
@@ -3955,6 +4755,127 @@ UHTTP_API const char *uhttp_status_phrase(int status)
     }
     return "";
 }
+
+/*--- what files need: entity tags, codings, safe names ------------------------------------*/
+
+#if UH_FILES
+
+/* Takes the next entity tag, without its quotes, off a list; false: no more, or something that
+ * is none. RFC 9110 section 8.8.3 */
+static bool uh_etag_next(uhttp_str *list, uhttp_str *opaque, bool *weak)
+{
+    const char *p = list->ptr;
+    const char *end = uh_text_end(*list);
+    while (p < end && (uh_char_is_blank(*p) || *p == ','))
+        p++;
+    *weak = end - p >= 2 && p[0] == 'W' && p[1] == '/';
+    if (*weak)
+        p += 2;
+    if (p == end || *p != '"')
+        return false;
+    const char *quote = uh_text_find(p + 1, end, '"');
+    if (quote == end)
+        return false;
+    *opaque = uh_text_slice(p + 1, quote);
+    for (p = quote + 1; p < end && uh_char_is_blank(*p); p++) { }
+    *list = uh_text_slice(p, end);
+    return p == end || *p == ',';
+}
+
+/* Is this entity tag in the list? A strong comparison wants neither to be weak. RFC 9110
+ * section 8.8.3.2 */
+static bool uh_etag_is_in(uhttp_str list, uhttp_str opaque, bool weak, bool strong)
+{
+    uhttp_str other;
+    bool other_weak;
+    while (uh_etag_next(&list, &other, &other_weak)) {
+        if (other.len == opaque.len && memcmp(other.ptr, opaque.ptr, other.len) == 0 &&
+            !(strong && (weak || other_weak)))
+            return true;
+    }
+    return false;
+}
+
+/* Reads "q=0.8" in thousandths; -1: it is something else. RFC 9110 section 12.4.2 */
+static int uh_quality(uhttp_str parameter)
+{
+    int value = 0;
+    if (parameter.len < 3 || parameter.len > 7 || uh_char_lower(parameter.ptr[0]) != 'q' ||
+        parameter.ptr[1] != '=' || (parameter.len > 3 && parameter.ptr[3] != '.'))
+        return -1;
+    for (size_t i = 2; i < 7; i++) {
+        char c = i < parameter.len ? parameter.ptr[i] : '0';
+        if (i == 3)
+            continue;
+        if (!uh_char_is_digit(c))
+            return -1;
+        value = value * 10 + (c - '0');
+    }
+    return value <= 1000 ? value : -1;
+}
+
+/* How welcome a list of codings says that one is: its quality in thousandths; -1: it says
+ * nothing. What is malformed is not welcome. */
+static int uh_coding_quality(uhttp_str list, const char *coding)
+{
+    uhttp_str element;
+    int others = -1;
+    while (uhttp_list_next(&list, &element)) {
+        const char *end = element.ptr + element.len;
+        const char *semicolon = uh_text_find(element.ptr, end, ';');
+        uhttp_str name = uh_text_trim(uh_text_slice(element.ptr, semicolon));
+        int quality = 1000;
+        if (semicolon < end)
+            quality = uh_quality(uh_text_trim(uh_text_slice(semicolon + 1, end)));
+        if (uh_text_is_nocase(name, coding))
+            return quality > 0 ? quality : 0;
+        if (uh_text_is(name, "*"))
+            others = quality > 0 ? quality : 0;
+    }
+    return others;
+}
+
+/* Does an Accept-Encoding want gzip, at least as much as no coding? RFC 9110 section 12.5.3 */
+static bool uh_wants_gzip(uhttp_str list)
+{
+    int gzip = uh_coding_quality(list, "gzip");
+    int old_name = uh_coding_quality(list, "x-gzip");
+    int identity = uh_coding_quality(list, "identity");
+    gzip = gzip > old_name ? gzip : old_name;
+    return gzip > 0 && gzip >= identity;
+}
+
+/* May this name one file or directory, everywhere the same one? Not: empty, "." and "..", a
+ * trailing dot or blank, control characters, backslashes, colons, devices, not UTF-8. */
+static bool uh_name_is_safe(uhttp_str name, bool hidden)
+{
+    const char *p = name.ptr;
+    const char *end = uh_text_end(name);
+    if (p == end || end[-1] == '.' || end[-1] == ' ' || (*p == '.' && !hidden))
+        return false;
+    for (; p < end; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '\\' || *p == ':')
+            return false;
+    }
+    return uhttp_utf8_valid(name) && !uh_file_is_device(name.ptr, end);
+}
+
+/* Is every piece of a decoded path below a directory safe? It begins without a slash, and may
+ * end with one; "" is the directory itself. */
+static bool uh_path_is_safe(uhttp_str path, bool hidden)
+{
+    const char *p = path.ptr;
+    const char *end = uh_text_end(path);
+    while (p < end) {
+        const char *slash = uh_text_find(p, end, '/');
+        if (!uh_name_is_safe(uh_text_slice(p, slash), hidden))
+            return false;
+        p = slash < end ? slash + 1 : end;
+    }
+    return true;
+}
+
+#endif
 
 /*--- 05g JSON: texts read where they stand, texts written ---------------------------------
  *
@@ -5290,12 +6211,14 @@ typedef enum uh_sink {
 
 /* Where a response's body comes from, beside tx. A file that the system can send by itself
  * needs no copy. */
-typedef enum uh_source_kind { UH_SOURCE_STATIC, UH_SOURCE_FILE, UH_SOURCE_SENDFILE } uh_source_kind;
+typedef enum uh_source_kind {
+    UH_SOURCE_STATIC, UH_SOURCE_FILE, UH_SOURCE_SENDFILE
+} uh_source_kind;
 
 /* How files take part in moving bytes. 11 brings it when the first one is used, so that
  * nothing below knows files, and a program without them has none of it. */
 typedef struct uh_file_calls {
-    int (*send)(uhttp_conn *c, size_t *offered);    /* as uh_conn_offer, with a file behind tx */
+    int (*send)(uhttp_conn *c, size_t *offered);    /* as uh_conn_offer, but from a file */
     void (*close)(uhttp_conn *c);                   /* the source is not needed any more */
     int (*write)(uhttp_conn *c);                    /* what is decoded; 0, or a failed status */
     int (*finish)(uhttp_conn *c, bool keep);        /* the body has ended, well or not */
@@ -6406,26 +7329,35 @@ static uhttp_result uh_stream_no_room(uhttp_conn *c, size_t need)
     return UHTTP_ERR_AGAIN;
 }
 
-/* Appends text to the fields drafted so far, before a body in the making. */
+/* Makes room for text behind the fields drafted so far, before a body in the making; NULL:
+ * there is none. */
+static char *uh_draft_room(uhttp_conn *c, size_t length)
+{
+    if (length > c->server->config.max_send_buffer - c->draft ||
+        !uh_response_reserve(c, length))
+        return NULL;
+    char *p = (char *)c->tx.data + c->tx.tail - c->request.composed;
+    memmove(p + length, p, c->request.composed);
+    c->tx.tail += (uint32_t)length;
+    c->draft += (uint32_t)length;
+    return p;
+}
+
+/* Appends text to the fields drafted so far. */
 static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_t count)
 {
     size_t length = 0;
     for (size_t i = 0; i < count; i++)
         length += strlen(pieces[i]);
-    if (length > c->server->config.max_send_buffer - c->draft ||
-        !uh_response_reserve(c, length)) {
-        if (c->state == UH_STREAM) {        /* a frame has all its fields or none */
-            uh_draft_drop(c, c->draft);
-            return uh_stream_no_room(c, length);
-        }
-        return uh_conn_tell(c, uh_response_no_room(c));
+    char *p = uh_draft_room(c, length);
+    if (p == NULL && c->state == UH_STREAM) {       /* a frame has all its fields or none */
+        uh_draft_drop(c, c->draft);
+        return uh_stream_no_room(c, length);
     }
-    char *p = (char *)c->tx.data + c->tx.tail - c->request.composed;
-    memmove(p + length, p, c->request.composed);
+    if (p == NULL)
+        return uh_conn_tell(c, uh_response_no_room(c));
     for (size_t i = 0; i < count; i++)
         p = uh_text_puts(p, pieces[i]);
-    c->tx.tail += (uint32_t)length;
-    c->draft += (uint32_t)length;
     return UHTTP_OK;
 }
 
@@ -7951,7 +8883,7 @@ static void uh_request_log(uhttp_conn *c)
     entry.version_minor = r->minor ? 1 : 0;
     entry.status = r->status;
     sent -= sent < c->source_left ? sent : c->source_left;
-    if (UH_FILES && c->state == UH_CLOSED && c->source_left > 0)    /* read from a file, but not sent */
+    if (c->state == UH_CLOSED)          /* what it still owes was never sent */
         sent -= sent < uh_buf_used(&c->tx) ? sent : uh_buf_used(&c->tx);
     entry.bytes = sent;
     entry.duration_ms = head != NULL ? s->now - r->began : 0;
@@ -8351,6 +9283,799 @@ UHTTP_API bool uhttp_form_at(uhttp_conn *c, size_t index, const char **name,
     (void)uhttp_form_parse(c);
     return uh_list_at(c, UH_LIST_FORM, index, name, value);
 }
+
+/*==============================================================================
+ * 11 FILES        a response's body out of a file, and a request's body into one
+ *==============================================================================
+ * Decides which file, which of its bytes, and under which conditions (RFC 9110 sections
+ * 13 and 14); config.files does the rest. The head is composed as any other, the file
+ * becomes the source that follows it.
+ */
+
+#if UH_FILES
+
+#define UH_SENDFILE_MOST 0x80000u   /* of one sendfile(): others want their turn */
+#define UH_ETAG_MOST     63u        /* characters of an entity tag */
+#define UH_STILL_NEW     2          /* seconds in which a file may change again unnoticed */
+
+/*--- the source -------------------------------------------------------------------------*/
+
+static void uh_file_source_close(uhttp_conn *c)
+{
+    const uhttp_files *files = c->server->config.files;
+    c->source_kind = UH_SOURCE_STATIC;
+    (files->close)(files->user, c->source.file);
+}
+
+/* Reads on into tx, as far as its room and file_chunk_size allow. False: the file has less than
+ * was announced, or there is no memory. */
+static bool uh_file_source_read(uhttp_conn *c)
+{
+    const uhttp_files *files = c->server->config.files;
+    uh_buf *tx = &c->tx;
+    size_t most = c->server->config.file_chunk_size;
+    size_t want = c->source_left < most ? (size_t)c->source_left : most;
+    if (uh_buf_used(tx) >= most)
+        return true;                    /* enough is waiting there */
+    if (!uh_buf_reserve(&c->server->pool, tx, want)) {
+        uh_buf_slide(tx);
+        want = uh_min((uint32_t)want, uh_buf_room(tx));
+    }
+    if (want == 0)
+        return uh_buf_used(tx) > 0;
+    size_t n = (files->read)(files->user, c->source.file, c->source_at, tx->data + tx->tail,
+                             want);
+    if (n == 0 || n > want)
+        return false;
+    tx->tail += (uint32_t)n;
+    uh_source_advance(c, (uint32_t)n);
+    if (c->source_left == 0)
+        uh_file_source_close(c);
+    return true;
+}
+
+static int uh_file_source_fails(uhttp_conn *c)
+{
+    uh_server_log(c->server, c, 0, UH_WHY("a file became shorter, or cannot be read"));
+    return UHTTP_FAILED;
+}
+
+/* The first bytes leave with the head, all others by sendfile() where that is possible. */
+static int uh_file_source_send(uhttp_conn *c, size_t *offered)
+{
+    bool begins = c->request.bytes.sent == c->source_left;
+    if (c->source_kind == UH_SOURCE_SENDFILE && uh_buf_used(&c->tx) == 0) {
+        size_t most = c->source_left < UH_SENDFILE_MOST ? (size_t)c->source_left
+                                                        : UH_SENDFILE_MOST;
+        int n = uh_sys_sendfile(c->fd, c->source.file, c->source_at, most);
+        *offered = most;
+        if (n == 0)
+            return uh_file_source_fails(c);
+        if (n != UH_FILE_CANNOT)
+            return n;
+        c->source_kind = UH_SOURCE_FILE;
+    }
+    if ((c->source_kind == UH_SOURCE_FILE || begins) && !uh_file_source_read(c))
+        return uh_file_source_fails(c);
+    return uh_conn_offer(c, offered);
+}
+
+/*--- the sink: a record of it stands at the left end of rx's margin -----------------------
+ *
+ *   file | name beside, NUL | name, NUL
+ */
+
+static const char *uh_upload_record(const uhttp_conn *c)
+{
+    return (const char *)c->rx.data + c->rx.size - c->request.margin;
+}
+
+static int uh_upload_status(uhttp_result result)
+{
+    return result == UHTTP_OK ? 0 : result == UHTTP_ERR_MEMORY ? 507 : 500;
+}
+
+static int uh_upload_write(uhttp_conn *c, const char *record)
+{
+    const uhttp_files *files = c->server->config.files;
+    void *file;
+    memcpy(&file, record, sizeof file);
+    const uint8_t *data = uh_window(c)->data + c->request.body;
+    if (c->request.body_len == 0)
+        return 0;
+    return uh_upload_status((files->write)(files->user, file, data, c->request.body_len));
+}
+
+static int uh_upload_finish(uhttp_conn *c, const char *record, bool keep)
+{
+    const uhttp_files *files = c->server->config.files;
+    const char *written = record + sizeof(void *);
+    const char *path = written + strlen(written) + 1;
+    void *file;
+    memcpy(&file, record, sizeof file);
+    return uh_upload_status((files->finish)(files->user, file, written, keep ? path : NULL));
+}
+
+static int uh_file_sink_write(uhttp_conn *c)
+{
+    return uh_upload_write(c, uh_upload_record(c));
+}
+
+static int uh_file_sink_finish(uhttp_conn *c, bool keep)
+{
+    return uh_upload_finish(c, uh_upload_record(c), keep);
+}
+
+static const uh_file_calls uh_files_in_motion = {
+    uh_file_source_send, uh_file_source_close, uh_file_sink_write, uh_file_sink_finish
+};
+
+#define UH_UPLOAD_NAME ".upload-0123456789abcdef"
+
+/* Bytes of the directory in front of a file's name. */
+static size_t uh_upload_directory(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 0 && path[length - 1] != '/' && path[length - 1] != '\\')
+        length--;
+    return length;
+}
+
+/* Writes a number in hexadecimal, in so many digits. */
+static char *uh_put_hex(char *out, uint64_t n, size_t digits)
+{
+    for (size_t i = digits; i-- > 0; n >>= 4)
+        out[i] = "0123456789abcdef"[n & 15u];
+    return out + digits;
+}
+
+/* Creates a file of a name nobody has, beside path, and notes it all in the record; 0, or the
+ * status of what failed. Other processes may be at it with the same numbers. */
+static int uh_upload_create(uhttp_conn *c, char *record, const char *path)
+{
+    const uhttp_files *files = c->server->config.files;
+    size_t directory = uh_upload_directory(path);
+    uint64_t number = uhttp_id(c) ^ (uint64_t)UHTTP_TIME() << 24 ^ c->server->now;
+    uhttp_result result = UHTTP_ERR_IN_USE;
+    char *name = uh_text_put(record + sizeof(void *), path, directory);
+    char *end = name + sizeof UH_UPLOAD_NAME;
+    (void)uh_text_put(name, UH_UPLOAD_NAME, sizeof UH_UPLOAD_NAME);
+    (void)uh_text_put(end, path, strlen(path) + 1);
+    for (int tries = 0; tries < 8 && result == UHTTP_ERR_IN_USE; tries++) {
+        void *file = NULL;
+        number = number * 0x5851f42d4c957f2du + 0x14057b7ef767814fu;
+        (void)uh_put_hex(end - 17, number, 16);
+        result = (files->create)(files->user, record + sizeof(void *), &file);
+        memcpy(record, &file, sizeof file);
+    }
+    return uh_upload_status(result);
+}
+
+static uhttp_result uh_upload_fails(uhttp_conn *c, int status)
+{
+    const char *why = UH_WHY("the body's file cannot be written");
+    if (status == 400)
+        why = UH_WHY("malformed chunked body");
+    else if (status == 413)
+        why = UH_WHY("body exceeds its limit");
+    (void)uh_body_fail(c, status, why);
+    return UHTTP_OK;
+}
+
+/* Writes what has come already, so that its room is free for the record. */
+static uhttp_result uh_upload_begin(uhttp_conn *c, const char *record, size_t length)
+{
+    uh_request *r = &c->request;
+    int failed = 0;
+    if (uh_window_decode(c) == UHTTP_ERR_INVALID)
+        failed = 400;
+    else if (uh_body_is_too_long(c))
+        failed = 413;
+    else
+        failed = uh_upload_write(c, record);
+    bool ended = r->whole || failed != 0;
+    int finished = ended ? uh_upload_finish(c, record, failed == 0) : 0;
+    if (failed != 0 || finished != 0)
+        return uh_upload_fails(c, failed != 0 ? failed : finished);
+    uh_window_drop(c);
+    if (r->whole) {
+        (void)uh_conn_deliver(c, UHTTP_EVENT_COMPLETE);
+        return UHTTP_OK;
+    }
+    UHTTP_ASSERT(uh_buf_used(&c->rx) == 0);
+    r->margin += (uint32_t)length;
+    memcpy(c->rx.data + c->rx.size - r->margin, record, length);
+    r->sink = UH_SINK_FILE;
+    uh_respond_continue(c);
+    uh_body_widen(c);
+    uh_conn_enter(c, UH_BODY);
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
+                                                 uint64_t limit)
+{
+    const uhttp_files *files = c->server->config.files;
+    uh_request *r = &c->request;
+    uhttp_result may = uh_conn_may(c, UH_IN_OFFER);
+    if (may != UHTTP_OK)
+        return may;
+    if (files == NULL || files->create == NULL)
+        return UHTTP_ERR_UNSUPPORTED;
+    if (path == NULL || path[0] == '\0')
+        return UHTTP_ERR_INVALID;
+    /* How much of the body has come decides nothing here: it will have been written. */
+    size_t record = sizeof(void *) + uh_upload_directory(path) + sizeof UH_UPLOAD_NAME +
+                    strlen(path) + 1;
+    size_t behind = c->rx.size - r->margin - r->body;
+    if (behind < UH_WINDOW_MIN || record > behind - UH_WINDOW_MIN ||
+        !uh_response_reserve(c, record))
+        return uh_conn_tell(c, uh_response_no_room(c));
+    r->bytes.limit = limit > 0 ? limit : UINT64_MAX;
+    c->server->files = &uh_files_in_motion;
+    if (uh_body_is_too_long(c))
+        return uh_upload_fails(c, 413);
+    char *composed = (char *)c->tx.data + c->tx.tail;
+    int failed = uh_upload_create(c, composed, path);
+    if (failed != 0)
+        return uh_upload_fails(c, failed);
+    return uh_upload_begin(c, composed, record);
+}
+
+/*--- which file, and how it may be named later ------------------------------------------*/
+
+/* A file that has been opened. */
+typedef struct uh_found {
+    const uhttp_files *files;
+    void *file;
+    uhttp_file_info info;
+    const char *etag;           /* NULL: none */
+    bool weak;                  /* its entity tag, and its time */
+    bool gzip, vary;            /* it is the .gz; there is one */
+    uint64_t first, length;     /* what of it is asked for */
+    char room[64];              /* for an entity tag of ours */
+} uh_found;
+
+static uhttp_result uh_found_open(uh_found *f, const char *path, const char *root)
+{
+    memset(&f->info, 0, sizeof f->info);
+    return (f->files->open)(f->files->user, path, root, &f->file, &f->info);
+}
+
+static void uh_found_close(const uh_found *f)
+{
+    if (f->info.data == NULL)
+        (f->files->close)(f->files->user, f->file);
+}
+
+/* Makes the validators. A time is no good to tell two versions apart while the second may still
+ * come, nor where the clock is behind it (RFC 9110 sections 8.8.1 and 8.8.2). */
+static void uh_found_validate(uh_found *f)
+{
+    const uhttp_file_info *info = &f->info;
+    int64_t now = UHTTP_TIME();
+    f->weak = now - info->modified < UH_STILL_NEW;
+    f->etag = info->etag;
+    if (f->etag != NULL) {
+        f->weak = false;
+        if (strlen(f->etag) > UH_ETAG_MOST || strchr(f->etag, '"') != NULL)
+            f->etag = NULL;
+    } else if (info->modified > 0) {
+        char *p = uh_put_hex(f->room, info->size, 10);
+        *p++ = '-';
+        p = uh_put_hex(p, (uint64_t)info->modified, 9);
+        p = uh_put_hex(p, info->modified_ns, 8);
+        p = uh_text_puts(p, f->gzip ? "-gz" : "");
+        *p = '\0';
+        f->etag = f->room;
+    }
+    if (info->modified > now)       /* not to be told: RFC 9110 section 8.8.2.1 */
+        f->info.modified = 0;
+}
+
+/* The status for a file that could not be opened. */
+static int uh_found_status(uhttp_result result)
+{
+    if (result == UHTTP_OK)
+        return 200;
+    return result == UHTTP_ERR_DENIED ? 403 : result == UHTTP_ERR_MEMORY ? 503 : 404;
+}
+
+/* Opens a file or the .gz beside it; path has room for that. Returns 200, or a status to be
+ * answered with. */
+static int uh_found_choose(const uhttp_conn *c, uh_found *f, char *path, const char *root,
+                           const uhttp_file_options *options)
+{
+    size_t length = strlen(path);
+    const char *accepts = uhttp_header(c, "accept-encoding");
+    bool is_gz = length >= 3 && strcmp(path + length - 3, ".gz") == 0;
+    bool may_gz = !options->no_gzip && !is_gz && path[length - 1] != '/';
+    uh_found gz = *f;
+    if (may_gz) {
+        memcpy(path + length, ".gz", 4);
+        may_gz = uh_found_open(&gz, path, root) == UHTTP_OK;
+        path[length] = '\0';
+        if (may_gz && gz.info.is_dir) {
+            uh_found_close(&gz);
+            may_gz = false;
+        }
+    }
+    gz.gzip = gz.vary = f->vary = may_gz;
+    if (may_gz && accepts != NULL && uh_wants_gzip(uh_text_of(accepts))) {
+        *f = gz;
+        return 200;
+    }
+    uhttp_result result = uh_found_open(f, path, root);
+    if (may_gz)
+        uh_found_close(&gz);
+    return may_gz && result == UHTTP_ERR_SYSTEM ? 406 : uh_found_status(result);
+}
+
+/*--- conditions -------------------------------------------------------------------------*/
+
+/* A field that makes no sense twice; NULL: absent, or there twice. */
+static const char *uh_request_single(const uhttp_conn *c, const char *name)
+{
+    const char *field, *value;
+    const char *found = NULL;
+    uint32_t at = uh_request_fields(c);
+    while (uh_request_field(c, &at, &field, &value)) {
+        if (!uh_same_name(field, name))
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = value;
+    }
+    return found;
+}
+
+/* Does this field name the file's entity tag? -1: there is no such field. */
+static int uh_condition_tag(const uhttp_conn *c, const char *name, const uh_found *f,
+                            bool strong)
+{
+    const char *field, *value;
+    uint32_t at = uh_request_fields(c);
+    int result = -1;
+    while (uh_request_field(c, &at, &field, &value)) {
+        if (!uh_same_name(field, name))
+            continue;
+        result = 0;
+        if (strcmp(value, "*") == 0 ||
+            (f->etag != NULL &&
+             uh_etag_is_in(uh_text_of(value), uh_text_of(f->etag), f->weak, strong)))
+            return 1;
+    }
+    return result;
+}
+
+/* Reads a date to compare the file's time with; false: there is none, or no time. */
+static bool uh_condition_date(const uhttp_conn *c, const char *name, const uh_found *f,
+                              int64_t *date)
+{
+    const char *value = uh_request_single(c, name);
+    return value != NULL && f->info.modified > 0 &&
+           uhttp_date_parse(uh_text_of(value), UHTTP_TIME(), date);
+}
+
+/* In the order of RFC 9110 section 13.2.2; 200, or the status the conditions lead to. */
+static int uh_conditions(const uhttp_conn *c, const uh_found *f)
+{
+    int64_t date = 0;
+    int tag = uh_condition_tag(c, "if-match", f, true);
+    if (tag == 0)
+        return 412;
+    if (tag < 0 && uh_condition_date(c, "if-unmodified-since", f, &date) &&
+        f->info.modified > date)
+        return 412;
+    tag = uh_condition_tag(c, "if-none-match", f, false);
+    if (tag > 0)
+        return 304;
+    if (tag < 0 && uh_condition_date(c, "if-modified-since", f, &date) &&
+        f->info.modified <= date)
+        return 304;
+    return 200;
+}
+
+/* Is what the client has a part of still this? RFC 9110 section 13.1.5 */
+static bool uh_condition_range(const uhttp_conn *c, const uh_found *f)
+{
+    uhttp_str opaque;
+    bool weak;
+    int64_t date = 0;
+    const char *value = uh_request_single(c, "if-range");
+    if (value == NULL)
+        return uhttp_header(c, "if-range") == NULL;
+    uhttp_str list = uh_text_of(value);
+    if (uh_etag_next(&list, &opaque, &weak))
+        return f->etag != NULL && list.len == 0 && !weak && !f->weak &&
+               uh_text_is(opaque, f->etag);
+    return uh_condition_date(c, "if-range", f, &date) && date == f->info.modified && !f->weak;
+}
+
+/* Which of its bytes are asked for? */
+static uhttp_range_kind uh_file_range(const uhttp_conn *c, uh_found *f)
+{
+    const char *range = uh_request_single(c, "range");
+    f->first = 0;
+    f->length = f->info.size;
+    if (range == NULL || strcmp(uhttp_method(c), "GET") != 0 || !uh_condition_range(c, f))
+        return UHTTP_RANGE_WHOLE;
+    return uhttp_range_parse(uh_text_of(range), f->info.size, &f->first, &f->length);
+}
+
+/*--- the answer -------------------------------------------------------------------------*/
+
+/* Adds a field; remembers the first failure. */
+static void uh_file_field(uhttp_conn *c, uhttp_result *result, const char *name,
+                          const char *value)
+{
+    if (*result == UHTTP_OK)
+        *result = uhttp_add_header(c, name, value);
+}
+
+/* What the 200 has said, a 304 says again (RFC 9110 section 15.4.5). */
+static uhttp_result uh_file_fields(uhttp_conn *c, const uh_found *f, int status,
+                                   const uhttp_file_options *options)
+{
+    uhttp_result result = UHTTP_OK;
+    char text[UH_ETAG_MOST + 8];
+    if (f->etag != NULL) {
+        char *p = uh_text_puts(text, f->weak ? "W/\"" : "\"");
+        *uh_text_puts(uh_text_puts(p, f->etag), "\"") = '\0';
+        uh_file_field(c, &result, "ETag", text);
+    }
+    if (f->info.modified > 0) {
+        uhttp_date_format(f->info.modified, text);
+        uh_file_field(c, &result, "Last-Modified", text);
+    }
+    if (f->vary)
+        uh_file_field(c, &result, "Vary", "Accept-Encoding");
+    if (options->cache_control != NULL)
+        uh_file_field(c, &result, "Cache-Control", options->cache_control);
+    if (f->gzip && status != 304)
+        uh_file_field(c, &result, "Content-Encoding", "gzip");
+    if (status == 200)
+        uh_file_field(c, &result, "Accept-Ranges", "bytes");
+    return result;
+}
+
+/* Adds "Content-Range: bytes 0-99/1000", or for 416 the size alone. */
+static uhttp_result uh_file_content_range(uhttp_conn *c, const uh_found *f, int status)
+{
+    char text[80];
+    char *p = uh_text_puts(text, "bytes ");
+    if (status == 206) {
+        p = uh_text_put_decimal(p, f->first);
+        *p++ = '-';
+        p = uh_text_put_decimal(p, f->first + f->length - 1);
+    } else {
+        *p++ = '*';
+    }
+    *p++ = '/';
+    *uh_text_put_decimal(p, f->info.size) = '\0';
+    return uhttp_add_header(c, "Content-Range", text);
+}
+
+/* Makes the opened file the source of the response whose head is composed. */
+static void uh_file_attach(uhttp_conn *c, const uh_found *f)
+{
+    c->request.bytes.sent = f->length;
+    c->source_left = f->length;
+    if (f->info.data != NULL) {
+        c->source.data = (const uint8_t *)f->info.data + (size_t)f->first;
+        return;
+    }
+    bool direct = c->transport == &uh_plain && f->files == uh_system_files;
+    c->server->files = &uh_files_in_motion;
+    c->source.file = f->file;
+    c->source_at = f->first;
+    c->source_kind = direct ? UH_SOURCE_SENDFILE : UH_SOURCE_FILE;
+}
+
+/* Takes back the fields that were added for an answer that did not come about. */
+static uhttp_result uh_file_undo(uhttp_conn *c, uint32_t draft, uhttp_result result)
+{
+    if (result != UHTTP_OK && c->state != UH_CLOSED)
+        uh_draft_drop(c, c->draft - draft);
+    return result;
+}
+
+/* Sends what is asked for of the opened file; closes it if it cannot be sent. */
+static uhttp_result uh_file_send(uhttp_conn *c, const uh_found *f, int status, const char *type,
+                                 const uhttp_file_options *options)
+{
+    uhttp_result result = uh_file_fields(c, f, status, options);
+    if (result == UHTTP_OK && status == 206)
+        result = uh_file_content_range(c, f, status);
+    if (result == UHTTP_OK && !uh_value_is_good(type))
+        result = UHTTP_ERR_INVALID;
+    if (result == UHTTP_OK)
+        result = uh_response_head(c, status, type, (int64_t)f->length, 0);
+    if (result != UHTTP_OK || c->request.is_head || f->length == 0)
+        uh_found_close(f);
+    else
+        uh_file_attach(c, f);
+    return uh_response_end(c, result);
+}
+
+/* Answers with an opened file, as the request's conditions and range will have it. */
+static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *type,
+                                   const uhttp_file_options *options)
+{
+    bool reads = c->request.is_head || strcmp(uhttp_method(c), "GET") == 0;
+    uh_draft_drop(c, c->request.composed);
+    uint32_t draft = c->draft;
+    uh_found_validate(f);
+    if (options->content_type != NULL)
+        type = options->content_type;
+    else if (f->info.type != NULL)
+        type = f->info.type;
+    int status = reads ? uh_conditions(c, f) : 200;
+    uhttp_range_kind range = uh_file_range(c, f);
+    if (status == 200 && range != UHTTP_RANGE_NONE) {
+        status = range == UHTTP_RANGE_PART ? 206 : 200;
+        return uh_file_undo(c, draft, uh_file_send(c, f, status, type, options));
+    }
+    uh_found_close(f);
+    uhttp_result result = UHTTP_OK;
+    if (status == 200)
+        result = uh_file_content_range(c, f, status = 416);
+    else if (status == 304)
+        result = uh_file_fields(c, f, status, options);
+    if (result == UHTTP_OK)
+        result = uhttp_respond_error(c, status);
+    return uh_file_undo(c, draft, result);
+}
+
+/* Composes up to three pieces of a path behind what is in tx, with room for ".gz": it stands
+ * there until the first field is drafted. NULL: no room. */
+static char *uh_file_path(uhttp_conn *c, const char *root, const char *name, const char *index)
+{
+    static const char gz[] = ".gz";
+    size_t length = strlen(name) + strlen(index) + sizeof gz;
+    if (root != NULL)
+        length += strlen(root) + 1;
+    if (!uh_response_reserve(c, length))
+        return NULL;
+    char *path = (char *)c->tx.data + c->tx.tail;
+    char *p = path;
+    if (root != NULL)
+        p = uh_text_puts(uh_text_puts(p, root), "/");
+    *uh_text_puts(uh_text_puts(p, name), index) = '\0';
+    return path;
+}
+
+static const uhttp_file_options uh_file_no_options = { NULL, NULL, false, false, false };
+
+UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
+                                          const uhttp_file_options *options)
+{
+    uh_found f;
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    memset(&f, 0, sizeof f);
+    f.files = c->server->config.files;
+    if (f.files == NULL)
+        return UHTTP_ERR_UNSUPPORTED;
+    if (path == NULL || path[0] == '\0')
+        return UHTTP_ERR_INVALID;
+    options = options != NULL ? options : &uh_file_no_options;
+    char *copy = uh_file_path(c, NULL, path, "");
+    if (copy == NULL)
+        return uh_conn_tell(c, uh_response_no_room(c));
+    int status = uh_found_choose(c, &f, copy, NULL, options);
+    if (status == 200 && f.info.is_dir) {
+        uh_found_close(&f);
+        status = 404;
+    }
+    if (status != 200)
+        return uhttp_respond_error(c, status);
+    return uh_file_answer(c, &f, uhttp_mime_type(uh_text_of(path)), options);
+}
+
+/*--- directories ------------------------------------------------------------------------*/
+
+/* What of the path stands behind the prefix; NULL: it does not begin with that. *slash: the
+ * prefix ends the path and its slash is missing. */
+static const char *uh_serve_name(const char *path, const char *prefix, bool *slash)
+{
+    size_t length = strlen(prefix);
+    while (length > 0 && prefix[length - 1] == '/')
+        length--;
+    *slash = false;
+    if (strncmp(path, prefix, length) != 0)
+        return NULL;
+    path += length;
+    *slash = *path == '\0';
+    return *path == '/' ? path + 1 : *slash ? path : NULL;
+}
+
+/* Redirects to the same target with a slash behind its path. */
+static uhttp_result uh_serve_slash(uhttp_conn *c)
+{
+    uhttp_url_parts parts;
+    uint32_t draft = c->draft;
+    size_t beyond = 0;
+    (void)uhttp_url_split(uh_text_of(uhttp_url(c)), &parts);    /* checked by the parser */
+    const char *end = uh_text_end(parts.query.ptr != NULL ? parts.query : parts.path);
+    for (const char *p = parts.path.ptr; p < end; p++)
+        beyond += (unsigned char)*p > '~' ? 2 : 0;
+    size_t length = sizeof "Location: /\r\n" - 1 + (size_t)(end - parts.path.ptr) + beyond;
+    char *to = uh_draft_room(c, length);
+    if (to == NULL)
+        return uh_conn_tell(c, uh_response_no_room(c));
+    to = uh_text_puts(to, "Location: ");
+    for (const char *p = parts.path.ptr; p <= end; p++) {
+        if (p == uh_text_end(parts.path))
+            *to++ = '/';
+        if (p == end)
+            break;
+        if ((unsigned char)*p <= '~') {
+            *to++ = *p;
+        } else {
+            *to++ = '%';
+            to = uh_put_hex(to, (unsigned char)*p, 2);
+        }
+    }
+    (void)uh_text_puts(to, "\r\n");
+    return uh_file_undo(c, draft, uh_respond(c, 301, NULL, NULL, 0, true));
+}
+
+/* There is no index.html. May the program list the directory? */
+static uhttp_result uh_serve_listing(uhttp_conn *c, uh_found *f, const char *root,
+                                     const char *name, const uhttp_file_options *options)
+{
+    char *path = options->list ? uh_file_path(c, root, name, "") : NULL;
+    if (path == NULL || uh_found_open(f, path, root) != UHTTP_OK)
+        return uhttp_respond_error(c, 404);
+    bool is_dir = f->info.is_dir;
+    uh_found_close(f);
+    return is_dir ? UHTTP_ERR_UNSUPPORTED : uhttp_respond_error(c, 404);
+}
+
+static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char *root,
+                             const char *prefix, const uhttp_file_options *options)
+{
+    uh_found f;
+    bool slash = false;
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    if (may != UHTTP_OK)
+        return may;
+    if (files == NULL)
+        return UHTTP_ERR_UNSUPPORTED;
+    if (!c->request.is_head && strcmp(uhttp_method(c), "GET") != 0)
+        return uhttp_respond_not_allowed(c, "GET, HEAD");
+    uh_draft_drop(c, c->request.composed);
+    const char *name = uh_serve_name(uhttp_path(c), prefix, &slash);
+    if (name == NULL || !uh_path_is_safe(uh_text_of(name), options->hidden))
+        return uhttp_respond_error(c, 404);
+    if (slash)
+        return uh_serve_slash(c);
+    memset(&f, 0, sizeof f);
+    f.files = files;
+    size_t length = strlen(name);
+    bool index = length == 0 || name[length - 1] == '/';
+    char *path = uh_file_path(c, root, name, index ? "index.html" : "");
+    if (path == NULL)
+        return uh_conn_tell(c, uh_response_no_room(c));
+    int status = uh_found_choose(c, &f, path, root, options);
+    if (status == 200 && f.info.is_dir) {
+        uh_found_close(&f);
+        if (!index)
+            return uh_serve_slash(c);
+        status = 404;
+    }
+    if (status == 404 && index)
+        return uh_serve_listing(c, &f, root, name, options);
+    if (status != 200)
+        return uhttp_respond_error(c, status);
+    return uh_file_answer(c, &f, uhttp_mime_type(uh_text_of(index ? "index.html" : name)),
+                          options);
+}
+
+UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
+                                            const uhttp_file_options *options)
+{
+    return uh_serve(c, c->server->config.files, root, prefix,
+                    options != NULL ? options : &uh_file_no_options);
+}
+
+UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix)
+{
+    return uhttp_serve_dir_with(c, root, prefix, NULL);
+}
+
+/*--- a table of files in ROM --------------------------------------------------------------*/
+
+typedef struct uh_rom {
+    const uhttp_rom_file *files;
+    size_t count;
+} uh_rom;
+
+static uhttp_result uh_rom_open(void *user, const char *path, const char *root, void **file,
+                                uhttp_file_info *info)
+{
+    const uh_rom *rom = (const uh_rom *)user;
+    const char *name = path + strlen(root) + 1;
+    size_t length = strlen(name);
+    for (size_t i = 0; i < rom->count; i++) {
+        const uhttp_rom_file *candidate = &rom->files[i];
+        if (strncmp(candidate->path, name, length) != 0)
+            continue;
+        if (candidate->path[length] == '/')
+            info->is_dir = true;
+        if (candidate->path[length] != '\0' && !info->is_dir)
+            continue;
+        info->size = candidate->size;
+        info->modified = candidate->modified;
+        info->data = candidate->data != NULL ? candidate->data : "";
+        info->etag = candidate->etag;
+        info->type = candidate->type;
+        *file = NULL;
+        return UHTTP_OK;
+    }
+    return UHTTP_ERR_SYSTEM;
+}
+
+UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *files, size_t count,
+                                       const char *prefix)
+{
+    uh_rom rom;
+    uhttp_files hooks;
+    rom.files = files;
+    rom.count = count;
+    memset(&hooks, 0, sizeof hooks);
+    hooks.user = &rom;
+    hooks.open = uh_rom_open;
+    return uh_serve(c, &hooks, "", prefix, &uh_file_no_options);
+}
+
+#else
+
+UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
+                                                 uint64_t limit)
+{
+    (void)c;
+    (void)path;
+    (void)limit;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
+                                          const uhttp_file_options *options)
+{
+    (void)c;
+    (void)path;
+    (void)options;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix)
+{
+    (void)c;
+    (void)root;
+    (void)prefix;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
+                                            const uhttp_file_options *options)
+{
+    (void)options;
+    return uhttp_serve_dir(c, root, prefix);
+}
+
+UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *files, size_t count,
+                                       const char *prefix)
+{
+    (void)files;
+    (void)count;
+    return uhttp_serve_dir(c, "", prefix);
+}
+
+#endif
 
 /*==============================================================================
  * 13 MACHINE                                  every state and its step, one table
@@ -8960,6 +10685,9 @@ static bool uh_config_complete(uhttp_config *config)
     config->max_headers_length = uh_or_default(config->max_headers_length, 4096);
     config->max_content_length = uh_or_default(config->max_content_length, 512 * 1024u);
     config->max_send_buffer = uh_or_default(config->max_send_buffer, 64 * 1024u);
+    config->file_chunk_size = uh_or_default(config->file_chunk_size, 4096);
+    if (config->files == NULL)
+        config->files = uh_system_files;
     if (config->max_send_buffer > UH_SIZE_MAX / 2)
         config->max_send_buffer = UH_SIZE_MAX / 2;
     if (config->max_headers_length > UH_SIZE_MAX / 8)

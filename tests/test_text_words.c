@@ -914,6 +914,7 @@ static void statuses_of_http_have_their_registered_phrases(void **state)
         { 451, "Unavailable For Legal Reasons" }, { 500, "Internal Server Error" },
         { 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
         { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
+        { 507, "Insufficient Storage" },
     };
     size_t next = 0;
     for (int status = 200; status < 700; status++) {    /* and all others have none */
