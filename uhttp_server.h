@@ -424,7 +424,8 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
 
 /* For a program with a loop of its own: fills list with the sockets to watch and returns
  * how many there are, which may exceed capacity (then only capacity were written). Ask
- * anew before each sleep. */
+ * anew before each sleep. A loop that keeps what it has registered (epoll, libuv): where fd and
+ * token are as before it is the same socket, else another, though fd may be the same number. */
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
 
 /* Milliseconds the program's own loop may sleep at most; 0: do not sleep; -1: for ever. */

@@ -6,8 +6,8 @@
 #   --quick        only the unit tests, built once with the machine's compiler
 #   --full         also what takes long: valgrind counts long, and 30 seconds for each fuzzer
 #   --no-install   take the machine as it is; what cannot run is skipped
-#   STAGE          only these, of: unit asan clang m32 tsan curl examples readme fuzz compile size
-#                  packaging valgrind counts long
+#   STAGE          only these, of: unit asan clang m32 tsan loops curl examples readme fuzz
+#                  compile size packaging valgrind counts long
 #
 # Everything built lies in build/. FUZZ_SECONDS (10) is the time for each fuzzer, JOBS (the number
 # of processors) how much is built at once, TEST_SECONDS (120) how long one test program may
@@ -21,7 +21,7 @@ build=build
 logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 test_seconds=${TEST_SECONDS:-120}
-everyday="unit asan clang m32 tsan curl examples readme fuzz compile size packaging"
+everyday="unit asan clang m32 tsan loops curl examples readme fuzz compile size packaging"
 all="$everyday valgrind counts long"
 
 quick=no
@@ -121,10 +121,15 @@ has_lwip() {
     [ -f /usr/include/lwip/lwip/sockets.h ]
 }
 
+has_libuv() {
+    echo '#include <uv.h>' | compiles "$cc" -c
+}
+
 packages_apt() {
-    units="unit asan clang m32 tsan valgrind"
+    units="unit asan clang m32 tsan loops valgrind"
     missing "$all" "has cc" gcc libc6-dev
     missing "$units packaging" has_cmocka libcmocka-dev
+    missing "loops" has_libuv libuv1-dev
     missing "packaging" "has cmake" cmake make
     missing "packaging" "has make" make
     missing "packaging" "has pkg-config" pkg-config
@@ -150,6 +155,7 @@ packages_apt() {
 packages_dnf() {
     missing "$all" "has cc" gcc
     missing "$all" has_cmocka libcmocka-devel pkgconf-pkg-config
+    missing "loops" has_libuv libuv-devel
     missing "packaging" "has cmake" cmake make
     missing "asan" "ls /usr/lib/gcc/*/*/libasan.so" libasan libubsan
     missing "tsan" "ls /usr/lib/gcc/*/*/libtsan.so" libtsan
@@ -169,6 +175,7 @@ packages_apk() {
     missing "$all" "has cc" build-base
     missing "$all" has_cmocka cmocka-dev pkgconf
     missing "packaging" "has cmake" cmake make
+    missing "loops" has_libuv libuv-dev
     missing "curl examples long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang compiler-rt
     missing "valgrind" "has valgrind" valgrind
@@ -179,6 +186,7 @@ packages_apk() {
 
 packages_brew() {
     missing "$all" has_cmocka cmocka pkgconf
+    missing "loops" has_libuv libuv
     missing "packaging" "has cmake" cmake
     missing "fuzz" find_fuzzer llvm
     missing "compile packaging" "has x86_64-w64-mingw32-gcc" mingw-w64
@@ -442,10 +450,10 @@ stage_m32() {
     libraries=$(cmocka_flags)
 }
 
-# The one test program with a thread of its own: wake-up.
+# The test programs with threads of their own: wake-up.
 stage_tsan() {
     stage tsan "unit tests with threads, gcc, thread sanitizer"
-    sources=$(ls tests/test_server.c 2>/dev/null)
+    sources=$(ls tests/test_server.c tests/test_own_loop.c 2>/dev/null)
     [ -n "$sources" ] || { skip "there is no tests/test_server.c"; return; }
     can_run gcc -fsanitize=thread || { skip "gcc has no thread sanitizer here"; return; }
     # shellcheck disable=SC2086
@@ -471,6 +479,11 @@ stage_valgrind() {
 }
 
 # --- the other stages ---------------------------------------------------------------------
+
+stage_loops() {
+    stage loops "the server in a loop of libuv"
+    tap own_loop_uv.sh $((test_seconds * 2)) tests/own_loop_uv.sh
+}
 
 stage_curl() {
     stage curl "the examples, asked by curl"
