@@ -121,6 +121,11 @@ has_lwip() {
     [ -f /usr/include/lwip/lwip/sockets.h ]
 }
 
+# has_daemon NAME: also where only root looks
+has_daemon() {
+    (PATH=$PATH:/usr/sbin:/usr/local/sbin && has "$1")
+}
+
 has_libuv() {
     echo '#include <uv.h>' | compiles "$cc" -c
 }
@@ -130,6 +135,9 @@ packages_apt() {
     missing "$all" "has cc" gcc libc6-dev
     missing "$units packaging" has_cmocka libcmocka-dev
     missing "loops" has_libuv libuv1-dev
+    missing "long" "has_daemon nginx" nginx
+    missing "long" "has_daemon haproxy" haproxy
+    missing "long" "has openssl" openssl
     missing "packaging" "has cmake" cmake make
     missing "packaging" "has make" make
     missing "packaging" "has pkg-config" pkg-config
@@ -156,6 +164,9 @@ packages_dnf() {
     missing "$all" "has cc" gcc
     missing "$all" has_cmocka libcmocka-devel pkgconf-pkg-config
     missing "loops" has_libuv libuv-devel
+    missing "long" "has_daemon nginx" nginx
+    missing "long" "has_daemon haproxy" haproxy
+    missing "long" "has openssl" openssl
     missing "packaging" "has cmake" cmake make
     missing "asan" "ls /usr/lib/gcc/*/*/libasan.so" libasan libubsan
     missing "tsan" "ls /usr/lib/gcc/*/*/libtsan.so" libtsan
@@ -176,6 +187,9 @@ packages_apk() {
     missing "$all" has_cmocka cmocka-dev pkgconf
     missing "packaging" "has cmake" cmake make
     missing "loops" has_libuv libuv-dev
+    missing "long" "has_daemon nginx" nginx
+    missing "long" "has_daemon haproxy" haproxy
+    missing "long" "has openssl" openssl
     missing "curl examples long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang compiler-rt
     missing "valgrind" "has valgrind" valgrind
@@ -221,8 +235,19 @@ install_with() {
                 echo "   not available: $package"
             fi
         done
+        # a server that comes with a package is not started: the tests start their own
+        policy=/usr/sbin/policy-rc.d
+        if [ -e $policy ]; then
+            policy=
+        else
+            printf '#!/bin/sh\nexit 101\n' >$build/policy-rc.d
+            as_root install -m 755 $build/policy-rc.d $policy
+        fi
         # shellcheck disable=SC2086
-        $apt install -y --no-install-recommends $known >$logs/install.log 2>&1 ;;
+        $apt install -y --no-install-recommends $known >$logs/install.log 2>&1
+        installed=$?
+        [ -z "$policy" ] || as_root rm -f $policy
+        [ $installed -eq 0 ] ;;
     dnf)
         as_root dnf install -y --skip-broken "$@" >$logs/install.log 2>&1 ;;
     apk)
