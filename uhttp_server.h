@@ -1411,6 +1411,13 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_WORD_FIRST(mask) ((size_t)((mask) & 0u))
 #endif
 
+/* May a loop take several bytes a round? Where small code is asked for it takes one. */
+#ifdef __OPTIMIZE_SIZE__
+#define UH_WIDE 0
+#else
+#define UH_WIDE 1
+#endif
+
 #ifndef UHTTP_ASSERT
 #define UHTTP_ASSERT(truth) ((void)0)
 #endif
@@ -2945,7 +2952,7 @@ static bool uh_text_is_nocase(uhttp_str s, const char *word)
 /* Skips a token, four characters a round; the first byte behind it, p if there is none. */
 static const char *uh_text_token(const char *p, const char *end)
 {
-    for (; end - p >= 4; p += 4) {
+    for (; UH_WIDE && end - p >= 4; p += 4) {
         if (!uh_char_is(p[0], UH_IS_TOKEN))
             return p;
         if (!uh_char_is(p[1], UH_IS_TOKEN))
@@ -2975,7 +2982,7 @@ static size_t uh_word_may_control(const char *p)
  * words are asked first. */
 static const char *uh_text_until_control(const char *p, const char *end)
 {
-    while (end - p >= (ptrdiff_t)sizeof(size_t)) {
+    while (UH_WIDE && end - p >= (ptrdiff_t)sizeof(size_t)) {
         size_t may = uh_word_may_control(p);
         const char *next = p + sizeof(size_t);
         if (may == 0) {
@@ -3019,7 +3026,6 @@ typedef enum uh_number { UH_NUMBER_OK, UH_NUMBER_BAD, UH_NUMBER_LARGE } uh_numbe
 /* Decimal digits and nothing else, up to INT64_MAX. */
 static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
 {
-    const uint64_t most = INT64_MAX;
     uint64_t n = 0;
     bool large = false;
     if (s.len == 0)
@@ -3027,12 +3033,11 @@ static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
     for (size_t i = 0; i < s.len; i++) {
         if (!uh_char_is_digit(s.ptr[i]))
             return UH_NUMBER_BAD;
-        large = large || n > most / 10;         /* ten times that still fits n */
+        large = large || n >= (uint64_t)1 << 60;    /* ten times less still fits n */
         n = n * 10 + (unsigned)(s.ptr[i] - '0');
-        large = large || n > most;
     }
-    *value = (int64_t)(n & most);
-    return large ? UH_NUMBER_LARGE : UH_NUMBER_OK;
+    *value = (int64_t)(n & INT64_MAX);
+    return large || n > INT64_MAX ? UH_NUMBER_LARGE : UH_NUMBER_OK;
 }
 
 /* Writes n in decimal; the end of what was written (at most 20 digits). */
@@ -3565,40 +3570,19 @@ UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *
 
 static bool uh_head_is_at_end(const char *p) { return p[0] == '\r' && p[1] == '\n'; }
 
-/* Is this the end of a head (CRLF CRLF)? Searches from *scanned on, a line at a time, and
- * moves it, so that no byte is searched twice. Returns the end, NULL: not yet; *bare: an LF
- * without CR, which will never become one. */
-static const char *uh_head_find_end(const char *text, uint32_t *scanned, const char *end,
-                                    bool *bare)
+/* Searches a head that begins at text for its end (CRLF CRLF), from p on, a line at a time.
+ * NULL: it is not there yet; text: it never will be, an LF without CR comes first. */
+static const char *uh_head_find_end(const char *text, const char *p, const char *end)
 {
-    const char *p = text + *scanned;
-    while (p < end) {
-        const char *lf = (const char *)memchr(p, '\n', (size_t)(end - p));
-        if (lf == NULL)
-            break;
-        if (lf == text || lf[-1] != '\r') {
-            *bare = true;
-            return NULL;
-        }
+    const char *lf;
+    while ((lf = (const char *)memchr(p, '\n', (size_t)(end - p))) != NULL) {
+        if (lf == text || lf[-1] != '\r')
+            return text;
         p = lf + 1;
         if (lf - text >= 3 && lf[-2] == '\n')
             return p;
     }
-    *scanned = (uint32_t)(end - text);
     return NULL;
-}
-
-/* Has the rest of a head, from the line on at which the parser gave up, an LF without CR? Then
- * that is what is said of it, as if it had come byte by byte. */
-static bool uh_head_has_bare_lf(const char *line, const char *end)
-{
-    while (line < end && !uh_head_is_at_end(line)) {
-        const char *lf = (const char *)memchr(line, '\n', (size_t)(end - line));
-        if (lf == line || (lf != NULL && lf[-1] != '\r'))
-            return true;
-        line = lf != NULL ? lf + 1 : end;
-    }
-    return false;
 }
 
 /* "chunked" alone is understood. Behind other codings it still frames the body (501); anything
@@ -3805,16 +3789,15 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
 
 UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head)
 {
-    uint32_t scanned = 0;
-    bool bare = false;
     memset(head, 0, sizeof *head);
     if (text.len > UH_SIZE_MAX)
         return UH_REFUSE(head, 413, UH_WHY("text too long"));
     const char *end = text.len == 0 ? NULL
-        : uh_head_find_end(text.ptr, &scanned, text.ptr + text.len, &bare);
-    if (bare)
-        return UH_REFUSE(head, 400, UH_WHY("LF without CR"));
-    return end == NULL ? 0 : uh_head_parse(text.ptr, end, false, head);
+        : uh_head_find_end(text.ptr, text.ptr, text.ptr + text.len);
+    if (end == NULL)
+        return 0;
+    return end != text.ptr ? uh_head_parse(text.ptr, end, false, head)
+                           : UH_REFUSE(head, 400, UH_WHY("LF without CR"));
 }
 
 /*--- 05d chunked ----------------------------------------------------------------------*/
@@ -6631,11 +6614,19 @@ static void uh_window_release(uhttp_conn *c)
         uh_buf_release(&c->server->pool, &c->body);
 }
 
-/* Room behind the raw bytes; one byte more is there for a NUL. */
-static uint32_t uh_window_room(const uhttp_conn *c, const uh_buf *w)
+/* Room in rx before its margin. */
+static uint32_t uh_conn_rx_room(const uhttp_conn *c)
 {
-    uint32_t end = w->size - (w == &c->body ? 1u : c->request.margin);
-    return w->data != NULL && w->tail < end ? end - w->tail : 0;
+    uint32_t end = c->rx.size - c->request.margin;
+    return c->rx.tail < end ? end - c->rx.tail : 0;
+}
+
+/* Room behind the raw bytes; one byte more is there for a NUL. */
+static uint32_t uh_window_room(uhttp_conn *c)
+{
+    if (uh_window(c) == &c->rx)
+        return uh_conn_rx_room(c);
+    return uh_buf_room(&c->body) > 0 ? uh_buf_room(&c->body) - 1 : 0;
 }
 
 /* Takes what has come of a body out of its framing, to a place that is not behind its own
@@ -6748,15 +6739,16 @@ static uint32_t uh_conn_read_ahead(const uhttp_conn *c, uint32_t here)
 
 /* Most that may be read into a window: the body's certain end, and behind it what rx can take
  * back from body, or may hold of the next request. */
-static uint32_t uh_window_bound(const uhttp_conn *c, const uh_buf *w)
+static uint32_t uh_window_bound(uhttp_conn *c)
 {
+    const uh_buf *w = uh_window(c);
     const uh_request *r = &c->request;
     uint64_t certain = r->chunked ? uh_chunk_certain(&r->framing) : r->framing.left;
     uint32_t bound = certain < UH_SIZE_MAX ? (uint32_t)certain : UH_SIZE_MAX;
     if (w == &c->rx)
         bound += uh_conn_read_ahead(c, 0);
     else if (r->chunked)
-        bound += uh_window_room(c, &c->rx);
+        bound += uh_conn_rx_room(c);
     return bound - uh_min(bound, uh_buf_used(w));
 }
 
@@ -6768,8 +6760,8 @@ static uint32_t uh_conn_spare(const uhttp_conn *c)
     return c->state == UH_SKIP ? 0 : c->rx.size / 8;
 }
 
-/* Makes room in rx between requests. */
-static size_t uh_conn_head_room(uhttp_conn *c)
+/* Makes room in rx between requests; how much may be read. */
+static uint32_t uh_conn_make_room(uhttp_conn *c)
 {
     uh_buf *rx = &c->rx;
     if (rx->head == rx->tail)
@@ -6781,26 +6773,24 @@ static size_t uh_conn_head_room(uhttp_conn *c)
     return uh_min(room, ahead > UH_WINDOW_MIN ? ahead : UH_WINDOW_MIN);
 }
 
-/* Where the next bytes go; NULL with room: they are thrown away. */
-static uh_buf *uh_conn_target(uhttp_conn *c, size_t *room)
+/* How much may be read, and *to where; NULL: it is thrown away. Between two requests that is
+ * UH_SIZE_MAX: room is made when it is needed. */
+static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
 {
-    bool has_window = (c->state == UH_OFFER || c->state == UH_BODY) && !c->request.whole;
-    uh_buf *w = has_window ? uh_window(c) : &c->rx;
-    *room = 0;
-    if (uh_state_reads[c->state] == UH_READ_NONE || c->t == NULL)
-        return NULL;
-    if (uh_state_reads[c->state] == UH_READ_TRASH || (c->state == UH_STREAM && !c->keep)) {
-        *room = SIZE_MAX;
-        return NULL;
+    unsigned reads = uh_state_reads[c->state];
+    *to = NULL;
+    if (reads == UH_READ_NONE || c->t == NULL)
+        return 0;
+    if (reads == UH_READ_TRASH || (c->state == UH_STREAM && !c->keep))
+        return UH_SIZE_MAX;
+    if ((c->state == UH_OFFER || c->state == UH_BODY) && !c->request.whole) {
+        *to = uh_window(c);
+        return uh_min(uh_window_room(c), uh_window_bound(c));
     }
+    *to = &c->rx;
     if (c->state == UH_IDLE || c->state == UH_HEAD || c->state == UH_SKIP)
-        *room = SIZE_MAX;           /* is made when it is needed */
-    else
-        *room = uh_window_room(c, w);
-    size_t bound = has_window ? uh_window_bound(c, w) : uh_conn_read_ahead(c, uh_buf_used(w));
-    if (*room != SIZE_MAX && *room > bound)
-        *room = bound;
-    return w;
+        return UH_SIZE_MAX;
+    return uh_min(uh_conn_rx_room(c), uh_conn_read_ahead(c, uh_buf_used(&c->rx)));
 }
 
 /* Asks the transport once for as much as there is room for. A short read means that the
@@ -6808,23 +6798,21 @@ static uh_buf *uh_conn_target(uhttp_conn *c, size_t *room)
 static void uh_conn_pull(uhttp_conn *c)
 {
     uint8_t trash[256];
-    size_t room;
+    uh_buf *to;
     if (!c->readable || c->fin)
         return;
-    uh_buf *to = uh_conn_target(c, &room);
-    if (to != NULL && room == SIZE_MAX)
-        room = uh_conn_head_room(c);
-    if (to == NULL && room > sizeof trash)
-        room = sizeof trash;
+    uint32_t room = uh_conn_room(c, &to);
+    if (to == NULL)
+        room = uh_min(room, sizeof trash);
+    else if (room == UH_SIZE_MAX)
+        room = uh_conn_make_room(c);
     if (room == 0)
         return;
-    if (room > UH_SIZE_MAX)
-        room = UH_SIZE_MAX;
     int n = (c->transport->recv)(c->t, to != NULL ? to->data + to->tail : trash, room);
     c->readable = false;
     if (n > 0) {
         c->server->stats.bytes_in += (unsigned)n;
-        c->readable = (size_t)n == room || (c->transport->pending)(c->t) > 0;
+        c->readable = (uint32_t)n == room || (c->transport->pending)(c->t) > 0;
         if (to != NULL)
             to->tail += (uint32_t)n;
         if (c->state == UH_BODY || c->state == UH_SKIP)
@@ -6928,9 +6916,8 @@ static void uh_conn_shake(uhttp_conn *c)
 
 static bool uh_conn_can_read(uhttp_conn *c)
 {
-    size_t room;
-    (void)uh_conn_target(c, &room);
-    return room > 0 && !c->fin;
+    uh_buf *to;
+    return uh_conn_room(c, &to) > 0 && !c->fin;
 }
 
 /* Will a file go on through tx? Its block is kept then, and no memory can be missing midway. */
@@ -8273,10 +8260,9 @@ static void uh_request_skip_blank(uhttp_conn *c)
 }
 
 /* No end of the head is there. Will there be one? */
-static uh_next uh_request_await_end(uhttp_conn *c, bool bare)
+static uh_next uh_request_await_end(uhttp_conn *c)
 {
-    if (bare)
-        return uh_refuse(c, 400, UH_WHY("LF without CR"));
+    c->request.span.scanned = uh_buf_used(&c->rx);
     if (uh_buf_used(&c->rx) >= c->server->config.max_headers_length)
         return uh_request_refuse_long(c);
     if (c->starved)
@@ -8288,7 +8274,6 @@ static uh_next uh_step_head(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     uhttp_head head;
-    bool bare = false;
     uh_request_skip_blank(c);
     if (uh_buf_used(&c->rx) == 0) {     /* no head has begun */
         uh_conn_enter(c, UH_IDLE);
@@ -8299,15 +8284,18 @@ static uh_next uh_step_head(uhttp_conn *c)
     const char *end = text + uh_min(uh_buf_used(&c->rx), limit);
     /* Input mostly ends with a head: then an end is there, and the parser finds the first. */
     if (end - text < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
-        end = uh_head_find_end(text, &r->span.scanned, end, &bare);
+        end = uh_head_find_end(text, text + r->span.scanned, end);
     if (end == NULL)
-        return uh_request_await_end(c, bare);
+        return uh_request_await_end(c);
+    if (end == text)
+        return uh_refuse(c, 400, UH_WHY("LF without CR"));
     int length = uh_head_parse(text, end, true, &head);
     r->is_head = uh_text_is(head.method, "HEAD");
     r->minor = head.version_minor > 0;
     if (length < 0) {
+        /* An LF without CR in the rest is what is said of it, as if it came byte by byte. */
         const char *line = head.fields.ptr != NULL ? head.fields.ptr + head.fields.len : text;
-        if (uh_head_has_bare_lf(line, end))
+        if (uh_head_find_end(text, line, end) == text)
             length = UH_REFUSE(&head, 400, UH_WHY("LF without CR"));
         return uh_refuse(c, -length, head.why);
     }
@@ -8994,7 +8982,7 @@ static void uh_body_widen(uhttp_conn *c)
     const uh_request *r = &c->request;
     uint32_t used = c->rx.tail - r->body;
     if (uh_window(c) == &c->rx && !r->whole && used < UH_STREAM_BLOCK &&
-        (r->chunked || r->framing.left > uh_buf_used(&c->rx) + uh_window_room(c, &c->rx)))
+        (r->chunked || r->framing.left > uh_buf_used(&c->rx) + uh_conn_rx_room(c)))
         (void)uh_window_grow(c, UH_STREAM_BLOCK, UH_STREAM_BLOCK - used);
 }
 
@@ -9007,7 +8995,7 @@ static bool uh_body_is_too_long(uhttp_conn *c)
         (r->content_length > 0 && (uint64_t)r->content_length > r->bytes.limit))
         return true;
     return r->sink == UH_SINK_COLLECT && uh_pool_is_fixed(&c->server->pool) && !r->chunked &&
-           r->framing.left > (uint64_t)uh_buf_used(w) + uh_window_room(c, w);
+           r->framing.left > (uint64_t)uh_buf_used(w) + uh_window_room(c);
 }
 
 static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
@@ -9027,7 +9015,7 @@ static uh_next uh_body_make_room(uhttp_conn *c)
     uint32_t limit = UH_SIZE_MAX;
     if (most < UH_SIZE_MAX - UH_BLOCK)      /* a block for framing between the data */
         limit = (uint32_t)most + UH_BLOCK;
-    if (uh_window_room(c, uh_window(c)) > 0 || uh_window_grow(c, limit, 2))
+    if (uh_window_room(c) > 0 || uh_window_grow(c, limit, 2))
         return UH_WAIT;
     if (uh_pool_is_fixed(&c->server->pool))
         return uh_body_fail(c, 413, UH_WHY("body exceeds the buffer"));
@@ -9198,7 +9186,7 @@ static bool uh_form_make_room(uhttp_conn *c, uint32_t n)
     uh_request *r = &c->request;
     uh_buf *w = uh_window(c);
     bool had_nul = r->has_nul;
-    if (w == &c->rx && uh_buf_used(w) == 0 && n <= uh_window_room(c, w)) {
+    if (w == &c->rx && uh_buf_used(w) == 0 && n <= uh_conn_rx_room(c)) {
         w->head = w->tail = w->tail + n;
         return true;
     }

@@ -106,7 +106,7 @@ static int parse_terminated(uhttp_str s, uhttp_head *head)
 {
     int result = uh_head_parse(s.ptr, s.ptr + s.len, true, head);
     const char *left = head->fields.ptr != NULL ? head->fields.ptr + head->fields.len : s.ptr;
-    return result < 0 && uh_head_has_bare_lf(left, s.ptr + s.len) ? -400 : result;
+    return result < 0 && uh_head_find_end(s.ptr, left, s.ptr + s.len) == s.ptr ? -400 : result;
 }
 
 /* The server hands over a text that ends with an empty line, this head's or a later one. */

@@ -528,9 +528,7 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
         return;
     CHECK(!c->queued && !c->posted && !c->set_aside);
     CHECK(c->state != UH_IDLE || (c->rx.data == NULL && c->tx.data == NULL));
-    size_t room;
-    (void)uh_conn_target(c, &room);
-    bool can_read = room > 0 && !c->fin;    /* then it is watched, and has read all there was */
+    bool can_read = uh_conn_can_read(c);    /* then it is watched, and has read all there was */
     CHECK(c->interest == (c->wants | (can_read ? UH_READ : 0u)));
     CHECK(!c->readable || !can_read);
     if (uh_conn_owes(c))

@@ -36,39 +36,37 @@ static void check_same_head(uhttp_str in, const uhttp_head *head, uhttp_str othe
     assert_for(in, head->expect_continue == other->expect_continue);
 }
 
-/* An end found from each cut on; scanned is moved, never back, and what lies before it is
- * not asked again but for the two bytes that may belong to the empty line. */
+/* What was said of in is right: its end, or text itself for an LF without CR. */
+static void check_found(uhttp_str in, const char *text, const char *found, const char *end,
+                        bool bare)
+{
+    assert_for(in, (found == text) == bare);
+    assert_for(in, bare || (found == NULL ? end == NULL : found - text == end - in.ptr));
+}
+
+/* An end is found from each cut on, and what lies before the cut is not asked again but for the
+ * two bytes that may belong to the empty line. */
 static void check_end(uhttp_str in, const char *end, bool bare)
 {
     for (size_t cut = 0; cut <= in.len; cut++) {
         uhttp_str piece = text_exact(in.ptr, cut);
-        uint32_t scanned = 0;
-        bool is_bare = false;
-        const char *found = uh_head_find_end(piece.ptr, &scanned, piece.ptr + cut, &is_bare);
-        bool settled = found != NULL || is_bare;
-        assert_for(in, found == NULL || (found - piece.ptr == end - in.ptr && !is_bare));
-        assert_for(in, scanned <= cut && (settled || scanned == cut));
-        if (cut == in.len)
-            assert_for(in, (found != NULL) == (end != NULL) && is_bare == bare);
-        if (!settled) {
+        const char *found = uh_head_find_end(piece.ptr, piece.ptr, piece.ptr + cut);
+        if (found != NULL || cut == in.len)
+            check_found(in, piece.ptr, found, end, bare);
+        if (found == NULL) {
             uhttp_str whole = text_exact(in.ptr, in.len);
-            uint32_t before = scanned;
-            if (scanned > 2)
-                memset(text_mutable(whole), '\n', scanned - 2);
-            found = uh_head_find_end(whole.ptr, &scanned, whole.ptr + whole.len, &is_bare);
-            assert_for(in, is_bare == bare && (found != NULL) == (end != NULL));
-            assert_for(in, found == NULL || found - whole.ptr == end - in.ptr);
-            assert_for(in, scanned >= before);
+            if (cut > 2)
+                memset(text_mutable(whole), '\n', cut - 2);
+            found = uh_head_find_end(whole.ptr, whole.ptr + cut, whole.ptr + whole.len);
+            check_found(in, whole.ptr, found, end, bare);
             text_free(whole);
         }
         text_free(piece);
     }
-    uint32_t scanned = 0;       /* byte by byte */
-    bool is_bare = false;
-    const char *found = NULL;
-    for (size_t cut = 0; cut <= in.len && found == NULL && !is_bare; cut++)
-        found = uh_head_find_end(in.ptr, &scanned, in.ptr + cut, &is_bare);
-    assert_for(in, found == end && is_bare == bare);
+    const char *found = NULL;   /* byte by byte */
+    for (size_t cut = 0; cut < in.len && found == NULL; cut++)
+        found = uh_head_find_end(in.ptr, in.ptr + cut, in.ptr + cut + 1);
+    check_found(in, in.ptr, found, end, bare);
 }
 
 /* Reads as the server does: the text ends with an empty line, this head's or a later one, and
@@ -78,7 +76,7 @@ static int parse_terminated(uhttp_str s, uhttp_head *head)
 {
     int result = uh_head_parse(s.ptr, s.ptr + s.len, true, head);
     const char *left = head->fields.ptr != NULL ? head->fields.ptr + head->fields.len : s.ptr;
-    return result < 0 && uh_head_has_bare_lf(left, s.ptr + s.len) ? -400 : result;
+    return result < 0 && uh_head_find_end(s.ptr, left, s.ptr + s.len) == s.ptr ? -400 : result;
 }
 
 /* Each string of the server's gets its NUL, and all else is as uhttp_head_parse() says. */
