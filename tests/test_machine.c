@@ -104,7 +104,9 @@ typedef struct work {
     enum { WORK_LATER, WORK_STREAM, WORK_READING, WORK_SLOW } kind;
     unsigned piece, pieces;     /* of a stream */
     uhttp_result (*write)(uhttp_conn *c, unsigned number);
-    text body;                  /* of a streamed request */
+    text body;                  /* of a streamed request; of a form, what is in it */
+    uhttp_formdata form;
+    char headers[128];          /* of a part of it */
 } work;
 
 static work program_work[PEERS_MAX];
@@ -118,6 +120,13 @@ static work *program_work_of(const uhttp_conn *c) { return &program_work[uh_conn
 static bool path_is(const uhttp_conn *c, const char *path)
 {
     return strcmp(uhttp_path(c), path) == 0;
+}
+
+/* Is a body for this path streamed? To /thousand and /few it may have 1000 bytes. */
+static bool path_streams(const uhttp_conn *c)
+{
+    return path_is(c, "/in") || path_is(c, "/slow") || path_is(c, "/thousand") ||
+           path_is(c, "/form");
 }
 
 /* The number behind a prefix of the path; -1: another path. */
@@ -356,7 +365,7 @@ static void program_answer(uhttp_conn *c)
     } else if (path_is(c, "/echo")) {
         const void *body = uhttp_body(c, &length);
         program_tried(c, uhttp_respond(c, 200, NULL, body, length));
-    } else if (path_is(c, "/in") || path_is(c, "/slow")) {
+    } else if (path_streams(c)) {
         char line[64];
         unsigned sum = 0;
         for (size_t i = 0; i < w->body.length; i++)
@@ -369,19 +378,47 @@ static void program_answer(uhttp_conn *c)
         program_answer_ask(c);
 }
 
+static void program_begin_body(uhttp_conn *c, work *w)
+{
+    text_clear(&w->body);
+    if (path_is(c, "/form"))
+        CHECK(uhttp_formdata_begin(&w->form, uhttp_content_type(c), w->headers,
+                                   sizeof w->headers) == UHTTP_OK);
+}
+
+/* A piece of a body: a form is taken apart. */
+static void program_take(uhttp_conn *c, work *w, const void *piece, size_t length)
+{
+    uhttp_formdata_event event;
+    if (!path_is(c, "/form")) {
+        text_add(&w->body, piece, length);
+        return;
+    }
+    CHECK(uhttp_formdata_feed(&w->form, piece, length) == UHTTP_OK);
+    while ((event = uhttp_formdata_next(&w->form)) != UHTTP_FORMDATA_MORE) {
+        if (event == UHTTP_FORMDATA_PART)
+            text_print(&w->body, "<%s %s>", w->form.name,
+                       w->form.filename != NULL ? w->form.filename : "-");
+        else if (event == UHTTP_FORMDATA_DATA)
+            text_add(&w->body, w->form.data.ptr, w->form.data.len);
+        else
+            text_print(&w->body, "<%d>", (int)event);
+    }
+}
+
 /* The request is offered with its body still to come; what is done follows from the path. */
 static void program_offer(uhttp_conn *c)
 {
     work *w = program_work_of(c);
     if (path_is(c, "/refuse")) {
         program_answer(c);
-    } else if (path_is(c, "/in") || path_is(c, "/early") || path_is(c, "/slow")) {
-        text_clear(&w->body);
-        CHECK(uhttp_accept_body_streaming(c, 0) == UHTTP_OK);
+    } else if (path_streams(c) || path_is(c, "/early")) {
+        program_begin_body(c, w);
+        CHECK(uhttp_accept_body_streaming(c, path_is(c, "/thousand") ? 1000 : 0) == UHTTP_OK);
         w->kind = path_is(c, "/slow") ? WORK_SLOW : WORK_READING;
         w->id = path_is(c, "/slow") ? uhttp_id(c) : 0;
     } else {
-        CHECK(uhttp_accept_body(c, 0) == UHTTP_OK);
+        CHECK(uhttp_accept_body(c, path_is(c, "/few") ? 1000 : 0) == UHTTP_OK);
     }
 }
 
@@ -390,7 +427,7 @@ static bool program_read(uhttp_conn *c)
     size_t length;
     const void *piece = uhttp_read_buffer(c, &length);
     CHECK((piece != NULL) == (length > 0));
-    text_add(&program_work_of(c)->body, piece, length);
+    program_take(c, program_work_of(c), piece, length);
     return length > 0;
 }
 
@@ -398,10 +435,10 @@ static bool program_read(uhttp_conn *c)
 static void program_complete(uhttp_conn *c)
 {
     work *w = program_work_of(c);
-    if (path_is(c, "/in") || path_is(c, "/slow")) {
+    if (path_streams(c)) {
         w->id = 0;
         while (program_read(c)) { }
-        CHECK(uhttp_bytes_received(c) == w->body.length);
+        CHECK(uhttp_bytes_received(c) == w->body.length || path_is(c, "/form"));
     } else {
         size_t length = 0;
         const char *body = (const char *)uhttp_body(c, &length);
@@ -436,8 +473,8 @@ static void program_request(uhttp_conn *c)
     size_t length;
     const void *body = uhttp_body(c, &length);
     CHECK(((const char *)body)[length] == '\0');
-    text_clear(&w->body);
-    text_add(&w->body, body, length);
+    program_begin_body(c, w);
+    program_take(c, w, body, length);
     text_print(&program_events, "COMPLETE %lu ", (unsigned long)length);
     text_add(&program_events, w->body.data, w->body.length);
     text_add(&program_events, "\n", 1);
@@ -560,6 +597,14 @@ enum {
 #define CHUNKED "Transfer-Encoding: chunked" CRLF
 #define EXPECT "Expect: 100-continue" CRLF
 
+#define FORM "Content-Type: multipart/form-data; boundary=b" CRLF
+#define FORM_BEGIN \
+    "--b" CRLF "Content-Disposition: form-data; name=\"a\"" CRLF CRLF "1" CRLF \
+    "--b" CRLF "Content-Dispositi"
+#define FORM_REST \
+    "on: form-data; name=\"f\"; filename=\"g\"" CRLF CRLF "{34*x}" CRLF "--" CRLF "--" CRLF "-" \
+    CRLF "\r" CRLF "--b--"
+
 /* \a: the client waits until nothing moves before it goes on. {n*text} is repeated.
  * Expected: the statuses, "h" behind those to HEAD, "o" behind bodies that end with the
  * connection, "x" behind one cut short; "!": the server ends the connection. */
@@ -669,6 +714,20 @@ static const script scripts[] = {
     { "a streamed chunked body read slowly", POST("/slow", CHUNKED)
       "{700*1e" CRLF "012345678901234567890123456789" CRLF "}0" CRLF CRLF GET("/hello"),
       "200 200", EVENT_ONLY },
+    { "a form with a file", POST("/form", LENGTH(170) FORM) FORM_BEGIN FORM_REST GET("/hello"),
+      "200 200", EVENT_ONLY },
+    { "a form in chunks", POST("/form", CHUNKED FORM) "4a" CRLF FORM_BEGIN CRLF "60" CRLF
+      FORM_REST CRLF "0" CRLF CRLF GET("/hello"), "200 200", EVENT_ONLY },
+    { "an upload in HTTP/1.0", "POST /in HTTP/1.0" CRLF LENGTH(3000) CRLF "{300*0123456789}",
+      "200!", 0 },
+    { "an upload in HTTP/1.0 with keep-alive", "POST /in HTTP/1.0" CRLF LENGTH(3000)
+      "Connection: keep-alive" CRLF CRLF "{300*0123456789}" GET("/hello"), "200 200", 0 },
+    { "a streamed body of just its limit", POST("/thousand", LENGTH(1000)) "{100*0123456789}"
+      GET("/hello"), "200 200", 0 },
+    { "a chunked body of just its limit", POST("/thousand", CHUNKED) "3e8" CRLF
+      "{100*0123456789}" CRLF "0" CRLF CRLF GET("/hello"), "200 200", 0 },
+    { "an accepted body of just its limit", POST("/few", LENGTH(1000)) "{100*0123456789}"
+      GET("/hello"), "200 200", 0 },
     { "a client that waits for 100 Continue", POST("/echo", LENGTH(5) EXPECT) "\a12345"
       GET("/hello"), "100 200 200", 0 },
     { "a chunked client that waits", POST("/echo", CHUNKED EXPECT) "\a3" CRLF "abc" CRLF "0"
@@ -711,6 +770,20 @@ static const script scripts[] = {
     { "413, announced, to one who waits", POST("/echo", LENGTH(30001) EXPECT) "\a", "413!", 0 },
     { "413, counted", POST("/echo", CHUNKED) "7531" CRLF "{30001*a}" CRLF "0" CRLF CRLF, "413!",
       TOLD_VARIES },
+    { "413, announced, streamed", POST("/thousand", LENGTH(1001)) "{100*0123456789}", "413!",
+      EVENT_ONLY },
+    { "413, announced, streamed, to one who waits", POST("/thousand", LENGTH(1001) EXPECT) "\a",
+      "413!", EVENT_ONLY },
+    { "413, counted, streamed", POST("/thousand", CHUNKED) "3e9" CRLF "{1001*a}", "413!",
+      EVENT_ONLY },
+    { "413, counted, in small chunks", POST("/thousand", CHUNKED)
+      "{101*a" CRLF "0123456789" CRLF "}", "413!", EVENT_ONLY },
+    { "413, announced, accepted", POST("/few", LENGTH(1001)) "{100*0123456789}", "413!",
+      EVENT_ONLY },
+    { "413, counted, accepted", POST("/few", CHUNKED) "3e9" CRLF "{1001*a}", "413!",
+      EVENT_ONLY },
+    { "400, chunked in HTTP/1.0", "POST /in HTTP/1.0" CRLF CHUNKED CRLF "0" CRLF CRLF, "400!",
+      0 },
     { "413, beyond all numbers", POST("/echo", LENGTH(99999999999999999999)), "413!", 0 },
     { "400, LF alone", "GET /hello HTTP/1.1" CRLF "Host: a\n\n", "400!", 0 },
     { "400, CR inside", "GET /hel\rlo HTTP/1.1" CRLF HOST CRLF, "400!", 0 },
