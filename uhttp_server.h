@@ -8998,6 +8998,13 @@ static bool uh_body_is_too_long(uhttp_conn *c)
            r->framing.left > (uint64_t)uh_buf_used(w) + uh_window_room(c);
 }
 
+static uh_next uh_body_fail_long(uhttp_conn *c)
+{
+    if (c->told && c->request.bytes.limit != c->server->config.max_content_length)
+        return uh_body_fail(c, 413, UH_WHY("body exceeds the limit it was accepted with"));
+    return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
+}
+
 static void uh_body_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 {
     c->request.sink = (uint8_t)sink;
@@ -9057,11 +9064,11 @@ static uh_next uh_step_body(uhttp_conn *c)
     if (r->sink == UH_SINK_NONE)        /* outside event mode every body is collected */
         uh_body_accept(c, UH_SINK_COLLECT, c->server->config.max_content_length);
     if (uh_body_is_too_long(c))
-        return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
+        return uh_body_fail_long(c);
     if (uh_window_decode(c) == UHTTP_ERR_INVALID)
         return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
     if (uh_body_is_too_long(c))
-        return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
+        return uh_body_fail_long(c);
     if (r->sink == UH_SINK_COLLECT && r->whole)
         return uh_body_deliver(c, c->told ? UHTTP_EVENT_COMPLETE : UHTTP_EVENT_REQUEST);
     if (r->sink == UH_SINK_STREAM && r->body_len > 0 && !r->shown) {
