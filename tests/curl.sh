@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Asks the first example and a server of our own with a real client, on the loopback only.
-# Prints TAP. CC is the compiler.
+# Prints TAP. CC is the compiler; RUN is put before each program, as an emulator.
 set -u
 export LC_ALL=C
 unset http_proxy HTTP_PROXY https_proxy all_proxy ALL_PROXY
@@ -8,6 +8,7 @@ unset http_proxy HTTP_PROXY https_proxy all_proxy ALL_PROXY
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 2
 cc=${CC:-cc}
+run=${RUN:-}
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uhttp-curl.XXXXXX") || exit 2
 children=()
 number=0
@@ -84,24 +85,24 @@ end() {
 # start_hello ARGUMENT...: runs it in the background as $hello
 start_hello() {
     rm -f "$dir/hello.out"
-    "$dir/hello" "$@" >"$dir/hello.out" 2>"$dir/hello.err" </dev/null &
+    $run "$dir/hello" "$@" >"$dir/hello.out" 2>"$dir/hello.err" </dev/null &
     hello=$!
     children+=("$hello")
 }
 
 # hello_fails ARGUMENT...: starts hello, which ought to end by itself; its status
 hello_fails() {
-    "$dir/hello" "$@" >"$dir/out" 2>"$dir/err" </dev/null &
+    $run "$dir/hello" "$@" >"$dir/out" 2>"$dir/err" </dev/null &
     end 0 $!
 }
 
-"$cc" -o "$dir/hello" examples/hello.c >"$dir/log" 2>&1 || bail_out "examples/hello.c builds"
-"$cc" -o "$dir/server" tests/curl_server.c >"$dir/log" 2>&1 ||
+$cc -o "$dir/hello" examples/hello.c >"$dir/log" 2>&1 || bail_out "examples/hello.c builds"
+$cc -o "$dir/server" tests/curl_server.c >"$dir/log" 2>&1 ||
     bail_out "tests/curl_server.c builds"
 
 # --- the first example ----------------------------------------------------------------------
 
-port=$("$dir/server" --free-port)
+port=$($run "$dir/server" --free-port)
 start_hello "$port"
 await "$dir/hello.out" "listening on http://localhost:$port/"
 ok "hello takes a port and says where it listens"
@@ -155,7 +156,7 @@ wait "$hello" 2>/dev/null
 
 head -c 20000000 /dev/urandom >"$dir/file"
 head -c 1500000 "$dir/file" >"$dir/body"
-"$dir/server" "$dir/file" >"$dir/server.out" 2>"$dir/log" </dev/null &
+$run "$dir/server" "$dir/file" >"$dir/server.out" 2>"$dir/log" </dev/null &
 server=$!
 children+=("$server")
 await "$dir/server.out" "^port" || bail_out "tests/curl_server.c runs"
@@ -259,7 +260,7 @@ if grep -q IPv6 "$dir/server.out"; then
     is "IPv6 is served beside it" "/six" "$(ask -g "http://[::1]:$port/six")"
 fi
 
-"$dir/server" "$dir/file" "$dir/socket" >"$dir/unix.out" 2>"$dir/log" </dev/null &
+$run "$dir/server" "$dir/file" "$dir/socket" >"$dir/unix.out" 2>"$dir/log" </dev/null &
 unix=$!
 children+=("$unix")
 await "$dir/unix.out" "^port 0"
