@@ -7834,8 +7834,8 @@ UHTTP_API uhttp_result uhttp_ndjson_send(uhttp_conn *c, const char *json)
 UHTTP_API uhttp_result uhttp_ndjson_end(uhttp_conn *c) { return uhttp_stream_end(c); }
 
 /*--- multipart/x-mixed-replace (RFC 2046 section 5.1) ---------------------------------------
- * A frame ends with the delimiter behind it, without its line end: browsers show a frame when
- * they see that, and "--" may still follow.
+ * A frame ends with the delimiter behind it, so that it is known to be whole before the next
+ * comes; but without its line end, as "--" may follow instead.
  */
 
 /* Names the request, so no frame of another stream, recorded and sent again, can hold it. */
