@@ -7700,12 +7700,12 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
 
 static uh_next uh_step_stream(uhttp_conn *c)
 {
-    const uhttp_server *s = c->server;
+    uhttp_server *s = c->server;
     uint32_t wanted = c->request.span.wanted;
     uint32_t used = uh_buf_used(&c->tx) - c->draft;
     if (wanted == 0 || !s->config.event_mode || used + wanted > s->config.max_send_buffer)
         return UH_WAIT;
-    if (!uh_buf_reserve(&c->server->pool, &c->tx, wanted) && uh_conn_owes(c))
+    if (!uh_buf_reserve(&s->pool, &c->tx, wanted) && used > 0)
         return UH_WAIT;             /* no memory: what is on its way will make room */
     c->request.span.wanted = 0;
     return uh_conn_post(c, UHTTP_EVENT_WRITABLE);
