@@ -49,6 +49,25 @@ for snippet in "$tmp"/snippet*; do
     report "$found" "README snippet stands in an example: $(head -n 1 "$snippet.plain")"
 done
 
+# Every link into the project leads somewhere: to a file, or to a headline of this page.
+grep -o '](examples/[^)]*)\|](uhttp_server[^)]*)' "$root/README.md" | tr -d '])(' | sort -u |
+    while read -r file; do
+        [ -f "$root/$file" ] || echo "$file"
+    done >"$tmp/missing"
+sed -n 's/^##* //p' "$root/README.md" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9\n-' >"$tmp/headlines"
+grep -o '](#[^)]*)' "$root/README.md" | tr -d '])(#' | sort -u |
+    grep -v -x -F -f "$tmp/headlines" >>"$tmp/missing"
+sed 's/^/# leads nowhere: /' "$tmp/missing"
+[ ! -s "$tmp/missing" ]
+report $? "the README's links lead to files and headlines"
+for example in "$root"/examples/*.c; do
+    name=$(basename "$example")
+    [ "$name" = first.c ] || grep -q "(examples/$name)" "$root/README.md" || echo "$name"
+done >"$tmp/missing"
+sed 's/^/# not named: /' "$tmp/missing"
+[ ! -s "$tmp/missing" ]
+report $? "the README names every example"
+
 mkdir -p "$tmp/new/examples"
 cp "$root/uhttp_server.h" "$tmp/new/"
 cp "$root/examples/hello.c" "$tmp/new/examples/"
