@@ -4485,10 +4485,10 @@ UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_
  *   d e  a day in two digits, or with a blank before one
  *   M    the first three letters of a month
  *   y Y  a year in two digits, in four
- *   t    a time, as 08:49:37
+ *   t g  a time, as 08:49:37; GMT
  *
  * Any other character is itself. */
-static const char uh_date_forms[] = "w, d M Y t GMT\0W, d-M-y t GMT\0w M e t Y\0";
+static const char uh_date_forms[] = "w, d M Y t g\0W, d-M-y t g\0w M e t Y\0";
 
 typedef struct uh_date {
     int year, month, day, second;   /* month 0: January; second of the day */
@@ -4567,6 +4567,8 @@ static bool uh_date_piece(uhttp_str *p, char piece, uh_date *date)
         return (date->year = uh_date_digits(p, piece == 'y' ? 2 : 4)) >= 0;
     case 't':
         return uh_date_time(p, date);
+    case 'g':
+        return uh_date_take(p, "GMT", 3);
     default:
         return uh_date_take(p, &piece, 1);
     }
@@ -4811,6 +4813,8 @@ static int uh_coding_quality(uhttp_str list, const char *coding)
         int quality = 1000;
         if (semicolon < end)
             quality = uh_quality(uh_text_trim(uh_text_slice(semicolon + 1, end)));
+        if (name.len > 2 && uh_text_is_nocase(uh_text_slice(name.ptr, name.ptr + 2), "x-"))
+            name = uh_text_slice(name.ptr + 2, uh_text_end(name));      /* x-gzip is gzip */
         if (uh_text_is_nocase(name, coding))
             return quality > 0 ? quality : 0;
         if (uh_text_is(name, "*"))
@@ -4823,9 +4827,7 @@ static int uh_coding_quality(uhttp_str list, const char *coding)
 static bool uh_wants_gzip(uhttp_str list)
 {
     int gzip = uh_coding_quality(list, "gzip");
-    int old_name = uh_coding_quality(list, "x-gzip");
     int identity = uh_coding_quality(list, "identity");
-    gzip = gzip > old_name ? gzip : old_name;
     return gzip > 0 && gzip >= identity;
 }
 
