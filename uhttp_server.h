@@ -2851,14 +2851,6 @@ static bool uh_buf_reserve(uh_pool *m, uh_buf *b, size_t n)
     return true;
 }
 
-/* Takes up to n bytes off the front; how many there were. */
-static uint32_t uh_buf_drop(uh_buf *b, uint64_t n)
-{
-    uint32_t taken = n < uh_buf_used(b) ? (uint32_t)n : uh_buf_used(b);
-    b->head += taken;
-    return taken;
-}
-
 /*==============================================================================
  * 05 TEXT                              pure functions: bytes in, meaning out
  *==============================================================================
@@ -6879,9 +6871,9 @@ static bool uh_conn_flush(uhttp_conn *c)
     }
     uint32_t sent = (uint32_t)n;
     uint32_t owed = uh_buf_used(&c->tx) - c->draft;
-    uint32_t from_source = sent - uh_buf_drop(&c->tx, uh_min(sent, owed));
-    if (from_source > 0)
-        uh_source_advance(c, from_source);
+    c->tx.head += uh_min(sent, owed);
+    if (sent > owed)
+        uh_source_advance(c, sent - owed);
     if (c->source_left == 0)
         uh_source_end(c);
     c->server->stats.bytes_out += sent;
