@@ -2,8 +2,7 @@
 # Other processors, in an emulator: big-endian in 64 and 32 bits, 32 bits where an unaligned
 # access is an error (mips), and where char is unsigned. Prints TAP.
 #
-# Compilers and qemu-user come from packages; cmocka, which is there for none of these, is one C
-# file and is built from the system's source package, fetched into build/ by an apt of its own.
+# Compilers and qemu-user come from packages, cmocka from its source: tests/cmocka_source.sh.
 set -u
 export LC_ALL=C
 
@@ -17,49 +16,15 @@ skip_all() {
     exit 0
 }
 
-# The other machine's package lists stay untouched.
-fetch_cmocka() {
-    ls $out/cmocka/cmocka-*/src/cmocka.c >/dev/null 2>&1 && return
-    command -v apt-get >/dev/null || return
-    local apt=$root/$out/apt release uri key
-    # shellcheck source=/dev/null
-    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    uri=$(apt-get indextargets --format "\$(REPO_URI)" "Codename: $release" | head -n 1)
-    key=$(dpkg -L debian-archive-keyring 2>/dev/null | grep '/debian-archive-keyring\.gpg$')
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" $out/cmocka
-    : >"$apt/status"
-    echo "deb-src ${key:+[signed-by=$key]} $uri $release main" >"$apt/sources.list"
-    (
-        cd $out/cmocka || exit
-        apt="-qq -o Dir::Etc::sourcelist=$apt/sources.list -o Dir::Etc::sourceparts=-
-             -o Dir::State::lists=$apt/lists -o Dir::State::status=$apt/status
-             -o Dir::Cache=$apt/cache -o APT::Sandbox::User=root"
-        # shellcheck disable=SC2086
-        apt-get $apt update && apt-get $apt source --download-only cmocka && tar xf cmocka_*.orig.tar.?z
-    ) >$out/fetch.log 2>&1
-    rm -rf "$apt"
-    ls $out/cmocka/cmocka-*/src/cmocka.c >/dev/null 2>&1
-}
-
-for name in inttypes stdint stdio stdlib string strings time unistd setjmp signal sys_time sys_types; do
-    echo "#define HAVE_$(echo $name | tr a-z A-Z)_H 1"
-done >$out/config.h
-cat >>$out/config.h <<'END'
-#define HAVE_SNPRINTF 1
-#define HAVE_VSNPRINTF 1
-#define HAVE_GCC_THREAD_LOCAL_STORAGE 1
-#define HAVE_STRUCT_TIMESPEC 1
-#define HAVE_CLOCK_GETTIME_REALTIME 1
-END
+. tests/cmocka_source.sh
 
 # test_cpu TRIPLET EMULATOR TEST...: builds and runs each, prints TAP without numbers
 test_cpu() {
-    local triplet=$1 emulator="$2 -L /usr/$1" cmocka name dir=$out/$1 passed failed
+    local triplet=$1 emulator="$2 -L /usr/$1" name dir=$out/$1 passed failed
     shift 2
     mkdir -p "$dir"
-    cmocka=$(echo $out/cmocka/cmocka-*)
-    "$triplet-gcc" -O1 -w -DHAVE_CONFIG_H -I $out -I "$cmocka/include" -c "$cmocka/src/cmocka.c" \
-        -o "$dir/cmocka.o" || { echo "not ok - $triplet: cmocka builds"; return; }
+    build_cmocka "$triplet-gcc -O1" "$dir/cmocka.o" ||
+        { echo "not ok - $triplet: cmocka builds"; return; }
     for name in "$@"; do
         if ! "$triplet-gcc" -std=gnu11 -O1 -Wall -Wextra -Werror -pthread -I "$cmocka/include" \
                 -I . -I tests "tests/$name.c" "$dir/cmocka.o" -o "$dir/$name" -lm \

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# The Winsock half, built by mingw-w64 and run by Wine: unit tests, the machine with all its
+# scripts, and the first example asked by the host's curl. Prints TAP.
+set -u
+export LC_ALL=C
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 2
+out=build/windows
+number=0
+failures=0
+server=
+
+skip_all() {
+    echo "1..0 # SKIP $*"
+    exit 0
+}
+
+# ok NAME: the last command's status decides.
+ok() {
+    local status=$?
+    number=$((number + 1))
+    if [ $status -eq 0 ]; then
+        echo "ok $number - $1"
+    else
+        echo "not ok $number - $1"
+        failures=$((failures + 1))
+    fi
+}
+
+# is NAME EXPECTED ACTUAL
+is() {
+    [ "$2" = "$3" ] || echo "# expected: $2, but: $3"
+    [ "$2" = "$3" ]
+    ok "$1"
+}
+
+. tests/cmocka_source.sh
+
+wine=$(command -v wine64 || ls /usr/lib/wine/wine64 2>/dev/null)
+[ -n "$wine" ] || skip_all "no wine64"
+command -v x86_64-w64-mingw32-gcc >/dev/null || skip_all "no mingw-w64"
+command -v curl >/dev/null || skip_all "no curl"
+fetch_cmocka || skip_all "the source of cmocka cannot be fetched"
+
+mkdir -p $out
+export WINEPREFIX=$root/$out/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+finish() {
+    [ -z "$server" ] || kill -KILL "$server" 2>/dev/null
+    wait 2>/dev/null
+    "${wine%wine64}wineserver64" -k 2>/dev/null || "${wine%wine64}wineserver" -k 2>/dev/null
+    rm -rf "$WINEPREFIX"
+}
+trap finish EXIT
+"$wine" wineboot -i >$out/boot.log 2>&1 || skip_all "wine does not start"
+
+cc="x86_64-w64-mingw32-gcc -O1"
+build_cmocka "$cc" $out/cmocka.o
+ok "cmocka builds"
+
+# Left out: what compares with the C library's own doubles, or uses POSIX to do so.
+tests="test_machine"
+for name in tests/test_text_*.c; do
+    case $name in *_json.c | *_words.c | *_dates.c) ;; *) tests="$tests $(basename "$name" .c)" ;; esac
+done
+for name in $tests; do
+    $cc -std=gnu11 -Wall -Wextra -I "$cmocka/include" -I . -I tests "tests/$name.c" $out/cmocka.o \
+        -o "$out/$name.exe" -lws2_32 >"$out/$name.log" 2>&1 &&
+        CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$wine" "$out/$name.exe" >"$out/$name.log" 2>&1 &&
+        [ "$(grep -c '^ok' "$out/$name.log")" -gt 0 ] && ! grep -q '^not ok' "$out/$name.log"
+    ok "$name, $(grep -c '^ok' "$out/$name.log") tests"
+    [ $failures -eq 0 ] || grep -v '^ok' "$out/$name.log" | tail -n 20 | sed 's/^/# /'
+done
+
+$cc -std=c99 -Wall -Wextra -Wpedantic -Werror -I . examples/hello.c -o $out/hello.exe -lws2_32
+ok "hello.exe builds"
+for port in $(seq 18080 37 19300); do
+    "$wine" $out/hello.exe "$port" >$out/hello.out 2>&1 </dev/null &
+    server=$!
+    for _ in $(seq 100); do
+        grep -q "listening on" $out/hello.out && break 2
+        kill -0 $server 2>/dev/null || break
+        sleep 0.1
+    done
+done
+grep -q "http://localhost:$port/" $out/hello.out
+ok "it says where it listens"
+url=http://127.0.0.1:$port
+is "it greets" "<h1>hello</h1> 200" "$(curl -sS -m 10 -w ' %{http_code}' $url/ | tr -d '\n' | sed 's/  / /')"
+is "what is not there is 404" 404 "$(curl -sS -m 10 -o $out/o -w '%{http_code}' $url/x)"
+is "HEAD has no body" "200 0" "$(curl -sS -m 10 -I -o $out/o -w '%{http_code} %{size_download}' $url/)"
+is "connections are kept" "1 0 0" "$(curl -sS -m 10 -o $out/o -o $out/o -o $out/o \
+    -w '%{num_connects} ' $url/ $url/ $url/ | sed 's/ $//')"
+is "a large head gets 431" 431 "$(curl -sS -m 10 -o $out/o -w '%{http_code}' \
+    -H "X: $(printf '%6000s' x | tr ' ' x)" $url/)"
+urls=
+for n in $(seq 50); do urls="$urls $url/?$n"; done
+# shellcheck disable=SC2086
+is "fifty at once are answered" 50 "$(curl -sS -m 30 --no-progress-meter --parallel --parallel-max 50 \
+    $urls | grep -c hello)"
+"$wine" $out/hello.exe "$port" >$out/o 2>&1 </dev/null
+is "the port is not shared" 1 $?
+grep -q "cannot listen on port $port: " $out/o      # Windows says in use, Wine denied
+ok "and it says so"
+is "a bad argument is refused" 2 "$("$wine" $out/hello.exe x >$out/o 2>&1 </dev/null; echo $?)"
+
+echo "1..$number"
+[ $failures -eq 0 ]
