@@ -8614,22 +8614,37 @@ UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_
 
 /*--- accessors: who asks, as far as proxies are trusted ---------------------------------*/
 
-/* The element of that index in all fields of a name together; how many there are. */
+/* A walk over the elements of all fields of a name together, from zero. */
+typedef struct uh_elements {
+    uhttp_str list;             /* what is left of this field */
+    uint32_t at;                /* of the next field; 0: the first */
+} uh_elements;
+
+static bool uh_elements_next(const uhttp_conn *c, const char *name, uh_elements *e,
+                             uhttp_str *element)
+{
+    const char *field, *value;
+    if (e->at == 0)
+        e->at = uh_request_fields(c);
+    while (!uhttp_list_next(&e->list, element)) {
+        if (!uh_request_field(c, &e->at, &field, &value))
+            return false;
+        if (uh_same_name(field, name))
+            e->list = uh_text_of(value);
+    }
+    return true;
+}
+
+/* The element of that index; how many there are. */
 static size_t uh_request_element(const uhttp_conn *c, const char *name, size_t index,
                                  uhttp_str *element)
 {
-    const char *field, *value;
+    uh_elements e = { { NULL, 0 }, 0 };
     uhttp_str one;
-    uint32_t at = uh_request_fields(c);
     size_t count = 0;
-    while (uh_request_field(c, &at, &field, &value)) {
-        uhttp_str list = uh_text_of(value);
-        if (!uh_same_name(field, name))
-            continue;
-        while (uhttp_list_next(&list, &one)) {
-            if (count++ == index)
-                *element = one;
-        }
+    while (uh_elements_next(c, name, &e, &one)) {
+        if (count++ == index)
+            *element = one;
     }
     return count;
 }
@@ -8640,23 +8655,26 @@ static bool uh_peer_is_trusted(const uhttp_conn *c, const uh_peer *peer)
     return trusted != NULL && uh_networks_hold(trusted, peer);
 }
 
-/* Finds the client: how many elements of X-Forwarded-For, from its end, are to be believed. */
+/* Finds the client: how many elements of X-Forwarded-For, from its end, are to be believed. The
+ * way is walked from its begin, once: one who is not trusted, or cannot be read, hides all
+ * before it. */
 static size_t uh_request_client(const uhttp_conn *c, uh_peer *client)
 {
-    static const char name[] = "x-forwarded-for";
+    uh_elements e = { { NULL, 0 }, 0 };
     uhttp_str element;
-    uh_peer before;
+    uh_peer said;
     size_t hops = 0;
     *client = c->peer;
     if (!uh_peer_is_trusted(c, client))
         return 0;
-    size_t count = uh_request_element(c, name, SIZE_MAX, &element);
-    while (hops < count && uh_peer_is_trusted(c, client)) {
-        (void)uh_request_element(c, name, count - 1 - hops, &element);
-        if (!uh_text_forwarded(element, &before))
-            break;
-        *client = before;
-        hops++;
+    while (uh_elements_next(c, "x-forwarded-for", &e, &element)) {
+        bool good = uh_text_forwarded(element, &said);
+        if (good && hops > 0 && uh_peer_is_trusted(c, &said)) {
+            hops++;
+            continue;
+        }
+        *client = good ? said : c->peer;
+        hops = good ? 1 : 0;
     }
     return hops;
 }
@@ -8701,16 +8719,18 @@ UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t siz
 
 UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t size)
 {
+    static const char name[] = "x-forwarded-for";
+    uh_elements e = { { NULL, 0 }, 0 };
     uhttp_str element;
     uh_peer peer;
     int length = 0;
     size_t hops = uh_request_client(c, &peer);
-    size_t count = uh_request_element(c, "x-forwarded-for", SIZE_MAX, &element);
-    for (; hops > 0; hops--) {
-        (void)uh_request_element(c, "x-forwarded-for", count - hops, &element);
-        (void)uh_text_forwarded(element, &peer);            /* it was good before */
+    size_t left = uh_request_element(c, name, SIZE_MAX, &element);
+    for (; uh_elements_next(c, name, &e, &element); left--) {
+        if (left > hops || !uh_text_forwarded(element, &peer))
+            continue;
         int n = uh_request_address(&peer, buffer + length, size - (size_t)length);
-        const char *between = hops > 1 || c->peer.family != 0 ? ", " : "";
+        const char *between = left > 1 || c->peer.family != 0 ? ", " : "";
         if (n < 0 || size - (size_t)length - (size_t)n <= strlen(between))
             return UHTTP_ERR_MEMORY;
         length = (int)(uh_text_puts(buffer + length + n, between) - buffer);

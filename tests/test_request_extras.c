@@ -568,6 +568,45 @@ static void a_client_is_known_as_far_as_proxies_are_trusted(void **state)
     }
 }
 
+static void answer_long_way(uhttp_conn *c)
+{
+    static char way[2u << 20];
+    char address[64], url[64];
+    int length = uhttp_remote_addresses(c, way, sizeof way);
+    assert_int_equal(length, strlen(way));
+    assert_int_equal(uhttp_remote_address(c, address, sizeof address), 8);
+    assert_int_equal(uhttp_full_url(c, url, sizeof url), strlen("https://t/"));
+    assert_ok(uhttp_respond_text(c, 200, loop_text("%s %s %.18s... %d", address, url, way,
+                                                   length)));
+}
+
+/* Were it not linear, this would take minutes; a client may write any way before a proxy's. */
+static void a_way_over_a_hundred_thousand_proxies_is_walked_in_linear_time(void **state)
+{
+    (void)state;
+    const unsigned many = 100000;
+    uhttp_config config = loop_config();
+    config.trusted_proxies = "127.0.0.1, 10.0.0.0/8";
+    config.max_headers_length = 4u << 20;
+    config.request_timeout_ms = UHTTP_NEVER;
+    loop.handler = answer_long_way;
+    loop_open(&config);
+    char *request = (char *)malloc(4u << 20);
+    assert_non_null(request);
+    char *p = loop_put(request, "GET / HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 10.0.0.1");
+    for (unsigned i = 1; i < many; i++)
+        p = loop_put(p, i % 1000 == 0 ? "\r\nX-Forwarded-For: 10.0.0.2" : ", 10.0.0.3");
+    p = loop_put(p, "\r\nX-Forwarded-Proto: https");
+    for (unsigned i = 1; i < many; i++)
+        p = loop_put(p, ",http");
+    loop_put(p, "\r\n\r\n");
+    client *c = client_connect();
+    assert_int_equal(client_ask(c, request), 200);
+    assert_string_equal(c->body, loop_text("10.0.0.1 https://t/ 10.0.0.1, 10.0.0.3... %u",
+                                           many * 10 + 9));
+    free(request);
+}
+
 static void nobody_is_believed_who_is_not_trusted(void **state)
 {
     (void)state;
@@ -642,6 +681,7 @@ int main(void)
         LOOP_TEST(a_refused_405_leaves_no_field_behind),
         LOOP_TEST(basic_credentials_are_decoded),
         LOOP_TEST(a_client_is_known_as_far_as_proxies_are_trusted),
+        LOOP_TEST(a_way_over_a_hundred_thousand_proxies_is_walked_in_linear_time),
         LOOP_TEST(nobody_is_believed_who_is_not_trusted),
         LOOP_TEST(a_server_with_malformed_proxies_does_not_open),
         LOOP_TEST(a_peer_without_address_may_be_trusted),
