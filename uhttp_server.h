@@ -9077,9 +9077,7 @@ static uh_next uh_step_body(uhttp_conn *c)
     uh_request *r = &c->request;
     if (r->sink == UH_SINK_NONE)        /* outside event mode every body is collected */
         uh_body_accept(c, UH_SINK_COLLECT, c->server->config.max_content_length);
-    if (uh_body_is_too_long(c))
-        return uh_body_fail_long(c);
-    if (uh_window_decode(c) == UHTTP_ERR_INVALID)
+    if (!uh_body_is_too_long(c) && uh_window_decode(c) == UHTTP_ERR_INVALID)
         return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
     if (uh_body_is_too_long(c))
         return uh_body_fail_long(c);
