@@ -63,6 +63,7 @@
  *
  *     UHTTP_IMPLEMENTATION   compile the server here (in one file)
  *     UHTTP_STATIC           all functions static: a private copy for this one file
+ *     UHTTP_TLS              HTTPS through mbedTLS 2.28, 3.x or 4.x, to be linked with it
  *     UHTTP_NO_JSON          no JSON reader and writer
  *     UHTTP_NO_MULTIPART     no reader of multipart/form-data
  *     UHTTP_NO_FILES         no files: neither sent nor written
@@ -88,7 +89,7 @@
  *     03 PLATFORM       sockets, clock, poller, wake-up, files
  *     04 MEMORY         block pool, the one buffer type
  *     05 TEXT           pure functions on slices
- *     06 TRANSPORT      plain TCP; the place for TLS
+ *     06 TRANSPORT      plain TCP, and TLS through mbedTLS
  *     07 CONNECTION     the slot, its state, moving bytes
  *     08 RESPONSE       head writer, refusals, streams of every kind
  *     09 REQUEST        what a head means; the accessors; the end
@@ -217,28 +218,83 @@ typedef enum uhttp_event_type {
 } uhttp_event_type;
 
 /*------------------------------------------------------------------------------
- * Transport: how bytes travel. The header brings plain TCP; a program may bring
- * another (TLS of its own choice) through uhttp_tls_config. The functions work on a
- * non-blocking socket and must never block. recv, send and handshake return a count
- * (handshake: 0 when done) or one of the three words below.
+ * Transport: how bytes travel. The header brings plain TCP and, with UHTTP_TLS, mbedTLS;
+ * a program may bring another TLS library through uhttp_tls_config. The functions work on
+ * a non-blocking socket and must never block. recv, send and handshake return a count
+ * (handshake: 0 when done) or one of the words below. After UHTTP_FAILED only close(t,
+ * false) follows.
  */
 #define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
 #define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
 #define UHTTP_FAILED     (-3)   /* the connection is lost */
+#define UHTTP_PLAIN      (-4)   /* handshake only: the peer speaks plain HTTP. It gets a 400;
+                                   recv and send carry plain bytes from now on */
 
 typedef struct uhttp_transport {
     void *(*open)(void *user, intptr_t fd);      /* state for one peer; NULL: no memory */
     int (*handshake)(void *t);                   /* 0: done */
     int (*recv)(void *t, void *to, size_t room); /* 0: the peer will send no more */
-    int (*send)(void *t, const uhttp_str *parts, int count);    /* gathered; may be partial */
+    /* Gathered, may be partial. After UHTTP_WANT_WRITE the same bytes are offered again,
+     * perhaps with more behind them, perhaps from another place in memory. */
+    int (*send)(void *t, const uhttp_str *parts, int count);
     size_t (*pending)(void *t);                  /* bytes recv can give without the network */
-    void (*close)(void *t, bool only_write_side); /* false: frees t; the server closes fd */
+    /* true: nothing more will be sent. Says so to the peer (close_notify) without waiting and
+     * shuts the socket's write side; at most once, not while a response is cut short.
+     * false: frees t; the server closes fd. */
+    void (*close)(void *t, bool only_write_side);
 } uhttp_transport;
 
+/* A certificate chain (the server's own first, then those that vouch for it: Let's Encrypt's
+ * fullchain.pem) and its private key, each from a file or from memory, PEM or DER. */
+typedef struct uhttp_tls_certificate {
+    const char *chain_file;     /* NULL: it is in memory */
+    const char *key_file;
+    const void *chain;          /* length 0: a PEM text that ends with NUL */
+    size_t chain_length;
+    const void *key;
+    size_t key_length;
+    const char *key_password;   /* of an encrypted key; NULL: none */
+} uhttp_tls_certificate;
+
+typedef enum uhttp_client_certificate {
+    UHTTP_CLIENT_IGNORED = 0,   /* no certificate is asked of clients */
+    UHTTP_CLIENT_OPTIONAL,      /* who shows none, or a bad one, has no uhttp_client_subject() */
+    UHTTP_CLIENT_REQUIRED       /* who shows none, or a bad one, gets no connection */
+} uhttp_client_certificate;
+
+/* A secure listener. Needs UHTTP_TLS, unless the program brings a transport of its own.
+ * TLS 1.2, and 1.3 where mbedTLS is built with it; suites with forward secrecy and
+ * authenticated encryption; sessions resume by tickets and a cache, but not where client
+ * certificates are asked for: these are verified each time. Everything TLS takes comes from
+ * mbedTLS's own allocator (mbedtls_platform_set_calloc_free), with config.memory as well. */
 typedef struct uhttp_tls_config {
-    const uhttp_transport *transport;   /* the program's own transport */
-    void *transport_user;               /* handed to its open() */
+    uhttp_tls_certificate certificate;
+    const uhttp_tls_certificate *more;  /* shown instead to clients that ask for a name in */
+    size_t more_count;                  /* their subjectAltName, "*.example.org" included */
+
+    uhttp_client_certificate client_certificate;
+    const char *client_ca_file; /* whom clients' certificates must come from; PEM or DER */
+    const void *client_ca;      /* the same in memory; length 0: PEM that ends with NUL */
+    size_t client_ca_length;
+
+    bool larger_curves;         /* P-384 and P-521 too; default: X25519, then P-256 */
+    bool no_alpn;               /* do not select "http/1.1" when the client offers protocols */
     uint32_t handshake_timeout_ms;      /* 0: 10000 */
+    uint32_t max_handshakes;    /* at once; further newcomers wait to be accepted; 0: half of
+                                   the slots */
+
+    /* Fills to with length random bytes, false: it cannot; in addition to the system's source
+     * where there is one. NULL: only the system's. mbedTLS 4 has a hook of its own for it. */
+    bool (*entropy)(void *user, void *to, size_t length);
+    void *entropy_user;
+
+    char *error;                /* if a call fails over certificates or keys: which of them and */
+    size_t error_size;          /* mbedTLS's reason, with NUL; config.log is told the same */
+
+    void *mbedtls_config;       /* a ready mbedtls_ssl_config *, which outlives the server; then
+                                   all above but the two limits is left alone */
+    const uhttp_transport *transport;   /* the program's own transport, instead of mbedTLS; */
+    void *transport_user;       /* handed to its open(); both outlive the server */
 } uhttp_tls_config;
 
 /*------------------------------------------------------------------------------
@@ -300,7 +356,7 @@ typedef struct uhttp_access {
 
 /*------------------------------------------------------------------------------
  * Configuration: zero means default. Copied by uhttp_server_open(); what it points to
- * must outlive the server (tls: only the call, but what tls points to, the server).
+ * must outlive the server (tls and what it points to: only the call, unless it says more).
  */
 #define UHTTP_NEVER     UINT32_MAX      /* for times: no limit */
 #define UHTTP_UNLIMITED SIZE_MAX        /* for sizes and counts: no limit */
@@ -402,8 +458,14 @@ typedef struct uhttp_watch {
  *   UHTTP_ERR_MEMORY       no memory, or config.memory gives less than 512 bytes a buffer
  *   UHTTP_ERR_IN_USE       the port is taken
  *   UHTTP_ERR_DENIED       the system does not permit this port
- *   UHTTP_ERR_UNSUPPORTED  tls without a transport, IPv6 or reuse_port the system lacks
+ *   UHTTP_ERR_UNSUPPORTED  tls without UHTTP_TLS or a transport, IPv6 or reuse_port the
+ *                          system lacks
  *   UHTTP_ERR_SYSTEM       anything else the system refused
+ * and over tls (see uhttp_tls_config.error) with
+ *   UHTTP_ERR_INVALID      a certificate or key that is malformed, does not belong to the
+ *                          other, or needs another password; none given
+ *   UHTTP_ERR_SYSTEM       a file that cannot be read, no entropy
+ *   UHTTP_ERR_MEMORY       no memory for them
  */
 UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config);
 
@@ -413,6 +475,18 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
 #define UHTTP_MAX_LISTENERS 4
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls);
+
+/* Takes renewed certificates and keys, from now on shown by every secure listener; running
+ * connections live on with those they began with.
+ *
+ *   tls  of it certificate, more and, for listeners that ask for client certificates,
+ *        client_ca are read, and error is written; all else stays as each listener was opened
+ *
+ * Listeners with an mbedtls_config or a transport of the program's own are left alone. Fails
+ * like uhttp_server_open(), with UHTTP_ERR_STATE when there is no other secure listener, and
+ * with UHTTP_ERR_UNSUPPORTED without UHTTP_TLS: then the old ones stay in force. */
+UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
+                                               const uhttp_tls_config *tls);
 
 /* Moves all connections along and returns the next that has something for the program;
  * NULL when timeout_ms passed without one, on a signal, and on uhttp_server_wakeup().
@@ -584,6 +658,11 @@ UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t siz
 UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t size);
 
 UHTTP_API bool uhttp_is_secure(const uhttp_conn *c);    /* arrived over a secure transport */
+/* Writes the subject of the verified client certificate ("C=DE, O=Example, CN=alice") into
+ * buffer, with NUL. Returns the length, 0 when the client has shown none that is good;
+ * UHTTP_ERR_MEMORY when size is too small, UHTTP_ERR_CLOSED when the client has gone,
+ * UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. */
+UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size);
 UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is all here */
 /* False once the peer has shut its sending side or is gone. A peer that only shut its side
  * still gets its answer. */
@@ -1334,6 +1413,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LOG 1
 #endif
 
+#ifdef UHTTP_TLS
+#define UH_TLS 1
+#else
+#define UH_TLS 0
+#endif
+
 #ifdef UHTTP_NO_JSON
 #define UH_JSON 0
 #else
@@ -1576,6 +1661,8 @@ static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SD_SEND); }
 static bool uh_sys_prepare(uh_socket fd)
 {
     u_long on = 1;
+    BOOL at_once = TRUE;        /* see POSIX */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, (const char *)&at_once, sizeof at_once);
     return ioctlsocket(fd, (long)FIONBIO, &on) == 0;
 }
 
@@ -1743,10 +1830,13 @@ static uhttp_result uh_sys_listen_result(void)
 static void uh_sys_close(uh_socket fd) { close(fd); }
 static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SHUT_WR); }
 
+/* An answer in several sends must not wait for the peer's delayed ACK. Accepted sockets inherit
+ * this from their listener; what is no TCP does without. */
 static bool uh_sys_prepare(uh_socket fd)
 {
-#ifdef SO_NOSIGPIPE
     int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+#ifdef SO_NOSIGPIPE
     setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
 #endif
     return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0 &&
@@ -6077,10 +6167,11 @@ UHTTP_API bool uhttp_json_equals(uhttp_json_value value, const char *text)
 #endif
 
 /*==============================================================================
- * 06 TRANSPORT                                   how bytes travel: plain TCP
+ * 06 TRANSPORT                                  how bytes travel: plain, or TLS
  *==============================================================================
  * The same six functions as a program's own transport (see uhttp_transport). Plain TCP
- * needs no state: its pointer is the descriptor plus one, as 0 is a valid descriptor.
+ * needs no state: its pointer is the descriptor plus one, as 0 is a valid descriptor. What
+ * differs between versions of mbedTLS is here and nowhere else.
  */
 
 static void *uh_plain_open(void *user, intptr_t fd)
@@ -6122,6 +6213,1076 @@ static const uhttp_transport uh_plain = {
     uh_plain_close
 };
 
+/*--- TLS through mbedTLS: 2.28, 3.x and 4.x ------------------------------------------
+ *
+ * A uh_tls is what a listener needs: configuration, certificates, keys, all parsed once. The
+ * listener and each of its connections count as users of it, so that a renewed one takes its
+ * place while connections of the old one live on. All memory is from mbedtls_calloc.
+ */
+
+#if UH_TLS
+
+#include <mbedtls/version.h>
+#include <mbedtls/error.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/platform.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/x509_crt.h>
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+#include <mbedtls/ctr_drbg.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/entropy.h>
+#endif
+#if defined(MBEDTLS_SSL_SESSION_TICKETS) && defined(MBEDTLS_SSL_TICKET_C)
+#include <mbedtls/ssl_ticket.h>
+#endif
+#if defined(MBEDTLS_SSL_CACHE_C)
+#include <mbedtls/ssl_cache.h>
+#endif
+#if MBEDTLS_VERSION_NUMBER >= 0x04000000 || (defined(MBEDTLS_PSA_CRYPTO_C) && \
+    (defined(MBEDTLS_USE_PSA_CRYPTO) || defined(MBEDTLS_SSL_PROTO_TLS1_3)))
+#include <psa/crypto.h>
+#define UH_TLS_PSA 1
+#else
+#define UH_TLS_PSA 0
+#endif
+
+#if !defined(MBEDTLS_SSL_SRV_C) || !defined(MBEDTLS_X509_CRT_PARSE_C)
+#error "uhttp_server.h: UHTTP_TLS needs mbedTLS with MBEDTLS_SSL_SRV_C, MBEDTLS_X509_CRT_PARSE_C"
+#endif
+
+#define UH_TLS_RECORD       16384u      /* most that one record carries */
+#define UH_TLS_SHARE        65536u      /* most that is encrypted in one turn */
+#define UH_TLS_TICKET_S     14400u      /* life of a session, and of a key that seals tickets */
+#define UH_TLS_SEND_FAILED  (-0x004E)   /* what mbedTLS's own sockets return */
+#define UH_TLS_RECV_FAILED  (-0x004C)
+
+/*--- what differs between the versions: random numbers, keys, curves, tickets --------*/
+
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+
+typedef struct uh_tls_random {
+    mbedtls_entropy_context entropy;
+    mbedtls_ctr_drbg_context drbg;
+    bool (*fill)(void *user, void *to, size_t length);
+    void *user;
+} uh_tls_random;
+
+static int uh_tls_random_poll(void *random, unsigned char *to, size_t room, size_t *got)
+{
+    uh_tls_random *r = (uh_tls_random *)random;
+    *got = room;
+    return r->fill(r->user, to, room) ? 0 : MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
+}
+
+static void uh_tls_random_init(uh_tls_random *r)
+{
+    mbedtls_entropy_init(&r->entropy);
+    mbedtls_ctr_drbg_init(&r->drbg);
+}
+
+static int uh_tls_random_open(uh_tls_random *r, const uhttp_tls_config *config)
+{
+    int code = 0;
+    r->fill = config->entropy;
+    r->user = config->entropy_user;
+    if (r->fill != NULL)
+        code = mbedtls_entropy_add_source(&r->entropy, uh_tls_random_poll, r, 32,
+                                          MBEDTLS_ENTROPY_SOURCE_STRONG);
+    return code != 0 ? code : mbedtls_ctr_drbg_seed(&r->drbg, mbedtls_entropy_func,
+                                                    &r->entropy, NULL, 0);
+}
+
+static void uh_tls_random_free(uh_tls_random *r)
+{
+    mbedtls_ctr_drbg_free(&r->drbg);
+    mbedtls_entropy_free(&r->entropy);
+}
+
+static void uh_tls_conf_random(mbedtls_ssl_config *conf, uh_tls_random *r)
+{
+    mbedtls_ssl_conf_rng(conf, mbedtls_ctr_drbg_random, &r->drbg);
+}
+
+#else
+
+typedef struct uh_tls_random {
+    bool unused;                /* PSA has the generator */
+} uh_tls_random;
+
+static void uh_tls_random_init(uh_tls_random *r) { (void)r; }
+static void uh_tls_random_free(uh_tls_random *r) { (void)r; }
+static void uh_tls_conf_random(mbedtls_ssl_config *conf, uh_tls_random *r)
+{
+    (void)conf;
+    (void)r;
+}
+
+static int uh_tls_random_open(uh_tls_random *r, const uhttp_tls_config *config)
+{
+    (void)r;
+    (void)config;
+    return 0;
+}
+
+#endif
+
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000 && MBEDTLS_VERSION_NUMBER < 0x04000000
+#define UH_TLS_RANDOM(r) , mbedtls_ctr_drbg_random, &(r)->drbg
+#else
+#define UH_TLS_RANDOM(r)
+#endif
+
+static int uh_tls_parse_key(mbedtls_pk_context *key, const unsigned char *data, size_t length,
+                            const char *password, uh_tls_random *r)
+{
+    (void)r;
+    return mbedtls_pk_parse_key(key, data, length, (const unsigned char *)password,
+                                password != NULL ? strlen(password) : 0 UH_TLS_RANDOM(r));
+}
+
+static int uh_tls_check_pair(const mbedtls_x509_crt *crt, const mbedtls_pk_context *key,
+                             uh_tls_random *r)
+{
+    (void)r;
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+    return mbedtls_pk_check_pair(&crt->pk, key UH_TLS_RANDOM(r));
+#else
+    return mbedtls_pk_check_pair((mbedtls_pk_context *)(uintptr_t)&crt->pk,
+                                 (mbedtls_pk_context *)(uintptr_t)key);
+#endif
+}
+
+#if defined(MBEDTLS_FS_IO)
+static int uh_tls_parse_chain_file(mbedtls_x509_crt *chain, const char *file)
+{
+    return mbedtls_x509_crt_parse_file(chain, file);
+}
+
+static int uh_tls_parse_key_file(mbedtls_pk_context *key, const char *file,
+                                 const char *password, uh_tls_random *r)
+{
+    (void)r;
+    return mbedtls_pk_parse_keyfile(key, file, password UH_TLS_RANDOM(r));
+}
+#else
+static int uh_tls_parse_chain_file(mbedtls_x509_crt *chain, const char *file)
+{
+    (void)chain;
+    (void)file;
+    return MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE;
+}
+
+static int uh_tls_parse_key_file(mbedtls_pk_context *key, const char *file,
+                                 const char *password, uh_tls_random *r)
+{
+    (void)key;
+    (void)password;
+    (void)r;
+    (void)file;
+    return MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE;
+}
+#endif
+
+/* The fastest curves first: mbedTLS by itself takes the largest that is offered, at many times
+ * the cost. */
+#if MBEDTLS_VERSION_NUMBER < 0x03010000
+
+static const mbedtls_ecp_group_id uh_tls_curves[] = {
+#if defined(MBEDTLS_ECP_DP_CURVE25519_ENABLED)
+    MBEDTLS_ECP_DP_CURVE25519,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP256R1_ENABLED)
+    MBEDTLS_ECP_DP_SECP256R1,
+#endif
+    MBEDTLS_ECP_DP_NONE
+};
+
+static const mbedtls_ecp_group_id uh_tls_larger_curves[] = {
+#if defined(MBEDTLS_ECP_DP_CURVE25519_ENABLED)
+    MBEDTLS_ECP_DP_CURVE25519,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP256R1_ENABLED)
+    MBEDTLS_ECP_DP_SECP256R1,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP384R1_ENABLED)
+    MBEDTLS_ECP_DP_SECP384R1,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP521R1_ENABLED)
+    MBEDTLS_ECP_DP_SECP521R1,
+#endif
+    MBEDTLS_ECP_DP_NONE
+};
+
+/* Before version 3 SHA-1 and TLS 1.0 would be taken as well. */
+static void uh_tls_conf_versions(mbedtls_ssl_config *conf)
+{
+    static const int hashes[] = {
+#if defined(MBEDTLS_SHA256_C)
+        MBEDTLS_MD_SHA256,
+#endif
+#if defined(MBEDTLS_SHA512_C)
+        MBEDTLS_MD_SHA384, MBEDTLS_MD_SHA512,
+#endif
+        MBEDTLS_MD_NONE
+    };
+    mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3,
+                                 MBEDTLS_SSL_MINOR_VERSION_3);
+    mbedtls_ssl_conf_sig_hashes(conf, hashes);
+}
+
+static void uh_tls_conf_curves(mbedtls_ssl_config *conf, bool larger)
+{
+    mbedtls_ssl_conf_curves(conf, larger ? uh_tls_larger_curves : uh_tls_curves);
+}
+
+#else
+
+static const uint16_t uh_tls_larger_curves[] = {
+#if defined(MBEDTLS_ECP_DP_CURVE25519_ENABLED) || defined(PSA_WANT_ECC_MONTGOMERY_255)
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP256R1_ENABLED) || defined(PSA_WANT_ECC_SECP_R1_256)
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP384R1_ENABLED) || defined(PSA_WANT_ECC_SECP_R1_384)
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP521R1_ENABLED) || defined(PSA_WANT_ECC_SECP_R1_521)
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
+#endif
+    MBEDTLS_SSL_IANA_TLS_GROUP_NONE
+};
+
+static const uint16_t uh_tls_curves[] = {
+#if defined(MBEDTLS_ECP_DP_CURVE25519_ENABLED) || defined(PSA_WANT_ECC_MONTGOMERY_255)
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+#endif
+#if defined(MBEDTLS_ECP_DP_SECP256R1_ENABLED) || defined(PSA_WANT_ECC_SECP_R1_256)
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+#endif
+    MBEDTLS_SSL_IANA_TLS_GROUP_NONE
+};
+
+/* Nothing below 1.2 is left; in 1.3 a resumed session exchanges fresh keys as well. */
+static void uh_tls_conf_versions(mbedtls_ssl_config *conf)
+{
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
+    mbedtls_ssl_conf_tls13_key_exchange_modes(
+        conf, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ALL);
+#else
+    (void)conf;
+#endif
+}
+
+static void uh_tls_conf_curves(mbedtls_ssl_config *conf, bool larger)
+{
+    mbedtls_ssl_conf_groups(conf, larger ? uh_tls_larger_curves : uh_tls_curves);
+}
+
+#endif
+
+#if defined(MBEDTLS_SSL_ALPN)
+static int uh_tls_conf_alpn(mbedtls_ssl_config *conf)
+{
+    static const char *const protocols[] = { "http/1.1", NULL };
+#if MBEDTLS_VERSION_NUMBER >= 0x04000000
+    return mbedtls_ssl_conf_alpn_protocols(conf, protocols);
+#else
+    return mbedtls_ssl_conf_alpn_protocols(conf, (const char **)(uintptr_t)protocols);
+#endif
+}
+#else
+static int uh_tls_conf_alpn(mbedtls_ssl_config *conf)
+{
+    (void)conf;
+    return 0;
+}
+#endif
+
+/* What lets sessions resume; either may be missing from a build of mbedTLS. */
+typedef struct uh_tls_sessions {
+#if defined(MBEDTLS_SSL_SESSION_TICKETS) && defined(MBEDTLS_SSL_TICKET_C)
+    mbedtls_ssl_ticket_context tickets;
+#endif
+#if defined(MBEDTLS_SSL_CACHE_C)
+    mbedtls_ssl_cache_context cache;
+#endif
+    bool resume;
+} uh_tls_sessions;
+
+static void uh_tls_sessions_init(uh_tls_sessions *s)
+{
+#if defined(MBEDTLS_SSL_SESSION_TICKETS) && defined(MBEDTLS_SSL_TICKET_C)
+    mbedtls_ssl_ticket_init(&s->tickets);
+#endif
+#if defined(MBEDTLS_SSL_CACHE_C)
+    mbedtls_ssl_cache_init(&s->cache);
+#endif
+    s->resume = false;
+}
+
+static void uh_tls_sessions_free(uh_tls_sessions *s)
+{
+#if defined(MBEDTLS_SSL_SESSION_TICKETS) && defined(MBEDTLS_SSL_TICKET_C)
+    mbedtls_ssl_ticket_free(&s->tickets);
+#endif
+#if defined(MBEDTLS_SSL_CACHE_C)
+    mbedtls_ssl_cache_free(&s->cache);
+#endif
+    s->resume = false;
+}
+
+#if defined(MBEDTLS_SSL_SESSION_TICKETS) && defined(MBEDTLS_SSL_TICKET_C)
+/* Tickets are sealed with keys that mbedTLS replaces after a ticket's life. */
+static int uh_tls_conf_tickets(mbedtls_ssl_config *conf, uh_tls_sessions *s, uh_tls_random *r)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x04000000
+    int code = mbedtls_ssl_ticket_setup(&s->tickets, PSA_ALG_GCM, PSA_KEY_TYPE_AES, 256,
+                                        UH_TLS_TICKET_S);
+    (void)r;
+#else
+    int code = mbedtls_ssl_ticket_setup(&s->tickets, mbedtls_ctr_drbg_random, &r->drbg,
+                                        MBEDTLS_CIPHER_AES_256_GCM, UH_TLS_TICKET_S);
+#endif
+    if (code == 0)
+        mbedtls_ssl_conf_session_tickets_cb(conf, mbedtls_ssl_ticket_write,
+                                            mbedtls_ssl_ticket_parse, &s->tickets);
+    return code;
+}
+#else
+static int uh_tls_conf_tickets(mbedtls_ssl_config *conf, uh_tls_sessions *s, uh_tls_random *r)
+{
+    (void)conf;
+    (void)s;
+    (void)r;
+    return 0;
+}
+#endif
+
+/* For clients that know no tickets: at most as many sessions as there are connections. */
+static void uh_tls_conf_cache(mbedtls_ssl_config *conf, uh_tls_sessions *s, uint32_t sessions)
+{
+    (void)conf;
+    (void)s;
+    (void)sessions;
+#if defined(MBEDTLS_SSL_CACHE_C)
+    mbedtls_ssl_cache_set_max_entries(&s->cache, (int)(sessions < 1000 ? sessions : 1000));
+#if defined(MBEDTLS_HAVE_TIME)
+    mbedtls_ssl_cache_set_timeout(&s->cache, (int)UH_TLS_TICKET_S);
+#endif
+    mbedtls_ssl_conf_session_cache(conf, &s->cache, mbedtls_ssl_cache_get,
+                                   mbedtls_ssl_cache_set);
+#endif
+}
+
+/* PSA is a part of mbedTLS with a state of its own; starting it again does nothing. */
+static int uh_tls_start_psa(void)
+{
+#if UH_TLS_PSA
+    return (int)psa_crypto_init();
+#else
+    return 0;
+#endif
+}
+
+static bool uh_tls_is_memory(int code)
+{
+    int low = -code & 0x7f;
+    int high = code + low;
+#if MBEDTLS_VERSION_NUMBER >= 0x04000000
+    if (code == PSA_ERROR_INSUFFICIENT_MEMORY)
+        return true;
+#endif
+    return high == MBEDTLS_ERR_SSL_ALLOC_FAILED || high == MBEDTLS_ERR_X509_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_PK_ALLOC_FAILED || high == -0x1180 /* PEM */ ||
+           high == -0x4d80 /* ECP */ || high == -0x6180 /* cipher */ ||
+           low == 0x6a /* ASN.1 */ || low == 0x10 /* numbers */;
+}
+
+/*--- loading ------------------------------------------------------------------------*/
+
+/* A certificate chain and its key. */
+typedef struct uh_tls_identity {
+    mbedtls_x509_crt chain;
+    mbedtls_pk_context key;
+} uh_tls_identity;
+
+#define UH_TLS_SUITES 16
+
+typedef struct uh_tls {
+    uint32_t users;             /* the listener, and each of its connections */
+    const mbedtls_ssl_config *conf;     /* own, or the program's */
+    mbedtls_ssl_config own;
+    uh_tls_identity *identities;        /* the first is for clients that ask for no other */
+    size_t count;
+    mbedtls_x509_crt client_ca;
+    uh_tls_random random;
+    uh_tls_sessions sessions;
+    int suites[UH_TLS_SUITES];  /* ends with 0 */
+    uhttp_tls_config policy;    /* what a renewal keeps; its pointers to data are not used */
+} uh_tls;
+
+/* A load in progress: for whom, from what, into what. */
+typedef struct uh_tls_loader {
+    const uhttp_config *server;
+    const uhttp_tls_config *config;
+    uh_tls *tls;
+} uh_tls_loader;
+
+static char *uh_tls_put_code(char *p, int code)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    p = uh_text_put(p, " (-0x", 5);
+    for (int shift = 12; shift >= 0; shift -= 4)
+        *p++ = digits[(unsigned)-code >> shift & 15u];
+    *p++ = ')';
+    return p;
+}
+
+/* mbedTLS's words for a code, at most 120 bytes. */
+static char *uh_tls_put_reason(char *p, int code)
+{
+#if defined(MBEDTLS_ERROR_C)
+    mbedtls_strerror(code, p, 120);
+    p += strlen(p);
+#endif
+    return uh_tls_put_code(p, code);
+}
+
+/* Tells log and the program "what: why", of a long file name only the end. */
+static void uh_tls_say(const uh_tls_loader *l, const char *what, const char *why, int code)
+{
+    char text[256];
+    size_t length = strlen(what);
+    size_t skip = length > 80 ? length - 80 : 0;
+    char *p = uh_text_put(text, what + skip, length - skip);
+    p = uh_text_put(p, ": ", 2);
+    p = why != NULL ? uh_text_put(p, why, strlen(why)) : uh_tls_put_reason(p, code);
+    *p = '\0';
+    if (UH_LOG && l->server->log != NULL)
+        l->server->log(l->server->user, text);
+    if (l->config->error != NULL && l->config->error_size > 0) {
+        length = (size_t)(p - text);
+        if (length >= l->config->error_size)
+            length = l->config->error_size - 1;
+        memcpy(l->config->error, text, length);
+        l->config->error[length] = '\0';
+    }
+}
+
+static uhttp_result uh_tls_refuse(const uh_tls_loader *l, const char *what, const char *why)
+{
+    uh_tls_say(l, what, why, 0);
+    return UHTTP_ERR_INVALID;
+}
+
+static uhttp_result uh_tls_complain(const uh_tls_loader *l, const char *what, int code)
+{
+    if (code > 0)
+        return uh_tls_refuse(l, what, "not every certificate in it can be read");
+    uh_tls_say(l, what, NULL, code);
+    if (uh_tls_is_memory(code))
+        return UHTTP_ERR_MEMORY;
+    return code == MBEDTLS_ERR_X509_FILE_IO_ERROR || code == MBEDTLS_ERR_PK_FILE_IO_ERROR
+           ? UHTTP_ERR_SYSTEM : UHTTP_ERR_INVALID;
+}
+
+/* mbedTLS knows PEM by the NUL at its end, which a file linked into a program may lack: then
+ * this is a copy that has one. Freed with uh_tls_forget(). */
+typedef struct uh_tls_text {
+    const unsigned char *data;
+    unsigned char *copy;        /* NULL: data is the program's */
+    size_t length;
+} uh_tls_text;
+
+static bool uh_tls_text_take(uh_tls_text *text, const void *data, size_t length)
+{
+    static const char mark[] = "-----BEGIN ";
+    const char *bytes = (const char *)data;
+    text->data = (const unsigned char *)data;
+    text->copy = NULL;
+    text->length = length > 0 ? length : strlen(bytes) + 1;
+    if (length < sizeof mark || bytes[length - 1] == '\0' ||
+        memcmp(bytes, mark, sizeof mark - 1) != 0)
+        return true;
+    text->copy = (unsigned char *)mbedtls_calloc(1, length + 1);
+    if (text->copy == NULL)
+        return false;
+    memcpy(text->copy, data, length);
+    text->data = text->copy;
+    text->length = length + 1;
+    return true;
+}
+
+static void uh_tls_forget(uh_tls_text *text)
+{
+    volatile unsigned char *p = text->copy;
+    if (text->copy == NULL)
+        return;
+    for (size_t i = 0; i < text->length; i++)
+        p[i] = 0;
+    mbedtls_free(text->copy);
+}
+
+static int uh_tls_parse_chain(mbedtls_x509_crt *chain, const char *file, const void *data,
+                              size_t length)
+{
+    uh_tls_text text;
+    if (file != NULL)
+        return uh_tls_parse_chain_file(chain, file);
+    if (!uh_tls_text_take(&text, data, length))
+        return MBEDTLS_ERR_X509_ALLOC_FAILED;
+    int code = mbedtls_x509_crt_parse(chain, text.data, text.length);
+    uh_tls_forget(&text);
+    return code;
+}
+
+static int uh_tls_read_key(uh_tls *tls, mbedtls_pk_context *key,
+                           const uhttp_tls_certificate *from)
+{
+    uh_tls_text text;
+    if (from->key_file != NULL)
+        return uh_tls_parse_key_file(key, from->key_file, from->key_password, &tls->random);
+    if (!uh_tls_text_take(&text, from->key, from->key_length))
+        return MBEDTLS_ERR_PK_ALLOC_FAILED;
+    int code = uh_tls_parse_key(key, text.data, text.length, from->key_password, &tls->random);
+    uh_tls_forget(&text);
+    return code;
+}
+
+static uhttp_result uh_tls_load_identity(const uh_tls_loader *l, uh_tls_identity *id,
+                                         const uhttp_tls_certificate *from)
+{
+    const char *chain_name = from->chain_file != NULL ? from->chain_file : "certificate";
+    const char *key_name = from->key_file != NULL ? from->key_file : "private key";
+    if (from->chain_file == NULL && from->chain == NULL)
+        return uh_tls_refuse(l, chain_name, "none was given");
+    if (from->key_file == NULL && from->key == NULL)
+        return uh_tls_refuse(l, key_name, "none was given");
+    int code = uh_tls_parse_chain(&id->chain, from->chain_file, from->chain,
+                                  from->chain_length);
+    if (code != 0)
+        return uh_tls_complain(l, chain_name, code);
+    code = uh_tls_read_key(l->tls, &id->key, from);
+    if (code != 0)
+        return uh_tls_complain(l, key_name, code);
+    if (uh_tls_check_pair(&id->chain, &id->key, &l->tls->random) != 0)
+        return uh_tls_refuse(l, key_name, "does not belong to the certificate");
+    return UHTTP_OK;
+}
+
+/* The certificate and those for other names. */
+static uhttp_result uh_tls_load_identities(const uh_tls_loader *l)
+{
+    uh_tls *tls = l->tls;
+    const uhttp_tls_config *config = l->config;
+    tls->identities = (uh_tls_identity *)mbedtls_calloc(1 + config->more_count,
+                                                        sizeof *tls->identities);
+    if (tls->identities == NULL)
+        return uh_tls_complain(l, "certificate", MBEDTLS_ERR_X509_ALLOC_FAILED);
+    for (; tls->count <= config->more_count; tls->count++) {
+        mbedtls_x509_crt_init(&tls->identities[tls->count].chain);
+        mbedtls_pk_init(&tls->identities[tls->count].key);
+    }
+    for (size_t i = 0; i < tls->count; i++) {
+        uhttp_result result = uh_tls_load_identity(
+            l, &tls->identities[i], i == 0 ? &config->certificate : &config->more[i - 1]);
+        if (result != UHTTP_OK)
+            return result;
+    }
+    int code = mbedtls_ssl_conf_own_cert(&tls->own, &tls->identities[0].chain,
+                                         &tls->identities[0].key);
+    return code == 0 ? UHTTP_OK : uh_tls_complain(l, "certificate", code);
+}
+
+/* Whom clients' certificates must come from. */
+static uhttp_result uh_tls_load_clients(const uh_tls_loader *l)
+{
+    uh_tls *tls = l->tls;
+    const uhttp_tls_config *config = l->config;
+    const char *name = config->client_ca_file != NULL ? config->client_ca_file : "client_ca";
+    if (config->client_certificate == UHTTP_CLIENT_IGNORED)
+        return UHTTP_OK;
+    if (config->client_ca_file == NULL && config->client_ca == NULL)
+        return uh_tls_refuse(l, name, "none was given");
+    int code = uh_tls_parse_chain(&tls->client_ca, config->client_ca_file, config->client_ca,
+                                  config->client_ca_length);
+    if (code != 0)
+        return uh_tls_complain(l, name, code);
+    mbedtls_ssl_conf_ca_chain(&tls->own, &tls->client_ca, NULL);
+    mbedtls_ssl_conf_authmode(&tls->own, config->client_certificate == UHTTP_CLIENT_REQUIRED
+                              ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
+    return UHTTP_OK;
+}
+
+/* Of the suites that mbedTLS was built with, those with forward secrecy and authenticated
+ * encryption. */
+static void uh_tls_conf_suites(uh_tls *tls)
+{
+    static const uint16_t wanted[] = {
+        0x1301, 0x1303, 0x1302,     /* TLS 1.3: AES-128-GCM, ChaCha20-Poly1305, AES-256-GCM */
+        0xc02b, 0xcca9, 0xc02c,     /* the same with ECDHE and ECDSA */
+        0xc02f, 0xcca8, 0xc030,     /* the same with ECDHE and RSA */
+        0x1304, 0xc0ac, 0xc0ad      /* AES-CCM, for small builds: 1.3, ECDSA with 128, 256 */
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        for (const int *have = mbedtls_ssl_list_ciphersuites(); *have != 0; have++) {
+            if (*have == (int)wanted[i])
+                tls->suites[count++] = *have;
+        }
+    }
+    tls->suites[count] = 0;
+    if (count > 0)
+        mbedtls_ssl_conf_ciphersuites(&tls->own, tls->suites);
+}
+
+#if defined(MBEDTLS_SSL_SERVER_NAME_INDICATION)
+
+/* Does a name of a certificate ("*.example.org" stands for one label) mean this host? */
+static bool uh_tls_name_is(const mbedtls_x509_buf *name, const unsigned char *host,
+                           size_t length)
+{
+    const unsigned char *p = name->p;
+    size_t left = name->len;
+    if (left > 2 && p[0] == '*' && p[1] == '.') {
+        const unsigned char *dot = (const unsigned char *)memchr(host, '.', length);
+        if (dot == NULL || dot == host)
+            return false;
+        length -= (size_t)(dot - host);
+        host = dot;
+        p++;
+        left--;
+    }
+    if (left != length)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (uh_char_lower((char)p[i]) != uh_char_lower((char)host[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool uh_tls_has_name(const mbedtls_x509_crt *crt, const unsigned char *host,
+                            size_t length)
+{
+    const mbedtls_x509_sequence *name = &crt->subject_alt_names;
+    for (; name != NULL; name = name->next) {
+        bool is_dns = (name->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == 2;
+        if (name->buf.p != NULL && is_dns && uh_tls_name_is(&name->buf, host, length))
+            return true;
+    }
+    return false;
+}
+
+/* Shows the certificates with the name the client asks for; the first if there is none. */
+static int uh_tls_choose(void *t, mbedtls_ssl_context *ssl, const unsigned char *host,
+                         size_t length)
+{
+    uh_tls *tls = (uh_tls *)t;
+    for (size_t i = 0; i < tls->count; i++) {
+        uh_tls_identity *id = &tls->identities[i];
+        if (!uh_tls_has_name(&id->chain, host, length))
+            continue;
+        int code = mbedtls_ssl_set_hs_own_cert(ssl, &id->chain, &id->key);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+static void uh_tls_conf_names(uh_tls *tls)
+{
+    if (tls->count > 1)
+        mbedtls_ssl_conf_sni(&tls->own, uh_tls_choose, tls);
+}
+
+#else
+static void uh_tls_conf_names(uh_tls *tls) { (void)tls; }
+#endif
+
+static int uh_tls_configure(const uh_tls_loader *l)
+{
+    uh_tls *tls = l->tls;
+    const uhttp_tls_config *config = l->config;
+    mbedtls_ssl_config *conf = &tls->own;
+    int code = mbedtls_ssl_config_defaults(conf, MBEDTLS_SSL_IS_SERVER,
+                                           MBEDTLS_SSL_TRANSPORT_STREAM,
+                                           MBEDTLS_SSL_PRESET_DEFAULT);
+    if (code == 0 && !config->no_alpn)
+        code = uh_tls_conf_alpn(conf);
+    if (code != 0)
+        return code;
+    uh_tls_conf_random(conf, &tls->random);
+    uh_tls_conf_versions(conf);
+    uh_tls_conf_suites(tls);
+    uh_tls_conf_curves(conf, config->larger_curves);
+#if defined(MBEDTLS_SSL_RENEGOTIATION)
+    mbedtls_ssl_conf_renegotiation(conf, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
+#endif
+    if (config->client_certificate != UHTTP_CLIENT_IGNORED)
+        return 0;           /* each handshake proves anew who the client is */
+    uh_tls_conf_cache(conf, &tls->sessions, l->server->max_connections);
+    return uh_tls_conf_tickets(conf, &tls->sessions, &tls->random);
+}
+
+static uhttp_result uh_tls_fill(const uh_tls_loader *l)
+{
+    uh_tls *tls = l->tls;
+    tls->conf = (const mbedtls_ssl_config *)l->config->mbedtls_config;
+    if (tls->conf != NULL)
+        return UHTTP_OK;
+    tls->conf = &tls->own;
+    int code = uh_tls_start_psa();
+    if (code == 0)
+        code = uh_tls_random_open(&tls->random, l->config);
+    if (code != 0) {
+        (void)uh_tls_complain(l, "entropy", code);
+        return UHTTP_ERR_SYSTEM;
+    }
+    code = uh_tls_configure(l);
+    if (code != 0)
+        return uh_tls_complain(l, "TLS", code);
+    uhttp_result result = uh_tls_load_identities(l);
+    if (result != UHTTP_OK)
+        return result;
+    uh_tls_conf_names(tls);
+    return uh_tls_load_clients(l);
+}
+
+/* One user less; the last one frees it. */
+static void uh_tls_release(void *t)
+{
+    uh_tls *tls = (uh_tls *)t;
+    if (--tls->users > 0)
+        return;
+    mbedtls_ssl_config_free(&tls->own);
+    for (size_t i = 0; i < tls->count; i++) {
+        mbedtls_x509_crt_free(&tls->identities[i].chain);
+        mbedtls_pk_free(&tls->identities[i].key);
+    }
+    mbedtls_free(tls->identities);
+    mbedtls_x509_crt_free(&tls->client_ca);
+    uh_tls_sessions_free(&tls->sessions);
+    uh_tls_random_free(&tls->random);
+    mbedtls_free(tls);
+}
+
+/* Makes what a listener needs; *loaded has one user. */
+static uhttp_result uh_tls_load(const uhttp_config *server, const uhttp_tls_config *config,
+                                void **loaded)
+{
+    uh_tls *tls = (uh_tls *)mbedtls_calloc(1, sizeof *tls);
+    uh_tls_loader l;
+    l.server = server;
+    l.config = config;
+    l.tls = tls;
+    if (tls == NULL)
+        return uh_tls_complain(&l, "TLS", MBEDTLS_ERR_SSL_ALLOC_FAILED);
+    tls->users = 1;
+    tls->policy = *config;
+    mbedtls_ssl_config_init(&tls->own);
+    mbedtls_x509_crt_init(&tls->client_ca);
+    uh_tls_random_init(&tls->random);
+    uh_tls_sessions_init(&tls->sessions);
+    uhttp_result result = uh_tls_fill(&l);
+    if (result != UHTTP_OK)
+        uh_tls_release(tls);
+    else
+        *loaded = tls;
+    return result;
+}
+
+/* The same as what was opened, but for certificates and keys. */
+static uhttp_result uh_tls_renew(const uhttp_config *server, const uhttp_tls_config *config,
+                                 const void *opened, void **loaded)
+{
+    uhttp_tls_config merged = ((const uh_tls *)opened)->policy;
+    merged.certificate = config->certificate;
+    merged.more = config->more;
+    merged.more_count = config->more_count;
+    merged.client_ca_file = config->client_ca_file;
+    merged.client_ca = config->client_ca;
+    merged.client_ca_length = config->client_ca_length;
+    merged.error = config->error;
+    merged.error_size = config->error_size;
+    return uh_tls_load(server, &merged, loaded);
+}
+
+/*--- one peer ---------------------------------------------------------------------------*/
+
+typedef struct uh_tls_peer {
+    mbedtls_ssl_context ssl;
+    uh_tls *tls;
+    uh_socket fd;
+    int error;                  /* mbedTLS's, of a failed handshake */
+    uint32_t blocked;           /* length of the record that waits in ssl for the socket */
+    uint8_t first;              /* the first byte, which says what is spoken */
+    bool begun;                 /* it has come; ssl has its buffers */
+    bool unread;                /* ssl has not asked for it yet */
+    bool plain;                 /* it is no TLS */
+    bool parted;                /* after error: the write side is shut */
+} uh_tls_peer;
+
+static int uh_tls_bio_recv(void *t, unsigned char *to, size_t room)
+{
+    uh_tls_peer *p = (uh_tls_peer *)t;
+    if (p->unread && room > 0) {
+        *to = p->first;
+        p->unread = false;
+        return 1;
+    }
+    int n = uh_sys_recv(p->fd, to, room);
+    if (n == UHTTP_WANT_READ)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    return n >= 0 ? n : UH_TLS_RECV_FAILED;
+}
+
+static int uh_tls_bio_send(void *t, const unsigned char *bytes, size_t length)
+{
+    uh_tls_peer *p = (uh_tls_peer *)t;
+    uhttp_str part;
+    part.ptr = (const char *)bytes;
+    part.len = length;
+    int n = uh_sys_send(p->fd, &part, 1);
+    if (n == UHTTP_WANT_WRITE)
+        return MBEDTLS_ERR_SSL_WANT_WRITE;
+    return n >= 0 ? n : UH_TLS_SEND_FAILED;
+}
+
+/* In the words of a transport. What mbedTLS computes elsewhere, or in portions, is asked for
+ * again in the next round of the loop, as a socket is writable at nearly all times. */
+static int uh_tls_result(uh_tls_peer *p, int code)
+{
+    switch (code) {
+    case 0:
+        return 0;
+    case MBEDTLS_ERR_SSL_WANT_READ:
+        return UHTTP_WANT_READ;
+    case MBEDTLS_ERR_SSL_WANT_WRITE:
+    case MBEDTLS_ERR_SSL_ASYNC_IN_PROGRESS:
+    case MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS:
+        return UHTTP_WANT_WRITE;
+    default:
+        p->error = code;
+        return UHTTP_FAILED;
+    }
+}
+
+static void *uh_tls_open(void *user, intptr_t fd)
+{
+    uh_tls *tls = (uh_tls *)user;
+    uh_tls_peer *p = (uh_tls_peer *)mbedtls_calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    mbedtls_ssl_init(&p->ssl);
+    p->tls = tls;
+    p->fd = (uh_socket)fd;
+    tls->users++;
+    return p;
+}
+
+/* Looks at the first byte before mbedTLS takes its buffers: who connects and says nothing costs
+ * none. TLS begins with 22; a letter is a method of plain HTTP. */
+static int uh_tls_begin(uh_tls_peer *p)
+{
+    int n = uh_sys_recv(p->fd, &p->first, 1);
+    if (n <= 0)
+        return n == 0 ? UHTTP_FAILED : n;
+    char letter = uh_char_lower((char)p->first);
+    p->plain = letter >= 'a' && letter <= 'z';
+    if (p->plain)
+        return UHTTP_PLAIN;
+    p->begun = p->unread = true;
+    int code = mbedtls_ssl_setup(&p->ssl, p->tls->conf);
+    mbedtls_ssl_set_bio(&p->ssl, p, uh_tls_bio_send, uh_tls_bio_recv, NULL);
+    return uh_tls_result(p, code);
+}
+
+/* The handshake has failed, and the peer has an alert that says why (but for a missing
+ * certificate, of which TLS 1.2 in mbedTLS says nothing): closing the socket while
+ * more of its side comes would overtake that. So it is read off until the peer has closed, or
+ * handshake_timeout_ms. */
+static int uh_tls_part(uh_tls_peer *p)
+{
+    uint8_t trash[256];
+    int n = 1;
+    if (!p->parted && p->error == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
+        (void)mbedtls_ssl_send_alert_message(&p->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    if (!p->parted)
+        uh_sys_shut_write(p->fd);
+    p->parted = true;
+    for (int i = 0; i < 64 && n > 0; i++)
+        n = uh_sys_recv(p->fd, trash, sizeof trash);
+    return n == UHTTP_WANT_READ ? n : UHTTP_FAILED;
+}
+
+static int uh_tls_handshake(void *t)
+{
+    uh_tls_peer *p = (uh_tls_peer *)t;
+    int n = p->begun ? 0 : uh_tls_begin(p);
+    if (n == 0 && p->error == 0)
+        n = uh_tls_result(p, mbedtls_ssl_handshake(&p->ssl));
+    return p->error != 0 ? uh_tls_part(p) : n;
+}
+
+/* The end is told apart by nobody here: a peer that ends without close_notify has sent no
+ * more either, and a body cut short is one by its length. */
+static int uh_tls_recv(void *t, void *to, size_t room)
+{
+    uh_tls_peer *p = (uh_tls_peer *)t;
+    if (p->plain)
+        return uh_sys_recv(p->fd, to, room);
+    int n = mbedtls_ssl_read(&p->ssl, (unsigned char *)to, room);
+    if (n == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || n == MBEDTLS_ERR_SSL_CONN_EOF)
+        return 0;
+    return n >= 0 ? n : uh_tls_result(p, n);
+}
+
+/* Record by record. One that the socket did not take whole is encrypted already and waits in
+ * ssl: it is offered again with the same length, whatever its bytes, and counts when it has
+ * left. */
+static int uh_tls_send(void *t, const uhttp_str *parts, int count)
+{
+    uh_tls_peer *p = (uh_tls_peer *)t;
+    size_t sent = 0;
+    size_t at = 0;              /* in the first of parts */
+    int n = 0;
+    if (p->plain)
+        return uh_sys_send(p->fd, parts, count);
+    while (count > 0 && sent < UH_TLS_SHARE) {
+        if (at >= parts->len) {
+            at -= parts->len;
+            parts++;
+            count--;
+            continue;
+        }
+        size_t length = parts->len - at < UH_TLS_RECORD ? parts->len - at : UH_TLS_RECORD;
+        if (p->blocked > 0)
+            length = p->blocked;
+        p->blocked = (uint32_t)length;
+        n = mbedtls_ssl_write(&p->ssl, (const unsigned char *)parts->ptr + at, length);
+        if (n <= 0)
+            break;
+        p->blocked = 0;
+        sent += (size_t)n;
+        at += (size_t)n;
+    }
+    return sent > 0 ? (int)sent : uh_tls_result(p, n);
+}
+
+static size_t uh_tls_pending(void *t)
+{
+    uh_tls_peer *p = (uh_tls_peer *)t;
+    if (p->plain)
+        return 0;
+    size_t bytes = mbedtls_ssl_get_bytes_avail(&p->ssl);
+    return bytes == 0 && mbedtls_ssl_check_pending(&p->ssl) != 0 ? 1 : bytes;
+}
+
+static void uh_tls_close(void *t, bool only_write_side)
+{
+    uh_tls_peer *p = (uh_tls_peer *)t;
+    if (only_write_side) {
+        if (!p->plain)
+            (void)mbedtls_ssl_close_notify(&p->ssl);
+        uh_sys_shut_write(p->fd);
+        return;
+    }
+    mbedtls_ssl_free(&p->ssl);
+    uh_tls_release(p->tls);
+    mbedtls_free(p);
+}
+
+static const uhttp_transport uh_tls_transport = {
+    uh_tls_open, uh_tls_handshake, uh_tls_recv, uh_tls_send, uh_tls_pending, uh_tls_close
+};
+#define UH_TLS_TRANSPORT (&uh_tls_transport)
+
+/* Are a listener's certificates the server's affair? */
+static bool uh_tls_is_renewable(const uhttp_transport *transport, const void *tls)
+{
+    return transport == UH_TLS_TRANSPORT && ((const uh_tls *)tls)->policy.mbedtls_config == NULL;
+}
+
+/* Why the handshake of a peer failed. */
+static const char *uh_tls_failure(const uhttp_transport *transport, const void *t, char *text)
+{
+    const uh_tls_peer *p = (const uh_tls_peer *)t;
+    if (transport != UH_TLS_TRANSPORT || p->error == 0)
+        return "handshake failed";
+    *uh_tls_put_reason(text, p->error) = '\0';
+    return text;
+}
+
+static int uh_tls_subject(const uhttp_transport *transport, const void *t, char *buffer,
+                          size_t size)
+{
+    const uh_tls_peer *p = (const uh_tls_peer *)t;
+    const mbedtls_x509_crt *crt = NULL;
+    if (size == 0)
+        return UHTTP_ERR_MEMORY;
+    buffer[0] = '\0';
+    if (transport == UH_TLS_TRANSPORT && mbedtls_ssl_get_verify_result(&p->ssl) == 0)
+        crt = mbedtls_ssl_get_peer_cert(&p->ssl);
+    if (crt == NULL)
+        return 0;
+    int length = mbedtls_x509_dn_gets(buffer, size, &crt->subject);
+    return length >= 0 ? length : UHTTP_ERR_MEMORY;
+}
+
+#else
+
+#define UH_TLS_TRANSPORT NULL
+
+static void uh_tls_release(void *t) { (void)t; }
+
+static uhttp_result uh_tls_load(const uhttp_config *server, const uhttp_tls_config *config,
+                                void **loaded)
+{
+    (void)server;
+    (void)config;
+    (void)loaded;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+static uhttp_result uh_tls_renew(const uhttp_config *server, const uhttp_tls_config *config,
+                                 const void *opened, void **loaded)
+{
+    (void)opened;
+    return uh_tls_load(server, config, loaded);
+}
+
+static bool uh_tls_is_renewable(const uhttp_transport *transport, const void *tls)
+{
+    (void)transport;
+    (void)tls;
+    return false;
+}
+
+static const char *uh_tls_failure(const uhttp_transport *transport, const void *t, char *text)
+{
+    (void)transport;
+    (void)t;
+    (void)text;
+    return "handshake failed";
+}
+
+static int uh_tls_subject(const uhttp_transport *transport, const void *t, char *buffer,
+                          size_t size)
+{
+    (void)transport;
+    (void)t;
+    (void)buffer;
+    (void)size;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+#endif
+
 /*==============================================================================
  * 07 CONNECTION                     one peer: its slot, its state, its buffers
  *==============================================================================
@@ -6142,8 +7303,8 @@ typedef enum uh_time {
     /* state      step                what is read   deadline           where it may lead */   \
     X(FREE,       uh_step_none,       UH_READ_NONE,  UH_TIME_NONE,                             \
       UH_IN_HANDSHAKE | UH_IN_IDLE)                                                            \
-    X(HANDSHAKE,  uh_step_none,       UH_READ_NONE,  UH_TIME_HANDSHAKE,                        \
-      UH_IN_IDLE)                                                                              \
+    X(HANDSHAKE,  uh_step_handshake,  UH_READ_NONE,  UH_TIME_HANDSHAKE,                        \
+      UH_IN_IDLE | UH_IN_SEND)                                                                 \
     X(IDLE,       uh_step_idle,       UH_READ_ROOM,  UH_TIME_IDLE,                             \
       UH_IN_HEAD | UH_IN_SEND)                                                                 \
     X(HEAD,       uh_step_head,       UH_READ_ROOM,  UH_TIME_REQUEST,                          \
@@ -6264,7 +7425,7 @@ struct uhttp_conn {
     bool told;                  /* the program owns it: neither finished nor heard the end */
     bool skipped_blank;         /* one empty line since the last request has been passed over */
     bool parting;               /* closing was the peer's wish: it needs no lingering */
-    bool secure;
+    bool secure;                /* its listener is */
     bool starved;               /* no memory for input */
     uint8_t source_kind;        /* of uh_source_kind */
     uint32_t draft;             /* bytes at the end of tx that wait for their response */
@@ -6284,7 +7445,6 @@ struct uhttp_conn {
     uint32_t since;             /* when the state was entered */
     uint32_t progress;          /* bytes since the deadline was renewed */
     uint32_t served;            /* requests on this connection */
-    uint32_t handshake_ms;      /* of its listener */
     uh_peer peer;
     uh_request request;
     uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
@@ -6293,18 +7453,19 @@ struct uhttp_conn {
 
 typedef struct uh_listener {
     uh_socket fd;
-    const uhttp_transport *transport;   /* NULL: plain */
+    const uhttp_transport *transport;
     void *transport_user;
     uint32_t handshake_ms;
+    uint32_t max_handshakes;    /* no newcomers while so many are under way, of all listeners */
     uint8_t failures;           /* of accept() in a row */
     bool ready;                 /* accept() may have something */
+    bool watched;
 } uh_listener;
 
 struct uhttp_server {
     bool armed;                 /* next_deadline is valid */
     bool paused;                /* accept() failed for want of descriptors */
     bool crowded;               /* no slot could be had; listeners are not watched */
-    bool listening;             /* listeners are watched */
     bool trimming;
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
@@ -6431,8 +7592,6 @@ static uint32_t uh_conn_time(const uhttp_conn *c)
     unsigned time = uh_state_time[c->state];
     if (time == UH_TIME_IDLE && c->served == 0)     /* it has not spoken yet */
         time = c->server->stopping ? UH_TIME_LINGER : UH_TIME_REQUEST;
-    if (time == UH_TIME_HANDSHAKE)
-        return c->handshake_ms;
     return c->server->times[time];
 }
 
@@ -6554,16 +7713,20 @@ static uhttp_result uh_conn_tell(uhttp_conn *c, uhttp_result result)
     return result;
 }
 
-/* The way out when the transport failed, a deadline expired or the program said so. What the
- * program holds stays readable; it hears CLOSED, or learns from its next call. */
-static void uh_conn_drop(uhttp_conn *c)
+/* The way out. What the program holds stays readable; it hears CLOSED, or learns from its next
+ * call. A transport that has not failed, and can say goodbye, does; but a response that is cut
+ * short must not look whole, which a clean end would make it to HTTP/1.0. */
+static void uh_conn_end(uhttp_conn *c, bool failed)
 {
     uhttp_server *s = c->server;
     if (c->state == UH_CLOSED)
         return;
-    /* To HTTP/1.0 a clean end would say that a body cut short is whole. */
-    if (!c->request.minor && (c->state == UH_STREAM || uh_conn_owes(c)))
-        uh_sys_reset_on_close(c->fd);
+    if (c->state == UH_STREAM || uh_conn_owes(c)) {
+        if (!c->request.minor)
+            uh_sys_reset_on_close(c->fd);
+    } else if (!failed && c->secure && c->state > UH_HANDSHAKE && c->state < UH_LINGER) {
+        (c->transport->close)(c->t, true);
+    }
     uh_conn_enter(c, UH_CLOSED);
     c->posted = false;          /* a request the program has not heard of just goes */
     if (!c->told)
@@ -6573,6 +7736,9 @@ static void uh_conn_drop(uhttp_conn *c)
     else
         uh_server_log(s, c, 0, UH_WHY("client has gone while the program holds its request"));
 }
+
+static void uh_conn_lose(uhttp_conn *c) { uh_conn_end(c, true); }      /* the transport failed */
+static void uh_conn_drop(uhttp_conn *c) { uh_conn_end(c, false); }     /* deadline, or wish */
 
 /* May the program call this in these states? Names the failure; nothing was touched. Also
  * refreshes the clock: the program may come back after a long time. */
@@ -6787,6 +7953,17 @@ static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
     return uh_min(uh_conn_rx_room(c), uh_conn_read_ahead(c, uh_buf_used(&c->rx)));
 }
 
+UH_STATIC_ASSERT(-UHTTP_WANT_READ == UH_READ && -UHTTP_WANT_WRITE == UH_WRITE, wishes);
+
+/* Notes what a transport said it waits for; false: that is no wish. */
+static bool uh_conn_wants(uhttp_conn *c, int n)
+{
+    bool is_wish = n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE;
+    if (is_wish)
+        c->wants |= (uint8_t)-n;
+    return is_wish;
+}
+
 /* Asks the transport once for as much as there is room for. A short read means that the
  * socket is empty: it is not asked again before the poller reports it. */
 static void uh_conn_pull(uhttp_conn *c)
@@ -6813,10 +7990,8 @@ static void uh_conn_pull(uhttp_conn *c)
             uh_conn_made_progress(c, (uint32_t)n, false);
     } else if (n == 0) {
         c->fin = true;
-    } else if (n == UHTTP_WANT_WRITE) {
-        c->wants |= UH_WRITE;
-    } else if (n != UHTTP_WANT_READ) {
-        uh_conn_drop(c);
+    } else if (!uh_conn_wants(c, n)) {
+        uh_conn_lose(c);
     }
 }
 
@@ -6860,13 +8035,10 @@ static bool uh_conn_flush(uhttp_conn *c)
     int n = UH_FILES && c->source_kind != UH_SOURCE_STATIC && c->source_left > 0
                 ? (c->server->files->send)(c, &offered)
                 : uh_conn_offer(c, &offered);
-    if (n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE) {
-        c->blocked = true;
-        c->wants |= n == UHTTP_WANT_READ ? UH_READ : UH_WRITE;
-        return false;
-    }
     if (n <= 0) {
-        uh_conn_drop(c);
+        c->blocked = uh_conn_wants(c, n);
+        if (!c->blocked)
+            uh_conn_lose(c);
         return false;
     }
     uint32_t sent = (uint32_t)n;
@@ -6893,19 +8065,18 @@ static void uh_conn_unload(uhttp_conn *c)
         uh_buf_release(&c->server->pool, &c->tx);
 }
 
-/* Agrees on keys as far as it goes without waiting. */
-static void uh_conn_shake(uhttp_conn *c)
+/* Agrees on keys as far as it goes without waiting. 0: done; UHTTP_PLAIN: it will not be. */
+static int uh_conn_shake(uhttp_conn *c)
 {
+    char text[UH_LOG ? 160 : 1];
     int n = (c->transport->handshake)(c->t);
-    if (n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE) {
-        c->wants = n == UHTTP_WANT_READ ? UH_READ : UH_WRITE;
-        c->readable = false;
-    } else if (n != 0) {
-        uh_conn_drop(c);
-    } else {
-        c->readable = true;
-        uh_conn_enter(c, UH_IDLE);
+    c->readable = n == 0;
+    if (n != 0 && n != UHTTP_PLAIN && !uh_conn_wants(c, n)) {
+        if (UH_LOG)
+            uh_server_log(c->server, c, 0, uh_tls_failure(c->transport, c->t, text));
+        uh_conn_lose(c);
     }
+    return n;
 }
 
 static bool uh_conn_can_read(uhttp_conn *c)
@@ -8101,6 +9272,17 @@ static uh_next uh_step_none(uhttp_conn *c)
     return UH_WAIT;
 }
 
+static uh_next uh_step_handshake(uhttp_conn *c)
+{
+    int n = uh_conn_shake(c);
+    if (n == UHTTP_PLAIN)
+        return uh_refuse(c, 400, UH_WHY("plain HTTP to a secure listener"));
+    if (n != 0)
+        return UH_WAIT;
+    uh_conn_enter(c, UH_IDLE);
+    return UH_MORE;
+}
+
 static uh_next uh_step_idle(uhttp_conn *c)
 {
     if (uh_buf_used(&c->rx) > 0) {
@@ -8800,6 +9982,12 @@ UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
 
 UHTTP_API bool uhttp_is_secure(const uhttp_conn *c) { return c->secure; }
 UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c) { return c->request.whole; }
+
+UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size)
+{
+    return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size) : UHTTP_ERR_CLOSED;
+}
+
 
 UHTTP_API bool uhttp_is_open(const uhttp_conn *c)
 {
@@ -10110,8 +11298,6 @@ static void uh_conn_turn(uhttp_conn *c)
         return;
     if (c->armed && !uh_time_before(c->server->now, c->deadline))
         c->spared = true;       /* due, but it had spoken in time: this turn is its last */
-    if (c->state == UH_HANDSHAKE)
-        uh_conn_shake(c);
     uh_body_reclaim(c);
     uh_conn_pull(c);
     for (;;) {
@@ -10165,6 +11351,9 @@ static void uh_conn_expire(uhttp_conn *c)
         (void)uh_conn_finish(c);    /* it may owe a held answer */
         break;
     case UH_HANDSHAKE:
+        uh_server_log(c->server, c, 0, UH_WHY("handshake_timeout_ms"));
+        uh_conn_drop(c);
+        break;
     case UH_SKIP:
     case UH_LINGER:
         uh_conn_drop(c);
@@ -10248,19 +11437,18 @@ static void uh_slot_wipe(uhttp_conn *c)
 static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
                          const uh_peer *peer)
 {
-    const uhttp_transport *transport = l->transport != NULL ? l->transport : &uh_plain;
     uhttp_conn *c = s->free_slot;
-    void *t = c != NULL ? (transport->open)(l->transport_user, (intptr_t)fd) : NULL;
+    void *t = c != NULL ? (l->transport->open)(l->transport_user, (intptr_t)fd) : NULL;
     if (t == NULL)
         return false;
     s->free_slot = c->aside;
     uh_slot_wipe(c);
-    c->transport = transport;
+    c->transport = l->transport;
     c->t = t;
     c->fd = fd;
     c->peer = *peer;
-    c->secure = l->transport != NULL;
-    c->handshake_ms = l->handshake_ms;
+    c->secure = l->transport != &uh_plain;
+    s->times[UH_TIME_HANDSHAKE] = l->handshake_ms;      /* asked once, on entering */
     c->readable = true;             /* a request comes with its connection, mostly */
     if (!uh_pool_is_fixed(&s->pool)) {
         c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
@@ -10358,12 +11546,18 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
     return true;
 }
 
+/* Has it as many handshakes to wait for as it may? */
+static bool uh_listener_is_busy(const uhttp_server *s, const uh_listener *l)
+{
+    return s->counts[UH_HANDSHAKE] >= l->max_handshakes;
+}
+
 static void uh_server_accept(uhttp_server *s)
 {
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         for (int n = 0; n < UH_TURNS && l->ready && !s->paused && !s->crowded; n++) {
-            if (!uh_listener_accept_one(s, l))
+            if (uh_listener_is_busy(s, l) || !uh_listener_accept_one(s, l))
                 break;
         }
         l->ready = false;       /* the poller reports again what is left */
@@ -10377,13 +11571,14 @@ static void uh_server_watch_listeners(uhttp_server *s)
         s->paused = false;
     if (s->crowded && (s->free_slot != NULL || uh_server_victim(s) != NULL))
         s->crowded = false;
-    bool listening = !s->stopping && !s->paused && !s->crowded;
-    if (listening == s->listening)
-        return;
-    s->listening = listening;
-    for (uint32_t i = 0; i < s->listener_count; i++)
-        uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i,
-                        listening ? UH_READ : 0);
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        uh_listener *l = &s->listeners[i];
+        bool watched = !s->paused && !s->crowded && !uh_listener_is_busy(s, l);
+        if (watched == l->watched)
+            continue;
+        l->watched = watched;
+        uh_poller_watch(&s->poller, l->fd, UH_TOKEN_LISTENER + i, watched ? UH_READ : 0);
+    }
 }
 
 /*--- time -------------------------------------------------------------------------------*/
@@ -10824,25 +12019,45 @@ static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *con
     return UHTTP_OK;
 }
 
+/* Has a listener speak TLS: the program's, or mbedTLS. */
+static uhttp_result uh_listener_secure(const uhttp_server *s, uh_listener *l,
+                                       const uhttp_tls_config *tls)
+{
+    l->handshake_ms = uh_min(uh_or_default_ms(tls->handshake_timeout_ms, 10000),
+                             UH_SIZE_MAX);      /* not NEVER, which would be asked again */
+    l->max_handshakes = uh_or_default_ms(tls->max_handshakes,
+                                         (s->config.max_connections + 1) / 2);
+    l->transport = tls->transport != NULL ? tls->transport : UH_TLS_TRANSPORT;
+    l->transport_user = tls->transport_user;
+    return tls->transport != NULL ? UHTTP_OK
+                                  : uh_tls_load(&s->config, tls, &l->transport_user);
+}
+
+/* Gives back what uh_listener_secure() has loaded. */
+static void uh_listener_release(const uh_listener *l)
+{
+    if (UH_TLS && l->transport == UH_TLS_TRANSPORT)
+        uh_tls_release(l->transport_user);
+}
+
 /* Adds a listening socket; it is the server's from then on. */
 static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
                                            const uhttp_tls_config *tls)
 {
-    uh_listener *l = &s->listeners[s->listener_count];
-    if (!uh_poller_watch(&s->poller, fd, UH_TOKEN_LISTENER + s->listener_count,
-                         s->listening ? UH_READ : 0))
+    uh_listener l;
+    memset(&l, 0, sizeof l);
+    l.fd = fd;
+    l.transport = &uh_plain;
+    l.max_handshakes = UHTTP_NEVER;
+    l.watched = true;
+    uhttp_result result = tls != NULL ? uh_listener_secure(s, &l, tls) : UHTTP_OK;
+    if (result != UHTTP_OK)
+        return result;
+    if (!uh_poller_watch(&s->poller, fd, UH_TOKEN_LISTENER + s->listener_count, UH_READ)) {
+        uh_listener_release(&l);
         return UHTTP_ERR_SYSTEM;
-    /* An answer in several sends must not wait for the peer's delayed ACK. Accepted sockets
-     * inherit this; a Unix socket does without. */
-    uh_sys_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    memset(l, 0, sizeof *l);
-    l->fd = fd;
-    if (tls != NULL) {
-        l->transport = tls->transport;
-        l->transport_user = tls->transport_user;
-        l->handshake_ms = uh_or_default_ms(tls->handshake_timeout_ms, 10000);
     }
-    s->listener_count++;
+    s->listeners[s->listener_count++] = l;
     return UHTTP_OK;
 }
 
@@ -10855,8 +12070,6 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
         return UHTTP_ERR_STATE;
     if (server->listener_count == UHTTP_MAX_LISTENERS)
         return UHTTP_ERR_MEMORY;
-    if (tls != NULL && tls->transport == NULL)
-        return UHTTP_ERR_UNSUPPORTED;
     if (port < UHTTP_PORT_ANY || port > 65535)
         return UHTTP_ERR_INVALID;
     port = port == 0 ? 80 : port == UHTTP_PORT_ANY ? 0 : port;
@@ -10873,8 +12086,6 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
 /* Takes over a listening socket the program or its supervisor has opened. */
 static uhttp_result uh_server_adopt(uhttp_server *s, uh_socket fd, const uhttp_tls_config *tls)
 {
-    if (tls != NULL && tls->transport == NULL)
-        return UHTTP_ERR_UNSUPPORTED;
     if (!uh_sys_prepare(fd))
         return UHTTP_ERR_INVALID;
     return uh_server_add_listener(s, fd, tls);
@@ -10900,7 +12111,6 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     uhttp_server *s = *server;
     if (complete.default_headers != NULL)
         s->default_headers_length = strlen(complete.default_headers);
-    s->listening = true;
     if (complete.listen_fd != NULL)
         result = uh_server_adopt(s, (uh_socket)*complete.listen_fd, complete.tls);
     else
@@ -10913,6 +12123,31 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     return result;
 }
 
+UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
+                                               const uhttp_tls_config *tls)
+{
+    void *loaded[UHTTP_MAX_LISTENERS] = { NULL, NULL, NULL, NULL };
+    uhttp_result result = UH_TLS ? UHTTP_ERR_STATE : UHTTP_ERR_UNSUPPORTED;
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        const uh_listener *l = &server->listeners[i];
+        if (!uh_tls_is_renewable(l->transport, l->transport_user))
+            continue;
+        result = uh_tls_renew(&server->config, tls, l->transport_user, &loaded[i]);
+        if (result != UHTTP_OK)
+            break;
+    }
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        void *needless = loaded[i];
+        if (needless != NULL && result == UHTTP_OK) {
+            needless = server->listeners[i].transport_user;
+            server->listeners[i].transport_user = loaded[i];
+        }
+        if (needless != NULL)
+            uh_tls_release(needless);
+    }
+    return result;
+}
+
 /*--- the end ----------------------------------------------------------------------------*/
 
 static void uh_server_close_listeners(uhttp_server *s)
@@ -10921,8 +12156,8 @@ static void uh_server_close_listeners(uhttp_server *s)
         uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i, 0);
         uh_sys_close(s->listeners[i].fd);
         s->listeners[i].fd = UH_NO_SOCKET;
+        uh_listener_release(&s->listeners[i]);
     }
-    s->listening = false;
     s->listener_count = 0;
 }
 
@@ -10984,7 +12219,7 @@ UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server)
 
 UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server)
 {
-    return server->listeners[0].transport != NULL;
+    return server->listeners[0].transport != &uh_plain;
 }
 
 UHTTP_API bool uhttp_server_event_mode(const uhttp_server *server)

@@ -49,16 +49,19 @@ has clang && c_compilers="$c_compilers clang"
 has g++ && ! g++ --version | grep -q clang && cpp_compilers=g++
 has clang++ && cpp_compilers="$cpp_compilers clang++"
 
-# UHTTP_TLS joins this list when there is mbedTLS behind it.
 switches="UHTTP_STATIC UHTTP_NO_FILES UHTTP_NO_WEBSOCKET UHTTP_NO_JSON UHTTP_NO_MULTIPART
           UHTTP_NO_LOG UHTTP_NO_HEAP UHTTP_ASSERT UHTTP_MALLOC UHTTP_MILLIS UHTTP_TIME"
 sets="none $switches all"
+
+# UHTTP_TLS is added to these where the compiler finds mbedTLS.
+tls_sets="UHTTP_TLS tls_all"
 
 # flags SET: what the compiler has to be told. Functions a program would supply are in hooks.h.
 flags() {
     case $1 in
     none) ;;
     all) for switch in $switches; do flags "$switch"; done ;;
+    tls_all) flags all; echo -DUHTTP_TLS ;;
     UHTTP_ASSERT) echo "-include hooks.h -DUHTTP_ASSERT=HOOK_ASSERT" ;;
     UHTTP_MALLOC) echo "-include hooks.h -DUHTTP_MALLOC=hook_malloc" \
                        "-DUHTTP_REALLOC=hook_realloc -DUHTTP_FREE=hook_free" ;;
@@ -419,10 +422,40 @@ for cc in $c_compilers; do
         [ -f "$source" ] || continue
         source=${source#"$root/"}
         case $source in tests/bench/*) is_linux || continue ;; esac
+        for header in mbedtls/ssl.h openssl/ssl.h; do
+            case $header in mbedtls*) mark='#define UHTTP_TLS' ;; *) mark='#include <openssl/' ;; esac
+            echo "#include <$header>" >header.c
+            ! grep -q "$mark" "$root/$source" || $cc -c header.c -o header.o 2>/dev/null ||
+                continue 2
+        done
         check "$cc, $source" \
               "$cc -Wall -Wextra -Wpedantic -Wshadow -Werror -I ../.. -c ../../$source -o \$0.o"
     done
 done
+
+# --- HTTPS --------------------------------------------------------------------------------
+
+echo '#include <mbedtls/ssl.h>' >mbedtls.c
+if $first_c -c mbedtls.c -o mbedtls.o 2>/dev/null; then
+    for cc in $c_compilers; do
+        for std in c99 c11 gnu11; do
+            matrix "$tls_sets" "$cc -std=$std $in_c"
+        done
+        check "$cc, UHTTP_TLS, included twice" \
+              "$cc -std=c99 $in_c -DUHTTP_TLS -c twice.c -o \$0.o"
+    done
+    for cxx in $cpp_compilers; do
+        matrix "$tls_sets" "$cxx -std=c++11 $in_cpp"
+    done
+    if is_linux && [ -n "$c_compilers" ]; then
+        object "object: UHTTP_TLS, only uhttp_ is visible to the linker" names "$plain -DUHTTP_TLS"
+        object "object: UHTTP_TLS, no writable global state" state "$plain -DUHTTP_TLS"
+        object "object: UHTTP_TLS, never prints, exits, touches a signal handler" manners \
+               "$plain -DUHTTP_TLS"
+    fi
+else
+    echo "# not installed, left out: mbedTLS"
+fi
 
 # --- Windows ------------------------------------------------------------------------------
 

@@ -157,7 +157,16 @@ typedef struct client {
     char *head;                 /* its lines, with a NUL behind them */
     char *body;                 /* decoded, with a NUL behind it */
     size_t length;
+    const struct client_wire *wire;     /* what it speaks below HTTP; NULL: plain TCP */
+    void *wire_state;
 } client;
+
+/* Functions like send() and recv(), errno included. */
+typedef struct client_wire {
+    ssize_t (*send)(client *c, const void *bytes, size_t length);
+    ssize_t (*recv)(client *c, void *to, size_t room);
+    void (*free)(client *c);
+} client_wire;
 
 typedef struct loop_access {
     char address[48], method[16], url[64];
@@ -663,7 +672,8 @@ static void client_shut(client *c)
 /* Offers bytes to the socket once; how many it took, -1: the connection is lost. */
 static ssize_t client_offer(client *c, const void *bytes, size_t length)
 {
-    ssize_t n = send(c->fd, bytes, length, LOOP_SEND_FLAGS);
+    ssize_t n = c->wire != NULL ? c->wire->send(c, bytes, length)
+                                : send(c->fd, bytes, length, LOOP_SEND_FLAGS);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOTCONN))
         return 0;
     return n;
@@ -707,7 +717,8 @@ static ssize_t client_receive_some(client *c, size_t most)
         c->in = (char *)realloc(c->in, c->size);
         assert_non_null(c->in);
     }
-    ssize_t n = recv(c->fd, c->in + c->used, most, 0);
+    ssize_t n = c->wire != NULL ? c->wire->recv(c, c->in + c->used, most)
+                                : recv(c->fd, c->in + c->used, most, 0);
     if (n > 0) {
         c->used += (size_t)n;
         c->in[c->used] = '\0';
@@ -976,6 +987,8 @@ static int loop_teardown(void **state)
     loop_close();
     for (unsigned i = 0; i < loop.client_count; i++) {
         client_close(loop.clients[i]);
+        if (loop.clients[i]->wire != NULL)
+            loop.clients[i]->wire->free(loop.clients[i]);
         free(loop.clients[i]->in);
         free(loop.clients[i]->head);
         free(loop.clients[i]->body);

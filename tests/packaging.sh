@@ -116,12 +116,15 @@ top_level() {
     cmake -S "$root" -B top -DCMAKE_INSTALL_PREFIX="$work/elsewhere" &&
         cmake --build top --parallel "$jobs" &&
         for source in "$root"/examples/*.c; do
+            # those need a TLS library
+            ! grep -q -e '#define UHTTP_TLS' -e '#include <openssl/' "$source" || continue
             [ ! -f "$source" ] || [ -x "top/examples/$(basename "$source" .c)" ] || return 1
         done
 }
 top_tests() {
     (cd top && ctest -N) >tests.txt && cat tests.txt &&
         for source in "$root"/tests/test_*.c; do
+            [ "${source##*/}" != test_tls.c ] || continue
             [ ! -f "$source" ] || grep -q ": $(basename "$source" .c)\$" tests.txt || return 1
         done
 }
@@ -241,7 +244,27 @@ esp_project() {
 check "ESP-IDF: what it requires can be read as a script" esp_script
 check "ESP-IDF: a component with nothing but an include path" esp_project
 
-# UHTTP_TLS=ON is checked here when there is TLS in the header.
+# --- HTTPS ---------------------------------------------------------------------------------
+
+tls_level() {
+    cmake -S "$root" -B tls -DUHTTP_TLS=ON -DUHTTP_BUILD_TESTS=OFF \
+        -DCMAKE_INSTALL_PREFIX="$work/prefix.tls" &&
+        cmake --build tls --parallel "$jobs" && [ -x tls/examples/https ] && cmake --install tls
+}
+tls_package() {
+    (unset PKG_CONFIG_SYSROOT_DIR
+     PKG_CONFIG_PATH=$work/prefix.tls/share/pkgconfig pkg-config --cflags --libs uhttp_server) \
+        >tls.flags && cat tls.flags && grep -q -e '-DUHTTP_TLS' tls.flags &&
+        grep -q -e '-lmbedtls -lmbedx509 -lmbedcrypto' tls.flags
+}
+if echo '#include <mbedtls/ssl.h>' | ${CC:-cc} -x c -c - -o mbedtls.o 2>/dev/null; then
+    check "UHTTP_TLS: finds mbedTLS, the examples build" tls_level
+    if command -v pkg-config >/dev/null; then
+        check "UHTTP_TLS: pkg-config says what to define and link" tls_package
+    fi
+else
+    skip "UHTTP_TLS: finds mbedTLS, the examples build" "mbedTLS is not installed"
+fi
 
 echo "1..$number"
 exit $failed

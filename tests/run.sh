@@ -6,7 +6,7 @@
 #   --quick        only the unit tests, built once with the machine's compiler
 #   --full         also what takes long: valgrind counts long, and 30 seconds for each fuzzer
 #   --no-install   take the machine as it is; what cannot run is skipped
-#   STAGE          only these, of: unit asan clang m32 tsan loops curl examples readme fuzz
+#   STAGE          only these, of: unit asan clang m32 tsan loops tls curl examples readme fuzz
 #                  compile size packaging valgrind counts long
 #
 # Everything built lies in build/. FUZZ_SECONDS (10) is the time for each fuzzer, JOBS (the number
@@ -21,7 +21,7 @@ build=build
 logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 test_seconds=${TEST_SECONDS:-120}
-everyday="unit asan clang m32 tsan loops curl examples readme fuzz compile size packaging"
+everyday="unit asan clang m32 tsan loops tls curl examples readme fuzz compile size packaging"
 all="$everyday valgrind counts long"
 
 quick=no
@@ -130,11 +130,23 @@ has_libuv() {
     echo '#include <uv.h>' | compiles "$cc" -c
 }
 
+has_mbedtls() {
+    echo '#include <mbedtls/ssl.h>' | compiles "$cc" -c
+}
+
+has_libssl() {
+    echo '#include <openssl/ssl.h>' | compiles "$cc" -c
+}
+
 packages_apt() {
-    units="unit asan clang m32 tsan loops valgrind"
+    units="unit asan clang m32 tsan loops tls valgrind"
     missing "$all" "has cc" gcc libc6-dev
     missing "$units packaging" has_cmocka libcmocka-dev
     missing "loops" has_libuv libuv1-dev
+    missing "tls examples compile packaging long" has_mbedtls libmbedtls-dev
+    missing "tls examples long" "has openssl" openssl
+    missing "examples compile" has_libssl libssl-dev
+    missing "tls" "has curl" curl
     missing "long" "has_daemon nginx" nginx
     missing "long" "has_daemon haproxy" haproxy
     missing "long" "has openssl" openssl
@@ -169,6 +181,9 @@ packages_dnf() {
     missing "$all" "has cc" gcc
     missing "$all" has_cmocka libcmocka-devel pkgconf-pkg-config
     missing "loops" has_libuv libuv-devel
+    missing "tls examples compile" has_mbedtls mbedtls-devel mbedtls-static
+    missing "tls examples" "has openssl" openssl
+    missing "examples compile" has_libssl openssl-devel
     missing "long" "has_daemon nginx" nginx
     missing "long" "has_daemon haproxy" haproxy
     missing "long" "has openssl" openssl
@@ -192,6 +207,9 @@ packages_apk() {
     missing "$all" has_cmocka cmocka-dev pkgconf
     missing "packaging" "has cmake" cmake make
     missing "loops" has_libuv libuv-dev
+    missing "tls examples compile" has_mbedtls mbedtls-dev mbedtls-static
+    missing "tls examples" "has openssl" openssl
+    missing "examples compile" has_libssl openssl-dev
     missing "long" "has_daemon nginx" nginx
     missing "long" "has_daemon haproxy" haproxy
     missing "long" "has openssl" openssl
@@ -515,6 +533,33 @@ stage_loops() {
     tap own_loop_uv.sh $((test_seconds * 2)) tests/own_loop_uv.sh
 }
 
+# HTTPS through the machine's mbedTLS, linked statically so that a test can fail any one of its
+# allocations; then real clients. tests/long_tls36.sh does the same with a newer mbedTLS.
+stage_tls() {
+    stage tls "HTTPS: mbedTLS on both sides, then curl and openssl"
+    has_mbedtls || { skip "mbedTLS is not installed"; return; }
+    has openssl || { skip "openssl is not installed"; return; }
+    if ! tests/tls_certificates.sh $build/tls; then
+        fail "openssl makes no certificates" $build/tls/log
+        return
+    fi
+    sources=tests/test_tls.c
+    static="-Wl,--wrap=calloc -Wl,-Bstatic -lmbedtls -lmbedx509 -lmbedcrypto -Wl,-Bdynamic"
+    # shellcheck disable=SC2086
+    if ! echo 'int main(void) { return 0; }' | compiles "$cc" $static; then
+        echo "   no static mbedTLS that can be linked: the test program is left out"
+    else
+        libraries="$static $(cmocka_flags)"
+        # shellcheck disable=SC2086
+        can_run gcc $sanitizers && build_tests tls gcc -O1 $unit_flags $sanitizers ||
+            build_tests tls "$cc" -O1 $unit_flags
+        run_tests tls $((test_seconds * 2)) env
+        libraries=$(cmocka_flags)
+    fi
+    has curl || { skip "curl is not installed"; return; }
+    tap tls.sh "$test_seconds" env CC="$cc" tests/tls.sh
+}
+
 stage_curl() {
     stage curl "the examples, asked by curl"
     [ -f tests/curl.sh ] || { skip "there is no tests/curl.sh"; return; }
@@ -640,7 +685,7 @@ for name in $stages; do
         fail "there is no $cc"
         continue
     fi
-    sources=$(ls tests/test_*.c 2>/dev/null)
+    sources=$(ls tests/test_*.c 2>/dev/null | grep -v tests/test_tls.c)
     "stage_$name"
     finish
 done

@@ -1433,9 +1433,11 @@ static void lingers(const peer *p)
 
 static void handshake_that_stalls_is_closed_after_its_timeout(void **state)
 {
-    uhttp_tls_config tls = { NULL, NULL, 700 };
+    uhttp_tls_config tls;
     uhttp_config config = world_config();
     (void)state;
+    memset(&tls, 0, sizeof tls);
+    tls.handshake_timeout_ms = 700;
     config.tls = &tls;
     world_open(&config, 0);
     peer *p = world_peer();

@@ -228,6 +228,7 @@ typedef struct pipe_transport {
 static pipe_transport transports[16];
 static int transport_handshake_result;
 static bool transport_has_memory;
+static unsigned transport_goodbyes;
 
 static void *transport_open(void *user, intptr_t fd)
 {
@@ -276,7 +277,7 @@ static void transport_close(void *t, bool only_write_side)
     pipe_transport *p = (pipe_transport *)t;
     assert_true(p->opened);
     if (only_write_side)
-        shutdown(p->fd, SHUT_WR);
+        transport_goodbyes += shutdown(p->fd, SHUT_WR) == 0;
     else
         p->opened = false;
 }
@@ -291,6 +292,7 @@ static void transport_start(uhttp_config *config, uhttp_tls_config *tls)
     memset(transports, 0, sizeof transports);
     transport_handshake_result = 0;
     transport_has_memory = true;
+    transport_goodbyes = 0;
     memset(tls, 0, sizeof *tls);
     tls->transport = &transport;
     tls->transport_user = transports;
@@ -305,7 +307,7 @@ static void transport_check_all_closed(void)
 
 static void tls_without_a_transport_is_unsupported(void **state)
 {
-    static const uhttp_tls_config none = { NULL, NULL, 0 };
+    static const uhttp_tls_config none;
     (void)state;
     uhttp_config config = loop_config();
     config.tls = &none;
@@ -327,6 +329,10 @@ static void tls_without_a_transport_is_unsupported(void **state)
     assert_int_equal(uhttp_server_listen(loop.server, "nowhere", UHTTP_PORT_ANY, NULL),
                      UHTTP_ERR_INVALID);
     client_check(client_connect(), "/well");
+    assert_int_equal(uhttp_server_reload_tls(loop.server, &none), UHTTP_ERR_UNSUPPORTED);
+    client_send(client_connect(), GET("/hold"));
+    LOOP_UNTIL(loop.held_count == 1);
+    assert_int_equal(uhttp_client_subject(loop.held[0], NULL, 0), UHTTP_ERR_UNSUPPORTED);
 }
 
 static void answer_with_full_url(uhttp_conn *c)
@@ -450,6 +456,61 @@ static void a_failed_handshake_ends_this_connection_only(void **state)
     transport_has_memory = true;
     client_check(good, "/after");
     client_check(client_connect(), "/new");
+}
+
+static void who_speaks_plain_http_to_a_transport_gets_a_400(void **state)
+{
+    (void)state;
+    uhttp_config config = loop_config();
+    uhttp_tls_config tls;
+    transport_start(&config, &tls);
+    loop_open(&config);
+    transport_handshake_result = UHTTP_PLAIN;
+    client *c = client_connect();
+    assert_int_equal(client_get(c, "/"), 400);
+    client_expect_end(c);
+    assert_int_equal(loop.requests, 0);
+    assert_int_equal(loop_logged("400 plain HTTP to a secure listener"), 1);
+    transport_handshake_result = 0;
+    client_check(client_connect(), "/after");
+}
+
+/* Idle for too long, gone in order, closed with the server: each hears it once. Not who fails in
+ * the handshake, nor whose response is cut short. */
+static void a_transport_says_goodbye_once_and_only_in_order(void **state)
+{
+    (void)state;
+    uhttp_config config = loop_config();
+    uhttp_tls_config tls;
+    transport_start(&config, &tls);
+    config.keep_alive_timeout_ms = 100;
+    loop_open(&config);
+    client *idle = client_connect();
+    client_check(idle, "/");
+    client_expect_end(idle);
+    assert_int_equal(transport_goodbyes, 1);
+    client *leaving = client_connect();
+    client_check(leaving, "/");
+    client_shut(leaving);
+    client_expect_end(leaving);
+    assert_int_equal(transport_goodbyes, 2);
+    client *last = client_connect();
+    assert_int_equal(client_ask(last, "GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"),
+                     200);
+    client_expect_end(last);
+    assert_int_equal(transport_goodbyes, 3);
+    client *cut = client_connect();
+    client_send(cut, GET("/stream"));
+    client_await_head(cut);
+    assert_ok(uhttp_close(loop.held[0]));
+    client_await_end(cut);
+    transport_handshake_result = UHTTP_FAILED;
+    client_await_end(client_connect());
+    assert_int_equal(transport_goodbyes, 3);
+    transport_handshake_result = 0;
+    client_check(client_connect(), "/");
+    loop_close();
+    assert_int_equal(transport_goodbyes, 4);
 }
 
 /*--- limits of the configuration, each at work ----------------------------------------*/
@@ -1821,6 +1882,8 @@ int main(void)
         LOOP_TEST(each_secure_listener_has_a_handshake_timeout_of_its_own),
         LOOP_TEST(a_handshake_in_progress_lets_the_server_sleep),
         LOOP_TEST(a_failed_handshake_ends_this_connection_only),
+        LOOP_TEST(who_speaks_plain_http_to_a_transport_gets_a_400),
+        LOOP_TEST(a_transport_says_goodbye_once_and_only_in_order),
         LOOP_TEST(keep_alive_ends_after_as_many_requests_as_configured),
         LOOP_TEST(heads_up_to_their_limit_are_served_and_longer_ones_refused),
         LOOP_TEST(the_default_address_is_every_ipv4_address),
