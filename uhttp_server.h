@@ -4692,6 +4692,7 @@ UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds)
     const int64_t year = 31556952;      /* seconds of an average one */
     const char *form = uh_date_forms;
     uh_date date;
+    memset(&date, 0, sizeof date);      /* compilers do not see that a form sets all of it */
     while (!uh_date_read(text, form, &date)) {
         form += strlen(form) + 1;
         if (*form == '\0')
