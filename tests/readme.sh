@@ -50,7 +50,7 @@ for snippet in "$tmp"/snippet*; do
 done
 
 # Every link into the project leads somewhere: to a file, or to a headline of this page.
-grep -o '](examples/[^)]*)\|](uhttp_server[^)]*)' "$root/README.md" | tr -d '])(' | sort -u |
+grep -o '](\(examples/\|tests/\|uhttp_server\)[^)]*)' "$root/README.md" | tr -d '])(' | sort -u |
     while read -r file; do
         [ -f "$root/$file" ] || echo "$file"
     done >"$tmp/missing"
