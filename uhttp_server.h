@@ -10394,6 +10394,7 @@ static bool uh_form_make_room(uhttp_conn *c, uint32_t n)
     uh_request *r = &c->request;
     uh_buf *w = uh_window(c);
     bool had_nul = r->has_nul;
+    uh_ready_push(c);           /* what may be read is another now */
     if (w == &c->rx && uh_buf_used(w) == 0 && n <= uh_conn_rx_room(c)) {
         w->head = w->tail = w->tail + n;
         return true;

@@ -118,6 +118,8 @@ static uint32_t run_look(uhttp_conn *c, const char *strings[6])
         sum = sum * 31 + (uint32_t)(strlen(name) * 7 + strlen(value));
     for (size_t i = 0; uhttp_query_at(c, i, &name, &value); i++)
         sum = sum * 31 + (uint32_t)(strlen(name) * 7 + strlen(value));
+    for (size_t i = 0; uhttp_cookie_at(c, i, &name, &value); i++)
+        sum = sum * 31 + (uint32_t)(strlen(name) * 7 + strlen(value));
     return sum;
 }
 
@@ -437,6 +439,29 @@ static void run_read(uhttp_conn *c)
     world_check(false);
 }
 
+/* Takes a body apart, if it is a form; all forms here are this one. */
+static void run_form(uhttp_conn *c)
+{
+    static const char *const fields[][2] = { { "a", "1" }, { "flag", "" }, { "b c", "%" },
+                                             { "", "x y" }, { "z", "" } };
+    const char *name, *value;
+    bool had_body = uhttp_body(c, NULL) != NULL;
+    uhttp_result result = uhttp_form_parse(c);
+    CHECK(uhttp_form_parse(c) == result);
+    if (result != UHTTP_OK) {
+        CHECK(uhttp_form_count(c) == 0 && (uhttp_body(c, NULL) != NULL) == had_body);
+        return;
+    }
+    CHECK(uhttp_body(c, NULL) == NULL);
+    size_t count = uhttp_form_count(c);
+    CHECK(count == 0 || count == 5);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(uhttp_form_at(c, i, &name, &value));
+        CHECK(strcmp(name, fields[i][0]) == 0 && strcmp(value, fields[i][1]) == 0);
+    }
+    CHECK(!uhttp_form_at(c, count, NULL, NULL));
+}
+
 /* Asks and tries everything with whatever stands in a slot. */
 static void run_misuse(uhttp_conn *c)
 {
@@ -477,6 +502,7 @@ static void run_misuse(uhttp_conn *c)
         uhttp_fd(c);
         uhttp_query(c, "a");
         CHECK(uhttp_server_of(c) == world_server);
+        run_form(c);
         break;
     }
     world_check(false);
@@ -523,6 +549,7 @@ static void run_act(uhttp_conn *c)
         run_write(c);
         break;
     default:
+        run_form(c);
         break;
     }
 }
@@ -639,6 +666,12 @@ static void run_compose(peer *p)
         "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r\nd\r\n1\r\ne\r\n1\r\nf\r\n1\r\ng\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
         "HEAD /3 HTTP/1.1\r\nHost: a\r\n\r\nGET /4 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 28\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+        "a=1&flag&b%20c=%25&&=x+y&z=&" "GET /behind HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /form HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nCookie: x=y;z=\r\n\r\n"
+        "7\r\na=1&fla\r\n14\r\ng&b%20c=%25&&=x+y&z=\r\n0\r\n\r\n",
     };
     static const char *const broken[] = {
         "nonsense\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
@@ -656,7 +689,7 @@ static void run_compose(peer *p)
     unsigned n = lengths[choice & 7];
     char head[160];
     if (choice < 128) {
-        peer_will_say(p, whole[choice % 16]);
+        peer_will_say(p, whole[choice % 18]);
     } else if (choice < 144) {
         peer_will_say(p, broken[choice % 12]);
     } else if (choice < 176) {                  /* a body with a length */
