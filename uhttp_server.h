@@ -2431,7 +2431,8 @@ static const uhttp_files *const uh_system_files = NULL;
 #if UH_FILES && UH_LINUX
 
 /* SIGPIPE cannot be switched off for one sendfile(). So it is held back meanwhile and taken
- * off again; a program that blocks it itself keeps it pending. */
+ * off again, also where some was sent before it came; a program that blocks it itself keeps it
+ * pending. */
 static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
 {
     off_t offset = (off_t)at;
@@ -2441,7 +2442,7 @@ static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
     sigprocmask(SIG_BLOCK, &pipe_signal, &before);
     ssize_t n = sendfile(fd, uh_file_fd(file), &offset, length);
     int error = errno;
-    if (n < 0 && error == EPIPE && !sigismember(&before, SIGPIPE)) {
+    if (n < (ssize_t)length && !sigismember(&before, SIGPIPE)) {
         const struct timespec at_once = { 0, 0 };
         sigtimedwait(&pipe_signal, NULL, &at_once);
     }
