@@ -808,6 +808,10 @@ static const script scripts[] = {
       "400!", EVENT_ONLY },
     { "400, chunk of a drained body", POST("/refuse", CHUNKED) "\a5" CRLF "hello, world"
       GET("/hello"), "403!", EVENT_ONLY },
+    { "400, more framing than data", POST("/echo", CHUNKED)
+      "{900*1;234567890123456789012345678901234567890" CRLF "a" CRLF "}", "400!", 0 },
+    { "400, more framing than streamed data", POST("/in", CHUNKED)
+      "{900*1;234567890123456789012345678901234567890" CRLF "a" CRLF "}", "400!", EVENT_ONLY },
     { "the program answers an error itself", POST("/echo?on=own", CHUNKED) "\a3" CRLF "abc!"
       GET("/hello"), "422!", EVENT_ONLY },
     { "414", "GET /{4096*a} HTTP/1.1" CRLF HOST CRLF GET("/hello"), "414!", 0 },
