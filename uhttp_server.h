@@ -527,10 +527,10 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
 /* Ends the server gracefully, without blocking: closes listeners and idle connections, and
- * ends the others with "Connection: close" after the request they are in. Who has connected
- * and not spoken yet may do so for two seconds: its request may be on the way. Returns
- * UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it and
- * uhttp_wait() in turn. Held requests and streams are the program's to end. */
+ * ends the others with "Connection: close" after the request they are in. Who has connected,
+ * if only to the backlog, and not spoken yet may do so for two seconds: its request may be on
+ * the way. Returns UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it
+ * and uhttp_wait() in turn. Held requests and streams are the program's to end. */
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
 
 /* Closes everything at once and frees everything, also what the program still holds.
@@ -12164,12 +12164,21 @@ static void uh_server_close_listeners(uhttp_server *s)
     s->listener_count = 0;
 }
 
+/* Takes who waits in the backlogs, as far as there are slots: closing resets the others. */
+static void uh_server_empty_backlogs(uhttp_server *s)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        while (s->free_slot != NULL && uh_listener_accept_one(s, &s->listeners[i])) { }
+    }
+}
+
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
 {
     uhttp_server *s = server;
     if (!s->stopping) {
         s->stopping = true;
         s->now = UHTTP_MILLIS();
+        uh_server_empty_backlogs(s);
         uh_server_close_listeners(s);
         for (uint32_t i = 0; i < s->config.max_connections; i++) {
             uhttp_conn *c = &s->slots[i];

@@ -1578,6 +1578,33 @@ static void shutdown_leaves_who_has_just_connected_time_to_ask(void **state)
     LOOP_UNTIL(uhttp_server_shutdown(loop.server) == UHTTP_OK);
 }
 
+static void shutdown_serves_who_waits_in_the_backlog(void **state)
+{
+    (void)state;
+    client *waiting[100];
+    uhttp_config config = loop_config();
+    config.max_connections = 101;
+    loop_open(&config);
+    client *idle = client_connect();
+    client_check(idle, "/idle");
+    for (int i = 0; i < 100; i++)       /* the system has taken them, the server not yet */
+        waiting[i] = client_connect();
+    loop_sleep(20);
+    assert_int_equal(loop_stats().connections, 1);
+    assert_int_equal(uhttp_server_shutdown(loop.server), UHTTP_ERR_AGAIN);
+    for (int i = 0; i < 100; i++)
+        client_send(waiting[i], GET("/a"));
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(client_answer(waiting[i]), 200);
+        assert_true(client_says_close(waiting[i]));
+    }
+    client_expect_end(idle);
+    for (int i = 0; i < 100; i++)
+        client_close(waiting[i]);
+    client_close(idle);
+    LOOP_UNTIL(uhttp_server_shutdown(loop.server) == UHTTP_OK);
+}
+
 static void shutdown_through_a_foreign_loop_comes_to_an_end(void **state)
 {
     (void)state;
@@ -1924,6 +1951,7 @@ int main(void)
         LOOP_TEST(shutdown_of_an_idle_server_is_done_at_once),
         LOOP_TEST(shutdown_ends_each_connection_after_the_request_it_is_in),
         LOOP_TEST(shutdown_leaves_who_has_just_connected_time_to_ask),
+        LOOP_TEST(shutdown_serves_who_waits_in_the_backlog),
         LOOP_TEST(shutdown_through_a_foreign_loop_comes_to_an_end),
         LOOP_TEST(close_ends_everything_whatever_it_is_in),
         LOOP_TEST(what_was_answered_before_close_is_still_sent),
