@@ -1633,6 +1633,8 @@ static bool uh_sys_start(void)
 }
 
 static void uh_sys_stop(void) { WSACleanup(); }
+static int uh_sys_error_keep(void) { return WSAGetLastError(); }
+static void uh_sys_error_restore(int error) { WSASetLastError(error); }
 
 static uh_sys_error uh_sys_last_error(void)
 {
@@ -1715,6 +1717,8 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 
 static bool uh_sys_start(void) { return true; }
 static void uh_sys_stop(void) { }
+static int uh_sys_error_keep(void) { return errno; }
+static void uh_sys_error_restore(int error) { errno = error; }
 
 static uh_sys_error uh_sys_last_error(void)
 {
@@ -1795,6 +1799,8 @@ static uint32_t uh_sys_millis(void)
 
 static bool uh_sys_start(void) { return true; }
 static void uh_sys_stop(void) { }
+static int uh_sys_error_keep(void) { return errno; }
+static void uh_sys_error_restore(int error) { errno = error; }
 
 static uh_sys_error uh_sys_last_error(void)
 {
@@ -2509,10 +2515,8 @@ static bool uh_wake_open(uh_wake *w)
 
 static void uh_wake_send(const uh_wake *w)
 {
-    int saved = errno;
     ssize_t n = write(w->out, "", 1);
     (void)n;            /* a full pipe wakes as well */
-    errno = saved;
 }
 
 static void uh_wake_drain(const uh_wake *w)
@@ -11861,7 +11865,9 @@ UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server)
 {
     if (!server->can_wake)
         return UHTTP_ERR_UNSUPPORTED;
+    int error = uh_sys_error_keep();        /* that of whom a signal has interrupted */
     uh_wake_send(&server->wake);
+    uh_sys_error_restore(error);
     return UHTTP_OK;
 }
 
