@@ -282,11 +282,27 @@ static const char *run_pattern(const request *r, size_t from, size_t length)
     return pattern + (run_letter(r->client, r->number, from) - 'a');
 }
 
+/* A row that is written behind the stream and never sent: nobody may see it. */
+static void run_draft_row(uhttp_conn *c, size_t length)
+{
+    request *r = run_request_of(c);
+    uhttp_json_writer w;
+    uhttp_json_begin_row(&w, c);
+    uhttp_result result = uhttp_json_string_n(&w, run_pattern(r, 0, length), length);
+    run_judge(c, true, result);
+    r->wants_room = r->wants_room || result == UHTTP_ERR_AGAIN;
+}
+
 static void run_write(uhttp_conn *c)
 {
-    static const size_t sizes[] = { 1, 10, 100, 400, 900, 3000, 5000, 0 };
+    static const size_t sizes[] = { 1, 10, 100, 400, 900, 3000, 5000, 0, 12 };
     request *r = run_request_of(c);
-    size_t length = sizes[chance_below(8)];
+    unsigned choice = chance_below(10);
+    size_t length = sizes[choice % 9];
+    if (choice == 9 && r->at == STAGE_STREAMING) {
+        run_draft_row(c, sizes[chance_below(7)]);
+        return;
+    }
     size_t room = uhttp_send_room(c);
     if (r->at != STAGE_STREAMING) {
         run_judge(c, false, uhttp_stream_write(c, "x", 1));

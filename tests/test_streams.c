@@ -151,6 +151,26 @@ static void chunk_that_was_offered_does_not_grow(void **state)
     world_close();
 }
 
+static void send_room_is_exact_where_sizes_get_a_digit_more(void **state)
+{
+    static const size_t around[] = { 266, 4106, 65546 };
+    (void)state;
+    for (size_t i = 0; i < 3 * 24; i++) {
+        uhttp_config config = world_config();
+        config.max_send_buffer = around[i / 24] - 12 + i % 24;
+        world_open(&config, 0);
+        uhttp_conn *c = ask(GET_11);
+        CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+        got(c);
+        size_t room = uhttp_send_room(c);
+        CHECK(room + 16 > config.max_send_buffer && room < config.max_send_buffer);
+        CHECK(uhttp_stream_write(c, pattern, room + 1) == UHTTP_ERR_MEMORY);
+        CHECK(uhttp_stream_write(c, pattern, room) == UHTTP_OK);
+        CHECK(uhttp_stream_end(c) == UHTTP_OK);
+        world_close();
+    }
+}
+
 static void end_needs_no_room_in_any_stream(void **state)
 {
     (void)state;
@@ -429,6 +449,10 @@ static void row_goes_as_a_whole_and_joins_the_chunk_before(void **state)
         CHECK(uhttp_json_double(&w, 1e308 * 10) == UHTTP_ERR_INVALID);
         CHECK(uhttp_json_send_row(&w) == UHTTP_ERR_INVALID);
         CHECK(write_row(&w, c, 3, 70000) == UHTTP_ERR_MEMORY);
+        uhttp_json_begin_row(&w, c);
+        CHECK(uhttp_json_array_begin(&w) == UHTTP_OK);
+        CHECK(uhttp_json_string_n(&w, pattern, 70000) == UHTTP_ERR_MEMORY);
+        CHECK(c->draft == 0);                               /* it keeps no memory */
         check_text("", got(c));
         CHECK(uhttp_ndjson_end(c) == UHTTP_OK);
         world_close();
@@ -642,6 +666,7 @@ int main(void)
         cmocka_unit_test(chunk_grows_over_every_number_of_digits),
         cmocka_unit_test(pieces_beyond_64_kib_begin_a_new_chunk),
         cmocka_unit_test(chunk_that_was_offered_does_not_grow),
+        cmocka_unit_test(send_room_is_exact_where_sizes_get_a_digit_more),
         cmocka_unit_test(end_needs_no_room_in_any_stream),
         cmocka_unit_test(broadcast_needs_one_block_for_all_listeners),
         cmocka_unit_test(listener_that_left_is_found_while_another_is_written_to),
