@@ -824,6 +824,7 @@ UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c);
 /* Sends a frame with its length, its type (NULL: none) and the fields added with
  * uhttp_add_header() since the last one. They belong to this call, also when it fails: to try
  * again, add them again. If adding one fails (UHTTP_ERR_AGAIN: no room now), they are dropped.
+ * Some browsers show a frame only when the next one begins, or the stream ends.
  * UHTTP_ERR_INVALID: control characters in content_type, the boundary in data.
  * UHTTP_ERR_STATE: not after uhttp_multipart_begin(). RFC 2046 section 5.1. */
 UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_type,
@@ -8758,7 +8759,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
 {
     uh_request *r = &c->request;
     uint32_t draft = c->draft;
-    size_t open = length <= 0xffffu - r->chunk ? r->chunk : 0;
+    size_t open = r->chunk;
     char *from = (char *)c->tx.data + c->tx.tail - draft;
     char *start = from - (open > 0 ? open + uh_stream_overhead(c, open) : 0);
     size_t framing = uh_stream_overhead(c, open + length);

@@ -103,7 +103,7 @@ static void chunk_grows_over_every_number_of_digits(void **state)
     world_close();
 }
 
-static void pieces_beyond_64_kib_begin_a_new_chunk(void **state)
+static void chunk_may_end_beyond_64_kib(void **state)
 {
     static char body[ANSWER_BODY];
     uhttp_config config = world_config();
@@ -664,7 +664,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_writes_share_a_chunk),
         cmocka_unit_test(chunk_grows_over_every_number_of_digits),
-        cmocka_unit_test(pieces_beyond_64_kib_begin_a_new_chunk),
+        cmocka_unit_test(chunk_may_end_beyond_64_kib),
         cmocka_unit_test(chunk_that_was_offered_does_not_grow),
         cmocka_unit_test(send_room_is_exact_where_sizes_get_a_digit_more),
         cmocka_unit_test(end_needs_no_room_in_any_stream),
