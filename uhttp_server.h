@@ -12289,7 +12289,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, foreign loops; JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
- *        multipart/form-data read as it comes;
+ *        multipart/form-data read as it comes; files, directories and tables in ROM sent,
+ *        bodies written to files;
  *        Server-Sent Events, NDJSON and multipart streams, whose small writes are sent together
  */
 
