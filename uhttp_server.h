@@ -2626,7 +2626,6 @@ typedef struct uh_fd_sets {
 
 static void uh_fd_sets_open(uh_fd_sets *f, bool fixed)
 {
-    memset(f, 0, sizeof *f);
     f->fixed = fixed;
     f->words = 1024u / UH_WORD_BITS;
     for (int i = 0; i < UH_SETS; i++)
@@ -2692,11 +2691,11 @@ typedef struct uh_fd_sets {
     fd_set set[UH_SETS];
 } uh_fd_sets;
 
+/* Sets of zeros are empty, on every system. */
 static void uh_fd_sets_open(uh_fd_sets *f, bool fixed)
 {
+    (void)f;
     (void)fixed;
-    for (int i = 0; i < UH_SETS; i++)
-        FD_ZERO(&f->set[i]);
 }
 
 static void uh_fd_sets_close(uh_fd_sets *f) { (void)f; }
@@ -2748,9 +2747,9 @@ typedef struct uh_poller {
 /* Bytes of memory for so many tokens. */
 static size_t uh_poller_size(uint32_t tokens) { return (size_t)tokens * sizeof(uh_socket); }
 
+/* p has been wiped. */
 static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fixed)
 {
-    memset(p, 0, sizeof *p);
     uh_fd_sets_open(&p->sets, fixed);
     p->watched = (uh_socket *)memory;
     p->tokens = tokens;
@@ -2961,7 +2960,7 @@ static bool uh_buf_reserve(uh_pool *m, uh_buf *b, size_t n)
 #define UH_IS_HEX   4u
 
 /* What a character may be part of. Nothing beyond ASCII is part of anything here. */
-static const uint8_t uh_char_class[256] = {
+static const uint8_t uh_char_class[128] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 3, 0, 1, 3, 3, 3, 3, 2, 2, 3, 3, 2, 3, 3, 0,     /*   !"#$%&'()*+,-./ */
@@ -2972,9 +2971,14 @@ static const uint8_t uh_char_class[256] = {
     3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 1, 0, 3, 0      /*  pqrstuvwxyz{|}~  */
 };
 
-static bool uh_char_is(char c, unsigned what)
+static bool uh_ascii_is(char c, unsigned what)
 {
     return (uh_char_class[(unsigned char)c] & what) != 0;
+}
+
+static bool uh_char_is(char c, unsigned what)
+{
+    return (unsigned char)c < sizeof uh_char_class && uh_ascii_is(c, what);
 }
 
 static bool uh_char_is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -3037,17 +3041,25 @@ static bool uh_text_is_nocase(uhttp_str s, const char *word)
     return word[s.len] == '\0';
 }
 
+/* Are the next four characters all ASCII? */
+static bool uh_text_is_ascii4(const char *p)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return (four & 0x80808080u) == 0;
+}
+
 /* Skips a token, four characters a round; the first byte behind it, p if there is none. */
 static const char *uh_text_token(const char *p, const char *end)
 {
-    for (; UH_WIDE && end - p >= 4; p += 4) {
-        if (!uh_char_is(p[0], UH_IS_TOKEN))
+    for (; UH_WIDE && end - p >= 4 && uh_text_is_ascii4(p); p += 4) {
+        if (!uh_ascii_is(p[0], UH_IS_TOKEN))
             return p;
-        if (!uh_char_is(p[1], UH_IS_TOKEN))
+        if (!uh_ascii_is(p[1], UH_IS_TOKEN))
             return p + 1;
-        if (!uh_char_is(p[2], UH_IS_TOKEN))
+        if (!uh_ascii_is(p[2], UH_IS_TOKEN))
             return p + 2;
-        if (!uh_char_is(p[3], UH_IS_TOKEN))
+        if (!uh_ascii_is(p[3], UH_IS_TOKEN))
             return p + 3;
     }
     while (p < end && uh_char_is(*p, UH_IS_TOKEN))
@@ -7376,12 +7388,19 @@ typedef enum uh_list { UH_LIST_NONE, UH_LIST_QUERY, UH_LIST_COOKIES, UH_LIST_FOR
 /* All that belongs to one request; wiped as a whole. Offsets count from the head's first
  * byte, which stays where it is until the request ends. */
 typedef struct uh_request {
+    uhttp_chunked framing;      /* of either kind: left and data count the body */
+    union {                     /* of the request's body until an answer begins, then of its */
+        uint64_t limit;         /* most it may have; while skipping: what may still come */
+        uint64_t sent;          /* given to the network */
+    } bytes;
+    bool chunked;
+    bool whole;                 /* the body is all here, or there is none; up to here what may
+                                   outlive the request, until its body has been read */
     uint8_t sink;
     uint8_t overwritten;        /* the byte where a collected body's NUL stands */
     bool minor;                 /* HTTP/1.1 */
-    bool chunked, is_head;
+    bool is_head;
     bool expects;               /* 100 Continue is still owed */
-    bool whole;                 /* the body is all here, or there is none */
     bool has_nul;               /* overwritten is in use */
     bool shown, taken;          /* DATA was posted for what is decoded; the program took it */
     bool dated;                 /* the response has the program's Date */
@@ -7409,11 +7428,6 @@ typedef struct uh_request {
     const char *why;            /* text for error */
     void *context;
     int64_t content_length;     /* announced; -1: none */
-    uhttp_chunked framing;      /* of either kind: left and data count the body */
-    union {                     /* of the request's body until an answer begins, then of its */
-        uint64_t limit;         /* most it may have; while skipping: what may still come */
-        uint64_t sent;          /* given to the network */
-    } bytes;
 } uh_request;
 
 struct uhttp_conn {
@@ -7445,8 +7459,6 @@ struct uhttp_conn {
         void *file;             /* or a file of 11's: see source_kind */
     } source;                   /* what follows tx */
     uh_extent source_left;
-    uhttp_conn *next;           /* in the ready queue */
-    uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
     uh_socket fd;
     uint32_t deadline;          /* valid while armed */
     uint32_t since;             /* when the state was entered */
@@ -7454,8 +7466,11 @@ struct uhttp_conn {
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
     uh_request request;
-    uint64_t serial;            /* requests of this slot, from 1; survives the slot's reuse */
     uint64_t source_at;         /* of a source that is a file: where it goes on */
+    uint64_t serial;            /* requests of this slot, from 1; it and what follows is the
+                                   slot's own and outlives its client */
+    uhttp_conn *next;           /* in the ready queue */
+    uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
 };
 
 typedef struct uh_listener {
@@ -8678,7 +8693,7 @@ static void uh_respond_continue(uhttp_conn *c)
     c->request.expects = false;
     char *to = (char *)c->tx.data + c->tx.tail - c->draft;
     memmove(to + length, to, c->draft);
-    memcpy(to, text, length);
+    uh_text_put(to, text, length);
     c->tx.tail += (uint32_t)length;
     uh_ready_push(c);
 }
@@ -9307,8 +9322,8 @@ static uh_next uh_step_idle(uhttp_conn *c)
 /* Is the target a path and nothing else, with nothing to decode? */
 static bool uh_head_is_plain(const uhttp_head *head)
 {
-    const char *end = head->target.ptr + head->target.len;
-    return head->path.len == head->target.len && uh_text_find(head->path.ptr, end, '%') == end;
+    return head->path.len == head->target.len &&
+           memchr(head->path.ptr, '%', head->path.len) == NULL;
 }
 
 /* Room for what is copied out of a head, to be decoded or ended:
@@ -9316,36 +9331,35 @@ static bool uh_head_is_plain(const uhttp_head *head)
  *   margin  [ NUL of a body | path | host | query | cookies ]  each with its NUL
  *
  * Path, host and query are pieces of the target. */
-static size_t uh_request_margin(const uhttp_head *head, bool plain)
+static size_t uh_request_margin(const uhttp_head *head)
 {
-    return 1 + (plain ? 0 : head->target.len + 3) + head->cookie_length;
+    return 1 + (uh_head_is_plain(head) ? 0 : head->target.len + 3) + head->cookie_length;
 }
 
 /* Window a body needs at least: all of a small one, some bytes of any other. */
-static uint32_t uh_request_least_window(const uhttp_head *head)
+static uint32_t uh_request_least_window(const uh_request *r)
 {
-    if (head->chunked || head->content_length > (int64_t)UH_WINDOW_MIN)
+    if (r->chunked || r->framing.left > UH_WINDOW_MIN)
         return UH_WINDOW_MIN;
-    return head->content_length > 0 ? (uint32_t)head->content_length : 0;
+    return (uint32_t)r->framing.left;
 }
 
 /* Makes room for margin and window behind the head. If only pipelined bytes are in the way
  * they are given up: the answer says close, the client repeats them (RFC 9112 9.3.2). */
-static bool uh_request_make_room(uhttp_conn *c, const uhttp_head *head, size_t margin,
-                                 uint32_t head_len)
+static bool uh_request_make_room(uhttp_conn *c, size_t margin, uint32_t head_len)
 {
+    const uh_request *r = &c->request;
     uh_pool *m = &c->server->pool;
     uint32_t behind = uh_buf_used(&c->rx) - head_len;
-    uint32_t window = uh_request_least_window(head);
+    uint32_t window = uh_request_least_window(r);
     uint32_t more = window > behind ? window - behind : 0;
-    if (uh_pool_is_fixed(m) && window > 0)    /* all of the buffer is the body's */
+    if (uh_pool_is_fixed(m) && window > 0)      /* all of the buffer is the body's */
         uh_buf_slide(&c->rx);
     if (uh_buf_reserve(m, &c->rx, margin + more))
         return true;
-    uint64_t body = head->content_length > 0 ? (uint64_t)head->content_length : 0;
-    if (head->chunked || behind <= body)
+    if (r->chunked || behind <= r->framing.left)
         return false;
-    c->rx.tail -= behind - (uint32_t)body;
+    c->rx.tail -= behind - (uint32_t)r->framing.left;
     c->keep = false;
     c->parting = false;         /* something unread is left: the end must linger */
     return uh_buf_reserve(m, &c->rx, margin + more);
@@ -9353,12 +9367,12 @@ static bool uh_request_make_room(uhttp_conn *c, const uhttp_head *head, size_t m
 
 /* Copies what is to be decoded or ended into the margin. The head may have moved since it was
  * parsed: what counts is the offsets in the request, and of the slices only their lengths. */
-static void uh_request_carve(uhttp_conn *c, const uhttp_head *head, bool plain)
+static void uh_request_carve(uhttp_conn *c, const uhttp_head *head)
 {
     uh_request *r = &c->request;
     char *base = (char *)c->rx.data + r->at;
     char *p = (char *)c->rx.data + c->rx.size - r->margin + 1;
-    if (!plain) {
+    if (r->margin > 1 + head->cookie_length) {
         uhttp_str path;
         size_t length = 0;
         path.ptr = base + r->path;
@@ -9389,21 +9403,13 @@ static bool uh_request_begin(uhttp_conn *c, const uhttp_head *head, uint32_t hea
     uhttp_server *s = c->server;
     uh_request *r = &c->request;
     const char *text = (const char *)c->rx.data + c->rx.head;
-    bool plain = uh_head_is_plain(head);
-    size_t margin = uh_request_margin(head, plain);
+    size_t margin = uh_request_margin(head);
     c->keep = !head->close && (r->minor || head->keep_alive);
     c->parting = !c->keep;
-    r->url = uh_request_offset(text, head->target);
-    r->path = uh_request_offset(text, head->path);
+    r->url = (uint32_t)(head->target.ptr - text);
+    r->path = (uint32_t)(head->path.ptr - text);
     r->host = uh_request_offset(text, head->host);
     r->query = uh_request_offset(text, head->query);
-    if (!uh_request_make_room(c, head, margin, head_len))
-        return false;
-    r->at = c->rx.head;
-    r->head_len = head_len;
-    r->margin = (uint32_t)margin;
-    uh_request_carve(c, head, plain);
-    r->began = s->now;
     memset(&r->framing, 0, sizeof r->framing);
     r->chunked = head->chunked;
     r->content_length = head->content_length;
@@ -9412,9 +9418,16 @@ static bool uh_request_begin(uhttp_conn *c, const uhttp_head *head, uint32_t hea
             r->content_length = 0;
         r->framing.left = (uint64_t)r->content_length;
     }
+    if (!uh_request_make_room(c, margin, head_len))
+        return false;
+    r->at = c->rx.head;
+    r->head_len = head_len;
+    r->margin = (uint32_t)margin;
+    uh_request_carve(c, head);
+    r->began = s->now;
     r->whole = r->content_length == 0;
-    r->body = r->at + head_len;
     c->rx.head += head_len;
+    r->body = c->rx.head;
     r->expects = head->expect_continue && uh_buf_used(&c->rx) == 0;
     c->skipped_blank = false;
     c->served++;
@@ -10096,19 +10109,13 @@ static void uh_request_log(uhttp_conn *c)
 static void uh_request_end(uhttp_conn *c)
 {
     uh_request *r = &c->request;
-    uhttp_chunked framing = r->framing;
-    bool whole = r->whole;
-    bool chunked = r->chunked;
     uh_request_log(c);
     if (c->told)        /* refused while the program held it: its strings stay */
         return;
     if (r->has_nul)
         uh_window(c)->data[r->body + r->body_len] = r->overwritten;
     uh_window_release(c);
-    memset(r, 0, sizeof *r);
-    r->framing = framing;
-    r->chunked = chunked;
-    r->whole = whole;
+    memset(&r->sink, 0, sizeof *r - offsetof(uh_request, sink));
     r->bytes.limit = UH_SKIP_LIMIT;
 }
 
@@ -10272,7 +10279,7 @@ static uh_next uh_step_body(uhttp_conn *c)
     uh_request *r = &c->request;
     if (r->sink == UH_SINK_NONE)        /* outside event mode every body is collected */
         uh_body_accept(c, UH_SINK_COLLECT, c->server->config.max_content_length);
-    if (!uh_body_is_too_long(c) && uh_window_decode(c) == UHTTP_ERR_INVALID)
+    if (uh_window_decode(c) == UHTTP_ERR_INVALID)
         return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
     if (uh_body_is_too_long(c))
         return uh_body_fail_long(c);
@@ -11427,20 +11434,6 @@ static void uh_flush_owing(uhttp_server *s)
     }
 }
 
-/* Nothing of one client may reach the next: all is wiped but the slot's own affairs. */
-static void uh_slot_wipe(uhttp_conn *c)
-{
-    uhttp_server *server = c->server;
-    uhttp_conn *next = c->next;
-    uint64_t serial = c->serial;
-    bool queued = c->queued;
-    memset(c, 0, sizeof *c);        /* UH_FREE is 0 */
-    c->server = server;
-    c->next = next;
-    c->serial = serial;
-    c->queued = queued;
-}
-
 /* Opens a connection in a free slot; false: there is none, or fd cannot be served. */
 static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
                          const uh_peer *peer)
@@ -11450,7 +11443,10 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     if (t == NULL)
         return false;
     s->free_slot = c->aside;
-    uh_slot_wipe(c);
+    bool queued = c->queued;
+    memset(c, 0, offsetof(uhttp_conn, serial));     /* nothing of one client reaches the next */
+    c->server = s;
+    c->queued = queued;
     c->transport = l->transport;
     c->t = t;
     c->fd = fd;
@@ -11703,7 +11699,7 @@ static void uh_server_before_sleep(uhttp_server *s)
 static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
 {
     if (token < UH_TOKEN_WAKE) {
-        s->listeners[token].ready = token < s->listener_count;
+        s->listeners[token].ready = true;
         return;
     }
     if (token == UH_TOKEN_WAKE) {
@@ -11953,11 +11949,10 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
 {
     uint32_t n = config->max_connections;
     const uint8_t *end = memory + size;
+    memset(memory, 0, uh_server_size(n));
     uhttp_server *s = (uhttp_server *)(void *)uh_carve(&memory, sizeof *s);
-    memset(s, 0, sizeof *s);
     s->config = *config;
     s->slots = (uhttp_conn *)(void *)uh_carve(&memory, n * sizeof *s->slots);
-    memset(s->slots, 0, n * sizeof *s->slots);
     uint32_t tokens = UH_TOKEN_SLOT + n;
     s->pool.block_size = UH_BLOCK;
     s->pool.fixed = config->memory != NULL;
