@@ -1972,12 +1972,6 @@ static socklen_t uh_sockaddr_set(uh_sockaddr *to, const char *address, int port)
     return 0;
 }
 
-static bool uh_sys_option(uh_socket fd, int level, int name, int value)
-{
-    return UH_CALL(setsockopt)(fd, level, name, (const char *)&value,
-                               (socklen_t)sizeof value) == 0;
-}
-
 /* "::" takes IPv4 as well, a specific IPv6 address only its own kind. */
 static bool uh_sys_set_dual_stack(uh_socket fd, const uh_sockaddr *address)
 {
@@ -1985,8 +1979,9 @@ static bool uh_sys_set_dual_stack(uh_socket fd, const uh_sockaddr *address)
     static const uint8_t any[16] = { 0 };
     if (address->any.sa_family != AF_INET6)
         return true;
-    return uh_sys_option(fd, IPPROTO_IPV6, IPV6_V6ONLY,
-                         memcmp(&address->v6.sin6_addr, any, sizeof any) != 0);
+    int only_v6 = memcmp(&address->v6.sin6_addr, any, sizeof any) != 0;
+    return UH_CALL(setsockopt)(fd, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&only_v6,
+                               (socklen_t)sizeof only_v6) == 0;
 #else
     (void)fd;
     (void)address;
