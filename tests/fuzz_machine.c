@@ -33,7 +33,7 @@ static unsigned chance_below(unsigned n) { return chance_byte() % n; }
 typedef enum stage {
     STAGE_NONE,                 /* it owns no request in this slot */
     STAGE_OFFERED,              /* HEADERS: answer or accept */
-    STAGE_COLLECTING, STAGE_READING,    /* accepted */
+    STAGE_COLLECTING, STAGE_READING, STAGE_STORING,     /* accepted */
     STAGE_READY,                /* to be answered */
     STAGE_FAILED,               /* ERROR: answer now or never */
     STAGE_STREAMING
@@ -282,6 +282,106 @@ static const char *run_pattern(const request *r, size_t from, size_t length)
     return pattern + (run_letter(r->client, r->number, from) - 'a');
 }
 
+/*--- files: the pattern of an answer, and how much of a body has been written ------------------*/
+
+static const char *run_opening;         /* the next file to be opened has these bytes */
+static size_t run_opening_length;
+static int run_files_open;
+
+typedef struct run_upload {
+    bool open;
+    uint64_t length;
+} run_upload;
+
+static run_upload run_uploads[PEERS_MAX];
+static uint64_t run_stored[PEERS_MAX];  /* by slot: what the last upload has brought */
+
+static uhttp_result run_file_open(void *user, const char *path, const char *top, void **file,
+                                  uhttp_file_info *info)
+{
+    CHECK(user == run_uploads && top == NULL && strcmp(path, "file") == 0);
+    info->size = run_opening_length;
+    *file = (void *)(uintptr_t)run_opening;
+    run_files_open++;
+    return UHTTP_OK;
+}
+
+static size_t run_file_read(void *user, void *file, uint64_t offset, void *to, size_t length)
+{
+    CHECK(user == run_uploads && run_files_open > 0);
+    memcpy(to, (const char *)file + offset, length);
+    return length;
+}
+
+static void run_file_close(void *user, void *file)
+{
+    CHECK(user == run_uploads && file != NULL && run_files_open-- > 0);
+}
+
+static uhttp_result run_file_create(void *user, const char *path, void **file)
+{
+    CHECK(user == run_uploads && strncmp(path, "up/.upload-", 11) == 0);
+    for (int i = 0; i < PEERS_MAX; i++) {
+        if (run_uploads[i].open)
+            continue;
+        run_uploads[i].open = true;
+        run_uploads[i].length = 0;
+        *file = &run_uploads[i];
+        return UHTTP_OK;
+    }
+    FAIL("no more uploads than peers");
+    return UHTTP_ERR_MEMORY;
+}
+
+/* The disk is full behind 60000 bytes. */
+static uhttp_result run_file_write(void *user, void *file, const void *data, size_t length)
+{
+    run_upload *u = (run_upload *)file;
+    CHECK(user == run_uploads && u->open && data != NULL && length > 0);
+    u->length += length;
+    return u->length > 60000 ? UHTTP_ERR_MEMORY : UHTTP_OK;
+}
+
+static uhttp_result run_file_finish(void *user, void *file, const char *written,
+                                    const char *path)
+{
+    run_upload *u = (run_upload *)file;
+    CHECK(user == run_uploads && u->open && strncmp(written, "up/.upload-", 11) == 0);
+    u->open = false;
+    if (path != NULL)
+        run_stored[strtoul(path + 3, NULL, 10)] = u->length;
+    return UHTTP_OK;
+}
+
+static const uhttp_files run_files = {
+    run_uploads, run_file_open, run_file_read, run_file_close, run_file_create, run_file_write,
+    run_file_finish
+};
+
+static uhttp_result run_respond_file(uhttp_conn *c, const char *data, size_t length)
+{
+    uhttp_file_options options;
+    memset(&options, 0, sizeof options);
+    options.no_gzip = true;
+    run_opening = data;
+    run_opening_length = length;
+    return uhttp_respond_file(c, "file", &options);
+}
+
+static uhttp_result run_accept_to_file(uhttp_conn *c, uint64_t limit)
+{
+    char path[16];
+    snprintf(path, sizeof path, "up/%u", (unsigned)uh_conn_slot(c));
+    return uhttp_accept_body_to_file(c, path, limit);
+}
+
+static void run_check_files(void)
+{
+    CHECK(run_files_open == 0);
+    for (int i = 0; i < PEERS_MAX; i++)
+        CHECK(!run_uploads[i].open);
+}
+
 /* A row that is written behind the stream and never sent: nobody may see it. */
 static void run_draft_row(uhttp_conn *c, size_t length)
 {
@@ -396,6 +496,11 @@ static void run_answer(uhttp_conn *c)
         run_gave(c, uhttp_respond(c, 200, "text/plain", data, length));
         break;
     case 2:
+        if (how & 64) {
+            run_give(c, 200, KIND_PATTERN, length);
+            run_gave(c, run_respond_file(c, data, length));
+            break;
+        }
         run_give(c, 201, KIND_PATTERN, length);
         run_gave(c, uhttp_respond_static(c, 201, NULL, data, length));
         break;
@@ -427,13 +532,15 @@ static void run_accept(uhttp_conn *c)
     unsigned how = chance_byte();
     uint64_t limit = limits[how >> 1 & 7];
     bool stream = (how & 1) != 0;
+    bool store = (how & 48) == 48;
     uhttp_result result = run_judge(c, r->at == STAGE_OFFERED,
-                                    stream ? uhttp_accept_body_streaming(c, limit)
-                                           : uhttp_accept_body(c, limit));
+                                    store ? run_accept_to_file(c, limit)
+                                          : stream ? uhttp_accept_body_streaming(c, limit)
+                                                   : uhttp_accept_body(c, limit));
     if (result != UHTTP_OK)
         return;
     CHECK(r->at == STAGE_OFFERED);
-    r->at = stream ? STAGE_READING : STAGE_COLLECTING;
+    r->at = store ? STAGE_STORING : stream ? STAGE_READING : STAGE_COLLECTING;
     r->limit = limit > 0 ? limit : UINT64_MAX;
 }
 
@@ -595,7 +702,10 @@ static void run_hear(uhttp_conn *c)
         CHECK(events && r->at == STAGE_READING);
         break;
     case UHTTP_EVENT_COMPLETE:
-        CHECK(events && (r->at == STAGE_READING || r->at == STAGE_COLLECTING));
+        CHECK(events && (r->at == STAGE_READING || r->at == STAGE_COLLECTING ||
+                         r->at == STAGE_STORING));
+        CHECK(r->at != STAGE_STORING ||
+              run_stored[uh_conn_slot(c)] == uhttp_bytes_received(c));
         CHECK(uhttp_is_loaded(c));
         CHECK(uhttp_content_length(c) == (int64_t)uhttp_bytes_received(c));
         CHECK(uhttp_bytes_received(c) <= r->limit);
@@ -1015,6 +1125,8 @@ static void run_open(void)
         config.log = run_log;
     world_waits = (limits & 64) != 0;
     config.access_log = run_access;
+    config.files = &run_files;
+    config.file_chunk_size = limits & 16 ? 50 : 0;
     world_open(&config, how & 32 ? buffers[how >> 6] : 0);
 }
 
@@ -1085,6 +1197,7 @@ static void run_all(const uint8_t *bytes, size_t length)
             run_check_client(&world_peers[i]);
     }
     world_close();
+    run_check_files();
     world_waits = false;
 }
 
