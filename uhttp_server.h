@@ -2311,7 +2311,7 @@ static int uh_file_open_below(const char *root, const char *name)
     int directory = open(root[0] != '\0' ? root : ".", UH_FILE_PASSES);
     if (directory < 0)
         return -1;
-#ifdef SYS_openat2
+#if defined(SYS_openat2) && (defined(_GNU_SOURCE) || defined(_DEFAULT_SOURCE))
     struct {
         uint64_t flags, mode, resolve;
     } how = { UH_FILE_FLAGS, 0, 0x0a };     /* RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS */
