@@ -39,7 +39,7 @@ run_nginx() {
     settle examples/proxy.nginx.conf | sed "s|^http {|& access_log off; $temp|" >"$dir/nginx.conf"
     [ "$(id -u)" != 0 ] || echo "user root;" >>"$dir/nginx.conf"
     nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/log" \
-        -g "daemon off; pid $dir/nginx.pid; error_log $dir/log;" 2>>"$dir/log" &
+        -g "daemon off; master_process off; pid $dir/nginx.pid; error_log $dir/log;" 2>>"$dir/log" &
     children+=($!)
 }
 

@@ -24,7 +24,14 @@ failures=0
 
 finish() {
     [ "${BASHPID:-$$}" = $$ ] || return     # not in a child that was ended before it began
-    [ ${#children[@]} -eq 0 ] || kill -KILL "${children[@]}" 2>/dev/null
+    if [ ${#children[@]} -gt 0 ]; then
+        kill -TERM "${children[@]}" 2>/dev/null         # so that they end their own children
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            kill -0 "${children[@]}" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "${children[@]}" 2>/dev/null
+    fi
     wait 2>/dev/null
     rm -rf "$dir"
 }
