@@ -98,12 +98,14 @@ end TERM "$started"
 is "SIGTERM ends it with status 0" 0 $?
 gone "$last"
 ok "and all its workers"
-is "a port that is in use is an error, and nothing stays behind" \
-    "1 cannot start on port" "$(
-        "$cc" -o "$dir/hello" examples/hello.c && "$dir/hello" "$port" >"$dir/out" &
-        hello=$!
-        await "$dir/out" listening
-        timeout 20 "$dir/prefork" "$port" 2>"$dir/err" >"$dir/out"
-        echo "$? $(grep -o 'cannot start on port' "$dir/err")"
-        kill $hello)"
+build hello
+"$dir/hello" "$port" >"$dir/hello.out" &
+hello=$!
+children+=("$hello")
+await "$dir/hello.out" '^listening'
+"$dir/prefork" "$port" 2>"$dir/err" >"$dir/out"
+is "a port that is in use is an error" 1 $?
+grep -q "^cannot start on port $port: " "$dir/err"
+ok "which is told"
+kill "$hello"
 done_testing
