@@ -533,8 +533,8 @@ UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
  * and uhttp_wait() in turn. Held requests and streams are the program's to end. */
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
 
-/* Closes everything at once and frees everything, also what the program still holds.
- * NULL is allowed. */
+/* Closes everything at once and frees everything, also what the program still holds: the log
+ * names each request that was never answered. NULL is allowed. */
 UHTTP_API void uhttp_server_close(uhttp_server *server);
 
 UHTTP_API int uhttp_server_port(const uhttp_server *server);    /* of the first listener */
@@ -12199,6 +12199,8 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
         uhttp_conn *c = &s->slots[i];
         if (c->state == UH_FREE)
             continue;
+        if (c->told)
+            uh_server_log(s, c, 0, UH_WHY("a request was never answered"));
         uh_conn_flush(c);           /* what the socket takes at once */
         uh_conn_let_go(c);
         uh_conn_drop(c);

@@ -167,7 +167,7 @@ packages_apt() {
     missing "compile packaging long" "has x86_64-w64-mingw32-gcc" gcc-mingw-w64-x86-64-win32
     missing "compile size" has_arm gcc-arm-none-eabi libnewlib-arm-none-eabi
     missing "compile size" has_lwip liblwip-dev
-    missing "long" "ls /usr/lib/wine/wine64" wine64
+    missing "long" "test -e /usr/lib/wine/wine64" wine64
     missing "long" "has qemu-s390x" qemu-user
     missing "long" "has s390x-linux-gnu-gcc" gcc-s390x-linux-gnu libc6-dev-s390x-cross
     missing "long" "has mips-linux-gnu-gcc" gcc-mips-linux-gnu libc6-dev-mips-cross

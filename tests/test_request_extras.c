@@ -667,9 +667,30 @@ static void a_peer_without_address_may_be_trusted(void **state)
     unlink(at.sun_path);
 }
 
+/*--- what is forgotten ----------------------------------------------------------------*/
+
+static void a_request_that_is_never_answered_is_reported(void **state)
+{
+    (void)state;
+    loop_open_default();
+    client *c = client_connect();
+    client_send(c, GET("/hold"));
+    LOOP_UNTIL(loop.held_count == 1);
+    client *other = client_connect();
+    client_send(other, GET("/hold"));
+    LOOP_UNTIL(loop.held_count == 2);
+    client_reset(other);
+    LOOP_UNTIL(loop_logged("while the program holds its request, from 127.0.0.1") == 1);
+    assert_int_equal(loop_stats().forgotten, 1);
+    assert_int_equal(loop_logged("never answered"), 0);
+    loop_close();
+    assert_int_equal(loop_logged("a request was never answered, from 127.0.0.1"), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        LOOP_TEST(a_request_that_is_never_answered_is_reported),
         LOOP_TEST(forms_are_read_wherever_their_bodies_lie),
         LOOP_TEST(forms_are_read_in_fixed_memory_while_there_is_room),
         LOOP_TEST(a_hundred_thousand_parameters_of_each_kind_are_taken_in_linear_time),
