@@ -55,7 +55,8 @@
  *
  * ONE THREAD  All calls on a server and its connections are made in one thread, that of
  * the loop; only uhttp_server_wakeup() may be called from others and from signal
- * handlers. What the header calls (log, access_log, a transport) must not call it back.
+ * handlers. What the header calls (log, access_log, a transport, functions of files) must
+ * not call it back. Files are the one thing that can block: as long as the disk takes.
  * The header prints nothing, exits nowhere, keeps no global state and leaves signals alone.
  *
  * SWITCHES  Define them before the implementing include; a switch is on when it is

@@ -104,5 +104,72 @@ grep -q "cannot listen on port $port: " $out/o      # Windows says in use, Wine 
 ok "and it says so"
 is "a bad argument is refused" 2 "$("$wine" $out/hello.exe x >$out/o 2>&1 </dev/null; echo $?)"
 
+# Files through Windows' own functions: a directory, and a body that becomes a file.
+{ kill -KILL $server; wait $server; } 2>/dev/null
+server=
+site=$out/site
+rm -rf $site
+mkdir -p $site/sub
+seq 100000 >$site/numbers.txt
+echo secret >$out/secret
+ln -s ../secret $site/up
+ln -s numbers.txt $site/link.txt
+cat >$out/store.c <<'END'
+#define UHTTP_IMPLEMENTATION
+#include "uhttp_server.h"
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    uhttp_server *s;
+    uhttp_config config = { 0 };
+    config.port = UHTTP_PORT_ANY;
+    config.event_mode = true;
+    config.max_content_length = 1;
+    if (argc != 3 || uhttp_server_open(&s, &config) != UHTTP_OK)
+        return 1;
+    printf("port %d.\n", uhttp_server_port(s));
+    fflush(stdout);
+    for (;;) {
+        uhttp_conn *c = uhttp_wait(s, -1);
+        if (c != NULL && uhttp_event(c) == UHTTP_EVENT_HEADERS)
+            uhttp_accept_body_to_file(c, argv[2], 0);
+        else if (c != NULL && uhttp_event(c) == UHTTP_EVENT_COMPLETE)
+            uhttp_respond_text(c, 201, "stored");
+        else if (c != NULL && uhttp_event(c) == UHTTP_EVENT_REQUEST)
+            uhttp_serve_dir(c, argv[1], "/");
+    }
+}
+END
+$cc -std=c99 -Wall -Wextra -Wpedantic -Werror -I . $out/store.c -o $out/store.exe -lws2_32
+ok "a server of files builds"
+"$wine" $out/store.exe $site $site/sub/stored >$out/store.out 2>&1 </dev/null &
+server=$!
+for _ in $(seq 200); do
+    grep -q '^port .*\.' $out/store.out && break
+    sleep 0.1
+done
+url=http://127.0.0.1:$(sed -n 's/^port \([0-9]*\)\..*/\1/p' $out/store.out)
+curl -sS -m 20 $url/numbers.txt | cmp -s - $site/numbers.txt
+ok "a file arrives as it is"
+is "a part of it, too" 206 "$(curl -sS -m 10 -r 100-199 -o $out/o -w '%{http_code}' $url/numbers.txt)"
+tail -c +101 $site/numbers.txt | head -c 100 | cmp -s - $out/o
+ok "which is that part"
+for name in up sub/../../secret ..%5csecret con NUMBER~1.TXT numbers.txt::\$DATA numbers.txt. none; do
+    is "$name leads nowhere" 404 \
+        "$(curl -sS -m 10 --path-as-is -o $out/o -w '%{http_code}' "$url/$name")"
+done
+is "a link that stays inside is followed" 200 \
+    "$(curl -sS -m 10 -o $out/o -w '%{http_code}' $url/link.txt)"
+is "a missing slash is redirected" 301 "$(curl -sS -m 10 -o $out/o -w '%{http_code}' $url/sub)"
+echo old >$site/sub/stored
+is "a body becomes a file" stored "$(curl -sS -m 20 -T $site/numbers.txt $url/x)"
+cmp -s $site/numbers.txt $site/sub/stored
+ok "in place of the old one"
+curl -sS -m 1 --limit-rate 50k -T $site/numbers.txt $url/x >$out/o 2>&1
+sleep 1
+cmp -s $site/numbers.txt $site/sub/stored
+ok "one that is broken off changes nothing"
+is "and leaves nothing" stored "$(ls -A $site/sub)"
+
 echo "1..$number"
 [ $failures -eq 0 ]
