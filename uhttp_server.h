@@ -1560,7 +1560,7 @@ typedef int uh_socket;
 #else
 
 #if defined(__linux__) && !defined(_GNU_SOURCE) && !defined(_DEFAULT_SOURCE) && \
-    !defined(_POSIX_C_SOURCE)
+    (!defined(_POSIX_C_SOURCE) || _POSIX_C_SOURCE < 200809L)
 #error "uhttp_server.h: include it before system headers, or define _GNU_SOURCE"
 #endif
 
