@@ -105,7 +105,7 @@
  *               accept
  *                 v
  *          +-------------+  done (plain: at once)
- *          |  HANDSHAKE  |---------------.
+ *          |  HANDSHAKE  |---------------.           plain HTTP to a TLS port: SEND, 400
  *          +-------------+               v
  *  .---------------------------------> +--------+   FIN in IDLE or HEAD, nothing owed: CLOSED
  *  |  .------------------------------> |  IDLE  |   FIN, bytes still owed: SEND, then close
@@ -12284,7 +12284,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
  *        multipart/form-data read as it comes; files, directories and tables in ROM sent,
  *        bodies written to files;
- *        Server-Sent Events, NDJSON and multipart streams, whose small writes are sent together
+ *        Server-Sent Events, NDJSON and multipart streams, whose small writes are sent together;
+ *        HTTPS through mbedTLS, client certificates, reload of certificates
  */
 
 /* MIT License

@@ -1088,7 +1088,7 @@ static void out_of_memory_refuses_one_handshake_only(void **state)
             tls_fail_at = 0;
             tls_forget(c);
             n += stride(n, 200, 20);
-            if (n % 16 == 0)
+            if (n % 256 == 0)
                 client_check(other, "/between");
             LOOP_UNTIL(loop_stats().connections == 1);
         }

@@ -8,7 +8,8 @@
  *   POST /count        how many bytes the body had, read piece by piece
  *
  * Prints "port SECURE PLAIN pid N" when it listens; SIGHUP reads the certificates again, and
- * "reloaded: RESULT ERROR" is printed; SIGTERM ends it.
+ * "reloaded: RESULT ERROR" is printed; SIGTERM ends it, and "peak N kB" says how much memory it
+ * had at most.
  */
 #define UHTTP_TLS 1
 #define UHTTP_IMPLEMENTATION
@@ -16,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static volatile sig_atomic_t stopped, hung_up;
 static uhttp_server *server;
@@ -168,5 +170,8 @@ int main(int argc, char **argv)
         }
     }
     uhttp_server_close(server);
+    struct rusage used;
+    if (getrusage(RUSAGE_SELF, &used) == 0)
+        printf("peak %ld kB\n", used.ru_maxrss);
     return 0;
 }

@@ -1,0 +1,63 @@
+/* mtls.c - a page for machines that show a certificate of your own authority
+ *
+ *     cc -o mtls examples/mtls.c -lmbedtls -lmbedx509 -lmbedcrypto
+ *     ./mtls 8443 server.pem server.key ca.pem "O=Example, CN=alice"
+ *
+ * Who has none does not even get a connection. Only the last-named client may see /admin. A
+ * subject is compared whole: its parts may contain anything the authority has signed.
+ */
+#define UHTTP_TLS 1
+#define UHTTP_IMPLEMENTATION
+#include "../uhttp_server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *administrator;
+
+static void answer(uhttp_conn *c)
+{
+    char subject[256], text[300];
+    if (uhttp_client_subject(c, subject, sizeof subject) <= 0 ||
+        (strcmp(uhttp_path(c), "/admin") == 0 && strcmp(subject, administrator) != 0)) {
+        uhttp_respond_error(c, 403);
+        return;
+    }
+    snprintf(text, sizeof text, "hello %s\n", subject);
+    uhttp_respond_text(c, 200, text);
+}
+
+int main(int argc, char **argv)
+{
+    static char error[200];
+    uhttp_server *server;
+    uhttp_config config = { 0 };
+    uhttp_tls_config tls = { 0 };
+    if (argc != 6) {
+        fprintf(stderr, "usage: %s port chain.pem key.pem ca.pem subject    port 0: any\n",
+                argv[0]);
+        return 2;
+    }
+    administrator = argv[5];
+    tls.certificate.chain_file = argv[2];
+    tls.certificate.key_file = argv[3];
+    tls.client_certificate = UHTTP_CLIENT_REQUIRED;
+    tls.client_ca_file = argv[4];
+    tls.error = error;
+    tls.error_size = sizeof error;
+    config.port = atoi(argv[1]) == 0 ? UHTTP_PORT_ANY : atoi(argv[1]);
+    config.tls = &tls;
+    uhttp_result result = uhttp_server_open(&server, &config);
+    if (result != UHTTP_OK) {
+        fprintf(stderr, "cannot listen: %s %s\n", uhttp_strerror(result), error);
+        return 1;
+    }
+    printf("listening on https://localhost:%d/\n", uhttp_server_port(server));
+    fflush(stdout);
+    for (;;) {
+        uhttp_conn *c = uhttp_wait(server, -1);
+        if (c != NULL)
+            answer(c);
+    }
+}
