@@ -1498,11 +1498,14 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_WORD_FIRST(mask) ((size_t)((mask) & 0u))
 #endif
 
-/* May a loop take several bytes a round? Where small code is asked for it takes one. */
+/* Where small code is asked for, loops take one byte a round instead of several, and a large
+ * function is kept apart from its one caller, whose every jump would be long with it. */
 #ifdef __OPTIMIZE_SIZE__
 #define UH_WIDE 0
+#define UH_APART __attribute__((noinline))
 #else
 #define UH_WIDE 1
+#define UH_APART
 #endif
 
 #ifndef UHTTP_ASSERT
@@ -3136,6 +3139,13 @@ static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
     return large || n > INT64_MAX ? UH_NUMBER_LARGE : UH_NUMBER_OK;
 }
 
+static char *uh_text_put(char *out, const void *text, size_t length)
+{
+    if (length > 0)
+        memcpy(out, text, length);
+    return out + length;
+}
+
 /* Writes n in decimal; the end of what was written (at most 20 digits). */
 static char *uh_text_put_decimal(char *out, uint64_t n)
 {
@@ -3145,15 +3155,7 @@ static char *uh_text_put_decimal(char *out, uint64_t n)
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
     } while (n > 0);
-    memcpy(out, digits + at, sizeof digits - at);
-    return out + (sizeof digits - at);
-}
-
-static char *uh_text_put(char *out, const void *text, size_t length)
-{
-    if (length > 0)
-        memcpy(out, text, length);
-    return out + length;
+    return uh_text_put(out, digits + at, sizeof digits - at);
 }
 
 /* The byte an escape ("%41") stands for; -1: cut short, malformed, or a NUL. */
@@ -3700,9 +3702,9 @@ static int uh_head_transfer_encoding(uhttp_head *head, uhttp_str value)
     return UH_REFUSE(head, 501, UH_WHY("unknown transfer coding"));
 }
 
-/* What the fields that decide something have said so far. */
+/* How often the fields that decide something have come so far. */
 typedef struct uh_head_seen {
-    bool host, transfer_encoding, expect_unknown;
+    uint32_t host, transfer_encoding, expect_unknown;
 } uh_head_seen;
 
 static int uh_head_content_length(uhttp_head *head, uhttp_str value)
@@ -3720,11 +3722,10 @@ static int uh_head_content_length(uhttp_head *head, uhttp_str value)
 static int uh_head_host(uhttp_head *head, uh_head_seen *seen, uhttp_str value)
 {
     uhttp_str host, port;
-    if (seen->host)
+    if (seen->host++ > 0)
         return UH_REFUSE(head, 400, UH_WHY("repeated Host"));
     if (!uh_text_split_host(value, &host, &port) || (host.len == 0 && port.ptr != NULL))
         return UH_REFUSE(head, 400, UH_WHY("malformed Host"));
-    seen->host = true;
     if (head->host.ptr == NULL)     /* an absolute target's host beats the field */
         head->host = value;
     return 0;
@@ -3744,7 +3745,7 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
             if (uh_text_is_nocase(value, "100-continue"))
                 head->expect_continue = true;
             else
-                seen->expect_unknown = true;
+                seen->expect_unknown++;
         }
         return 0;
     case 10:
@@ -3763,9 +3764,8 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
     case 17:
         if (!uh_text_is_nocase(name, "transfer-encoding"))
             return 0;
-        if (seen->transfer_encoding)
+        if (seen->transfer_encoding++ > 0)
             return UH_REFUSE(head, 400, UH_WHY("repeated Transfer-Encoding"));
-        seen->transfer_encoding = true;
         return uh_head_transfer_encoding(head, value);
     }
     return 0;
@@ -3830,11 +3830,11 @@ static int uh_head_line(uhttp_head *head, const char **p, const char *end)
 static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
 {
     bool has_body = head->chunked || head->content_length > 0;
-    if (!seen->host && head->version_minor > 0)
+    if (seen->host == 0 && head->version_minor > 0)
         return UH_REFUSE(head, 400, UH_WHY("no Host"));
-    if (seen->transfer_encoding && (head->content_length >= 0 || head->version_minor == 0))
+    if (seen->transfer_encoding > 0 && (head->content_length >= 0 || head->version_minor == 0))
         return UH_REFUSE(head, 400, UH_WHY("Transfer-Encoding with Content-Length or 1.0"));
-    if (seen->expect_unknown && has_body)
+    if (seen->expect_unknown > 0 && has_body)
         return UH_REFUSE(head, 417, UH_WHY("unknown expectation"));
     head->expect_continue = head->expect_continue && has_body;
     return 0;
@@ -7427,13 +7427,17 @@ typedef struct uh_request {
 } uh_request;
 
 struct uhttp_conn {
-    uint8_t state;
+    uhttp_server *server;       /* the slot's own, which outlive its client: these and serial */
+    uhttp_conn *next;           /* in the ready queue */
+    uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
+    bool queued;                /* in the ready queue; stays true for a slot freed there */
+
+    uint8_t state;              /* from here to serial all is wiped for each client */
     uint8_t event;              /* of uhttp_event_type; see posted */
     uint8_t interest;           /* what the poller was told */
     uint8_t wants;              /* what the transport waits for beside what we do */
     bool posted;                /* event has not been returned yet */
     bool armed, spared;         /* deadline is valid; it was due at its last turn already */
-    bool queued;                /* in the ready queue; stays true for a slot freed there */
     bool set_aside;             /* in the list of those that owe held output, or are closed */
     bool readable;              /* recv may have something */
     bool blocked;               /* send would not take more */
@@ -7442,12 +7446,10 @@ struct uhttp_conn {
     bool told;                  /* the program owns it: neither finished nor heard the end */
     bool skipped_blank;         /* one empty line since the last request has been passed over */
     bool parting;               /* closing was the peer's wish: it needs no lingering */
-    bool secure;                /* its listener is */
     bool starved;               /* no memory for input */
     uint8_t source_kind;        /* of uh_source_kind */
     uint32_t draft;             /* bytes at the end of tx that wait for their response */
-    uhttp_server *server;
-    uh_buf rx, tx, body;
+    uh_buf rx, tx;
     void *t;                    /* the transport's state */
     const uhttp_transport *transport;
     union {
@@ -7461,12 +7463,10 @@ struct uhttp_conn {
     uint32_t progress;          /* bytes since the deadline was renewed */
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
+    uh_buf body;                /* on the heap only: see the window */
     uh_request request;
     uint64_t source_at;         /* of a source that is a file: where it goes on */
-    uint64_t serial;            /* requests of this slot, from 1; it and what follows is the
-                                   slot's own and outlives its client */
-    uhttp_conn *next;           /* in the ready queue */
-    uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
+    uint64_t serial;            /* requests of this slot, from 1 */
 };
 
 typedef struct uh_listener {
@@ -7481,6 +7481,7 @@ typedef struct uh_listener {
 } uh_listener;
 
 struct uhttp_server {
+    uh_pool pool;
     bool armed;                 /* next_deadline is valid */
     bool paused;                /* accept() failed for want of descriptors */
     bool crowded;               /* no slot could be had; listeners are not watched */
@@ -7501,7 +7502,6 @@ struct uhttp_server {
     uhttp_conn *last;           /* returned by the last wait */
     const uh_file_calls *files; /* NULL until one is used */
     uhttp_conn *writer;         /* the stream last written to */
-    uh_pool pool;
     uhttp_config config;        /* completed: no zero means default any more */
     size_t default_headers_length;
     uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
@@ -7520,6 +7520,8 @@ static uint32_t uh_conn_slot(const uhttp_conn *c) { return (uint32_t)(c - c->ser
 
 /* Tokens of the poller: few first, as it looks at them in order. */
 enum { UH_TOKEN_LISTENER = 0, UH_TOKEN_WAKE = UHTTP_MAX_LISTENERS, UH_TOKEN_SLOT };
+
+static bool uh_conn_is_secure(const uhttp_conn *c) { return c->transport != &uh_plain; }
 
 static bool uh_conn_watch(uhttp_conn *c, unsigned interest)
 {
@@ -7698,7 +7700,7 @@ static void uh_conn_enter(uhttp_conn *c, uh_state state)
 }
 
 /* The program must hear this. */
-static uh_next uh_conn_post(uhttp_conn *c, uhttp_event_type event)
+UH_APART static uh_next uh_conn_post(uhttp_conn *c, uhttp_event_type event)
 {
     UHTTP_ASSERT(!c->posted);
     c->event = (uint8_t)event;
@@ -7742,7 +7744,7 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
     if (c->state == UH_STREAM || uh_conn_owes(c)) {
         if (!c->request.minor)
             uh_sys_reset_on_close(c->fd);
-    } else if (!failed && c->secure && c->state > UH_HANDSHAKE && c->state < UH_LINGER) {
+    } else if (!failed && uh_conn_is_secure(c) && c->state > UH_HANDSHAKE && c->state < UH_LINGER) {
         (c->transport->close)(c->t, true);
     }
     uh_conn_enter(c, UH_CLOSED);
@@ -8156,18 +8158,17 @@ static void uh_conn_settle(uhttp_conn *c)
 /* Compares the clock once a millisecond and formats once a second. */
 static const char *uh_server_date(uhttp_server *s)
 {
-    if (s->date_at != s->now || s->date_seconds == 0) {
-        int64_t seconds = UHTTP_TIME();
-        s->date_at = s->now;
-        if (seconds != s->date_seconds) {
-            s->date_seconds = seconds;
-            s->date[0] = '\0';
-            if (seconds >= 1577836800) {        /* 2020: earlier means a clock not set */
-                memcpy(s->date, "Date: ", 6);
-                uhttp_date_format(seconds, s->date + 6);
-                memcpy(s->date + 35, "\r\n", 3);
-            }
-        }
+    if (s->date_at == s->now && s->date_seconds != 0)
+        return s->date;
+    int64_t seconds = UHTTP_TIME();
+    if (seconds < 1577836800)               /* 2020: earlier means a clock not set */
+        return "";
+    s->date_at = s->now;
+    if (seconds != s->date_seconds) {
+        s->date_seconds = seconds;
+        memcpy(s->date, "Date: ", 6);
+        uhttp_date_format(seconds, s->date + 6);
+        memcpy(s->date + 35, "\r\n", 3);
     }
     return s->date;
 }
@@ -8308,10 +8309,11 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     return UHTTP_OK;
 }
 
-/* Sends data from where it lies, and copies to tx what the socket did not take. */
+/* Copies data to tx; when they are long, only what the socket does not take of them where they
+ * lie. Without a heap nothing is that long. */
 static void uh_response_copy(uhttp_conn *c, const void *data, size_t length)
 {
-    if (length > UH_DIRECT && uh_buf_used(&c->rx) == 0) {
+    if (UH_HEAP && length > UH_DIRECT && uh_buf_used(&c->rx) == 0) {
         c->source.data = (const uint8_t *)data;
         c->source_left = length;
         uh_conn_flush(c);
@@ -8602,7 +8604,7 @@ UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *c
     static const char *const same_site[] = { "; SameSite=Lax", "; SameSite=Strict",
                                              "; SameSite=None" };
     const char *path = cookie->path != NULL ? cookie->path : "/";
-    bool secure = cookie->secure || (c->secure && !cookie->insecure);
+    bool secure = cookie->secure || (uh_conn_is_secure(c) && !cookie->insecure);
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
@@ -9958,7 +9960,7 @@ UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
     char local[64];
     uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
     bool secure = uh_text_is_nocase(said, "https") ||
-                  (c->secure && !uh_text_is_nocase(said, "http"));
+                  (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http"));
     const char *scheme = secure ? "https://" : "http://";
     uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
     uhttp_str target = uh_text_of(uhttp_url(c));
@@ -9996,7 +9998,7 @@ UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
     return uhttp_header(c, "content-type");
 }
 
-UHTTP_API bool uhttp_is_secure(const uhttp_conn *c) { return c->secure; }
+UHTTP_API bool uhttp_is_secure(const uhttp_conn *c) { return uh_conn_is_secure(c); }
 UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c) { return c->request.whole; }
 
 UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size)
@@ -11303,7 +11305,7 @@ static void uh_conn_run(uhttp_conn *c)
 
 /* One turn: reads at most once, runs the machine, sends at most until the socket or the
  * output is full. Stops at an event, which the program must hear first. */
-static void uh_conn_turn(uhttp_conn *c)
+UH_APART static void uh_conn_turn(uhttp_conn *c)
 {
     if (c->posted || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
@@ -11337,7 +11339,7 @@ static bool uh_conn_makes_progress(uhttp_conn *c)
 }
 
 /* The deadline of a state has passed. */
-static void uh_conn_expire(uhttp_conn *c)
+UH_APART static void uh_conn_expire(uhttp_conn *c)
 {
     c->armed = false;
     switch ((uh_state)c->state) {
@@ -11439,15 +11441,11 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     if (t == NULL)
         return false;
     s->free_slot = c->aside;
-    bool queued = c->queued;
-    memset(c, 0, offsetof(uhttp_conn, serial));     /* nothing of one client reaches the next */
-    c->server = s;
-    c->queued = queued;
+    memset(&c->state, 0, offsetof(uhttp_conn, serial) - offsetof(uhttp_conn, state));
     c->transport = l->transport;
     c->t = t;
     c->fd = fd;
     c->peer = *peer;
-    c->secure = l->transport != &uh_plain;
     s->times[UH_TIME_HANDSHAKE] = l->handshake_ms;      /* asked once, on entering */
     c->readable = true;             /* a request comes with its connection, mostly */
     if (!uh_pool_is_fixed(&s->pool)) {
@@ -11455,7 +11453,7 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
         c->tx.limit = (uint32_t)s->config.max_send_buffer + UH_HOLD + UH_CONTINUE_ROOM;
     }
     s->stats.accepted++;
-    uh_conn_enter(c, c->secure ? UH_HANDSHAKE : UH_IDLE);
+    uh_conn_enter(c, uh_conn_is_secure(c) ? UH_HANDSHAKE : UH_IDLE);
     uh_ready_push(c);
     return true;
 }
