@@ -10,7 +10,7 @@
 #                  compile size packaging valgrind counts long
 #
 # Everything built lies in build/. FUZZ_SECONDS (10) is the time for each fuzzer, JOBS (the number
-# of processors) how much is built at once, TEST_SECONDS (120) how long one test program may
+# of processors) how much is built at once, TEST_SECONDS (240) how long one test program may
 # take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
 set -u
 export LC_ALL=C
@@ -20,7 +20,7 @@ cd "$root" || exit 2
 build=build
 logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
-test_seconds=${TEST_SECONDS:-120}
+test_seconds=${TEST_SECONDS:-240}
 everyday="unit asan clang m32 tsan loops tls curl examples readme fuzz compile size packaging"
 all="$everyday valgrind counts long"
 
@@ -359,15 +359,31 @@ limited() {
     fi
 }
 
-# tap NAME SECONDS COMMAND...: runs something that prints TAP and counts what it says. A program
-# that crashed, hung, stopped early or tested nothing is a failure too.
+# tap NAME SECONDS COMMAND...: runs something that prints TAP and counts what it says.
 tap() {
+    tap_run "$@"
+    tap_count "$1" "$2"
+}
+
+# tap_file NAME: sets out, where what was printed is kept
+tap_file() {
+    out=$logs/$stage_name-$(printf '%s' "$1" | tr -c 'A-Za-z0-9._\n' -).tap
+}
+
+tap_run() {
+    tap_file "$1"
+    run_limit=$2
+    shift 2
+    limited "$run_limit" "$@" >"$out" 2>"$out.err" </dev/null
+    echo $? >"$out.status"
+}
+
+# A program that crashed, hung, stopped early or tested nothing is a failure too.
+tap_count() {
     tap_name=$1
     tap_seconds=$2
-    shift 2
-    out=$logs/$stage_name-$(printf '%s' "$tap_name" | tr -c 'A-Za-z0-9._\n' -).tap
-    limited "$tap_seconds" "$@" >"$out" 2>"$out.err" </dev/null
-    status=$?
+    tap_file "$1"
+    read -r status <"$out.status"
     awk '
         /^1\.\.[0-9]+/          { planned += substr($1, 4); if (/# *SKIP/) skips++ }
         /^(not )?ok.*# *SKIP/   { skips++; next }
@@ -426,15 +442,30 @@ build_tests() {
     done
 }
 
-# run_tests DIRECTORY SECONDS COMMAND...: runs each program that was built, under the command.
+# run_tests DIRECTORY SECONDS COMMAND...: runs each program that was built, under the command, as
+# many at once as there are processors.
 run_tests() {
     directory=$build/$1
     run_seconds=$2
     shift 2
+    names=
     for source in $sources; do
         name=$(basename "$source" .c)
-        [ -x "$directory/$name" ] || continue
-        tap "$name" "$run_seconds" "$@" "$directory/$name"
+        [ ! -x "$directory/$name" ] || names="$names $name"
+    done
+    lane=0
+    while [ $lane -lt "$jobs" ]; do
+        number=0
+        for name in $names; do
+            [ $((number % jobs)) -ne $lane ] ||
+                tap_run "$name" "$run_seconds" "$@" "$directory/$name"
+            number=$((number + 1))
+        done &
+        lane=$((lane + 1))
+    done
+    wait
+    for name in $names; do
+        tap_count "$name" "$run_seconds"
     done
 }
 
