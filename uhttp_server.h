@@ -259,7 +259,7 @@ typedef struct uhttp_tls_certificate {
 
 typedef enum uhttp_client_certificate {
     UHTTP_CLIENT_IGNORED = 0,   /* no certificate is asked of clients */
-    UHTTP_CLIENT_OPTIONAL,      /* who shows none, or a bad one, has no uhttp_client_subject() */
+    UHTTP_CLIENT_OPTIONAL,      /* who shows none, or a bad one, has no client subject */
     UHTTP_CLIENT_REQUIRED       /* who shows none, or a bad one, gets no connection */
 } uhttp_client_certificate;
 
@@ -289,8 +289,8 @@ typedef struct uhttp_tls_config {
     bool (*entropy)(void *user, void *to, size_t length);
     void *entropy_user;
 
-    char *error;                /* if a call fails over certificates or keys: which of them and */
-    size_t error_size;          /* mbedTLS's reason, with NUL; config.log is told the same */
+    char *error;                /* if a call fails over certificates or keys: which of them, */
+    size_t error_size;          /* and mbedTLS's reason; config.log is told the same */
 
     void *mbedtls_config;       /* a ready mbedtls_ssl_config *, which outlives the server; then
                                    all above but the two limits is left alone */
@@ -6264,7 +6264,7 @@ static const uhttp_transport uh_plain = {
 #endif
 
 #if !defined(MBEDTLS_SSL_SRV_C) || !defined(MBEDTLS_X509_CRT_PARSE_C)
-#error "uhttp_server.h: UHTTP_TLS needs mbedTLS with MBEDTLS_SSL_SRV_C, MBEDTLS_X509_CRT_PARSE_C"
+#error "uhttp_server.h: UHTTP_TLS needs MBEDTLS_SSL_SRV_C and MBEDTLS_X509_CRT_PARSE_C"
 #endif
 
 #define UH_TLS_RECORD       16384u      /* most that one record carries */
@@ -7220,7 +7220,8 @@ static const uhttp_transport uh_tls_transport = {
 /* Are a listener's certificates the server's affair? */
 static bool uh_tls_is_renewable(const uhttp_transport *transport, const void *tls)
 {
-    return transport == UH_TLS_TRANSPORT && ((const uh_tls *)tls)->policy.mbedtls_config == NULL;
+    return transport == UH_TLS_TRANSPORT &&
+           ((const uh_tls *)tls)->policy.mbedtls_config == NULL;
 }
 
 /* Why the handshake of a peer failed. */
@@ -7744,7 +7745,8 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
     if (c->state == UH_STREAM || uh_conn_owes(c)) {
         if (!c->request.minor)
             uh_sys_reset_on_close(c->fd);
-    } else if (!failed && uh_conn_is_secure(c) && c->state > UH_HANDSHAKE && c->state < UH_LINGER) {
+    } else if (!failed && uh_conn_is_secure(c) && c->state > UH_HANDSHAKE &&
+               c->state < UH_LINGER) {
         (c->transport->close)(c->t, true);
     }
     uh_conn_enter(c, UH_CLOSED);
@@ -11441,7 +11443,9 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     if (t == NULL)
         return false;
     s->free_slot = c->aside;
-    memset(&c->state, 0, offsetof(uhttp_conn, serial) - offsetof(uhttp_conn, state));
+    /* nothing of one client reaches the next */
+    memset((char *)c + offsetof(uhttp_conn, state), 0,
+           offsetof(uhttp_conn, serial) - offsetof(uhttp_conn, state));
     c->transport = l->transport;
     c->t = t;
     c->fd = fd;
@@ -12282,7 +12286,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
  *        multipart/form-data read as it comes; files, directories and tables in ROM sent,
  *        bodies written to files;
- *        Server-Sent Events, NDJSON and multipart streams, whose small writes are sent together;
+ *        Server-Sent Events, NDJSON and multipart streams, small writes sent together;
  *        HTTPS through mbedTLS, client certificates, reload of certificates
  */
 
