@@ -7759,7 +7759,7 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
         uh_server_log(s, c, 0, UH_WHY("client has gone while the program holds its request"));
 }
 
-static void uh_conn_lose(uhttp_conn *c) { uh_conn_end(c, true); }      /* the transport failed */
+static void uh_conn_lose(uhttp_conn *c) { uh_conn_end(c, true); }      /* transport failed */
 static void uh_conn_drop(uhttp_conn *c) { uh_conn_end(c, false); }     /* deadline, or wish */
 
 /* May the program call this in these states? Names the failure; nothing was touched. Also

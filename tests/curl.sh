@@ -1,86 +1,8 @@
 #!/usr/bin/env bash
 # Asks the first example and a server of our own with a real client, on the loopback only.
 # Prints TAP. CC is the compiler; RUN is put before each program, as an emulator.
-set -u
-export LC_ALL=C
-unset http_proxy HTTP_PROXY https_proxy all_proxy ALL_PROXY
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root" || exit 2
-cc=${CC:-cc}
+. "$(dirname "$0")/script.sh"
 run=${RUN:-}
-dir=$(mktemp -d "${TMPDIR:-/tmp}/uhttp-curl.XXXXXX") || exit 2
-children=()
-number=0
-failures=0
-
-finish() {
-    [ "${BASHPID:-$$}" = $$ ] || return     # not in a child that was ended before it began
-    [ ${#children[@]} -eq 0 ] || kill -KILL "${children[@]}" 2>/dev/null
-    wait 2>/dev/null
-    rm -rf "$dir"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-# ok NAME: the last command's status decides.
-ok() {
-    local status=$?
-    number=$((number + 1))
-    if [ $status -eq 0 ]; then
-        echo "ok $number - $1"
-    else
-        echo "not ok $number - $1"
-        failures=$((failures + 1))
-    fi
-}
-
-# is NAME EXPECTED ACTUAL
-is() {
-    number=$((number + 1))
-    if [ "$2" = "$3" ]; then
-        echo "ok $number - $1"
-    else
-        echo "not ok $number - $1"
-        printf '%s\n' "expected: $2" "but was:  $3" | sed 's/^/# /'
-        failures=$((failures + 1))
-    fi
-}
-
-# bail_out WHY: nothing else can be tested.
-bail_out() {
-    number=$((number + 1))
-    echo "not ok $number - $1"
-    [ ! -s "$dir/log" ] || sed 's/^/# /' "$dir/log"
-    echo "1..$number"
-    exit 1
-}
-
-# ask ARGUMENT...: curl that never asks for long, nor through a proxy, nor a .curlrc
-ask() {
-    curl -q -sS --max-time 60 "$@" 2>"$dir/err"
-}
-
-# await FILE PATTERN: until a line says so
-await() {
-    for _ in $(seq 200); do
-        grep -q "$2" "$1" 2>/dev/null && return 0
-        sleep 0.1
-    done
-    return 1
-}
-
-# end SIGNAL PID: sends it (0: nothing) and tells the status with which the process ended; one
-# that does not end is killed
-end() {
-    kill "-$1" "$2" 2>/dev/null
-    for _ in $(seq 200); do
-        kill -0 "$2" 2>/dev/null || break
-        sleep 0.1
-    done
-    kill -KILL "$2" 2>/dev/null
-    wait "$2" 2>/dev/null
-}
 
 # start_hello ARGUMENT...: runs it in the background as $hello
 start_hello() {

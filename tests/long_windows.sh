@@ -1,40 +1,7 @@
 #!/usr/bin/env bash
 # The Winsock half, built by mingw-w64 and run by Wine: unit tests, the machine with all its
 # scripts, and the first example asked by the host's curl. Prints TAP.
-set -u
-export LC_ALL=C
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root" || exit 2
-out=build/windows
-number=0
-failures=0
-server=
-
-skip_all() {
-    echo "1..0 # SKIP $*"
-    exit 0
-}
-
-# ok NAME: the last command's status decides.
-ok() {
-    local status=$?
-    number=$((number + 1))
-    if [ $status -eq 0 ]; then
-        echo "ok $number - $1"
-    else
-        echo "not ok $number - $1"
-        failures=$((failures + 1))
-    fi
-}
-
-# is NAME EXPECTED ACTUAL
-is() {
-    [ "$2" = "$3" ] || echo "# expected: $2, but: $3"
-    [ "$2" = "$3" ]
-    ok "$1"
-}
-
+. "$(dirname "$0")/script.sh"
 . tests/cmocka_source.sh
 
 wine=$(command -v wine64 || ls /usr/lib/wine/wine64 2>/dev/null)
@@ -43,15 +10,17 @@ command -v x86_64-w64-mingw32-gcc >/dev/null || skip_all "no mingw-w64"
 command -v curl >/dev/null || skip_all "no curl"
 fetch_cmocka || skip_all "the source of cmocka cannot be fetched"
 
+out=build/windows
 mkdir -p $out
 export WINEPREFIX=$root/$out/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
-finish() {
+server=
+finish_windows() {
     [ -z "$server" ] || kill -KILL "$server" 2>/dev/null
-    wait 2>/dev/null
+    finish
     "${wine%wine64}wineserver64" -k 2>/dev/null || "${wine%wine64}wineserver" -k 2>/dev/null
     rm -rf "$WINEPREFIX"
 }
-trap finish EXIT
+trap finish_windows EXIT
 "$wine" wineboot -i >$out/boot.log 2>&1 || skip_all "wine does not start"
 
 cc="x86_64-w64-mingw32-gcc -O1"
@@ -171,5 +140,4 @@ cmp -s $site/numbers.txt $site/sub/stored
 ok "one that is broken off changes nothing"
 is "and leaves nothing" stored "$(ls -A $site/sub)"
 
-echo "1..$number"
-[ $failures -eq 0 ]
+done_testing

@@ -4,12 +4,13 @@
 #   tests/run.sh [--quick | --full] [--no-install] [STAGE...]
 #
 #   --quick        only the unit tests, built once with the machine's compiler
-#   --full         also what takes long: valgrind counts long, and 30 seconds for each fuzzer
+#   --full         also what takes long: clang valgrind counts long, and 30 seconds for each
+#                  fuzzer
 #   --no-install   take the machine as it is; what cannot run is skipped
-#   STAGE          only these, of: unit asan clang m32 tsan loops tls curl examples readme fuzz
-#                  compile size packaging valgrind counts long
+#   STAGE          only these, of: unit asan m32 tsan loops tls curl examples readme fuzz compile
+#                  size packaging clang valgrind counts long
 #
-# Everything built lies in build/. FUZZ_SECONDS (10) is the time for each fuzzer, JOBS (the number
+# Everything built lies in build/. FUZZ_SECONDS (5) is the time for each fuzzer, JOBS (the number
 # of processors) how much is built at once, TEST_SECONDS (240) how long one test program may
 # take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
 set -u
@@ -21,8 +22,8 @@ build=build
 logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 test_seconds=${TEST_SECONDS:-240}
-everyday="unit asan clang m32 tsan loops tls curl examples readme fuzz compile size packaging"
-all="$everyday valgrind counts long"
+everyday="unit asan m32 tsan loops tls curl examples readme fuzz compile size packaging"
+all="$everyday clang valgrind counts long"
 
 quick=no
 full=no
@@ -45,7 +46,7 @@ if [ $full = yes ]; then
     fuzz_seconds=${FUZZ_SECONDS:-30}
 else
     [ -n "$stages" ] || stages=$everyday
-    fuzz_seconds=${FUZZ_SECONDS:-10}
+    fuzz_seconds=${FUZZ_SECONDS:-5}
 fi
 [ $quick = no ] || stages=unit
 

@@ -1,50 +1,12 @@
 #!/usr/bin/env bash
 # Asks a server of ours over HTTPS with real clients, curl and openssl s_client, on the loopback
 # only. Prints TAP. CC is the compiler, MBEDTLS_CFLAGS and MBEDTLS_LIBS say which mbedTLS.
-set -u
-export LC_ALL=C
-unset http_proxy HTTP_PROXY https_proxy all_proxy ALL_PROXY
-
-root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root" || exit 2
+. "$(dirname "$0")/script.sh"
 certs=${UHTTP_TLS_CERTIFICATES:-$root/build/tls}
-dir=$(mktemp -d "${TMPDIR:-/tmp}/uhttp-tls.XXXXXX") || exit 2
-children=()
-number=0
-failures=0
-
-finish() {
-    [ "${BASHPID:-$$}" = $$ ] || return
-    [ ${#children[@]} -eq 0 ] || kill -KILL "${children[@]}" 2>/dev/null
-    wait 2>/dev/null
-    rm -rf "$dir"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-# is NAME EXPECTED ACTUAL
-is() {
-    number=$((number + 1))
-    if [ "$2" = "$3" ]; then
-        echo "ok $number - $1"
-    else
-        echo "not ok $number - $1"
-        printf '%s\n' "expected: $2" "but was:  $3" | sed 's/^/# /'
-        failures=$((failures + 1))
-    fi
-}
 
 # has NAME PATTERN TEXT: does a line of it say so?
 has() {
     is "$1" yes "$(printf '%s\n' "$3" | grep -q -e "$2" && echo yes || printf 'no: %s' "$3")"
-}
-
-bail_out() {
-    number=$((number + 1))
-    echo "not ok $number - $1"
-    [ ! -s "$dir/log" ] || sed 's/^/# /' "$dir/log"
-    echo "1..$number"
-    exit 1
 }
 
 # start ARGUMENT...: sets port, plain and server
