@@ -10115,7 +10115,7 @@ static void uh_request_end(uhttp_conn *c)
     if (r->has_nul)
         uh_window(c)->data[r->body + r->body_len] = r->overwritten;
     uh_window_release(c);
-    memset(&r->sink, 0, sizeof *r - offsetof(uh_request, sink));
+    memset((char *)r + offsetof(uh_request, sink), 0, sizeof *r - offsetof(uh_request, sink));
     r->bytes.limit = UH_SKIP_LIMIT;
 }
 
@@ -12094,6 +12094,31 @@ static uhttp_result uh_server_adopt(uhttp_server *s, uh_socket fd, const uhttp_t
     return uh_server_add_listener(s, fd, tls);
 }
 
+static void uh_server_close_listeners(uhttp_server *s)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i, 0);
+        uh_sys_close(s->listeners[i].fd);
+        s->listeners[i].fd = UH_NO_SOCKET;
+        uh_listener_release(&s->listeners[i]);
+    }
+    s->listener_count = 0;
+}
+
+/* Gives back everything, when there are no connections any more. */
+static void uh_server_free(uhttp_server *s)
+{
+    uh_server_close_listeners(s);
+    while (s->pool.free != NULL && !uh_pool_is_fixed(&s->pool))
+        UHTTP_FREE(uh_pool_take(&s->pool));
+    if (s->can_wake)
+        uh_wake_close(&s->wake);
+    uh_poller_close(&s->poller);
+    uh_sys_stop();
+    if (s->memory != NULL)
+        UHTTP_FREE(s->memory);
+}
+
 UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config)
 {
     uhttp_config complete;
@@ -12120,7 +12145,7 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
         result = uhttp_server_listen(s, complete.address, complete.port, complete.tls);
     s->config.tls = NULL;           /* lives only during this call */
     if (result != UHTTP_OK) {
-        uhttp_server_close(s);
+        uh_server_free(s);
         *server = NULL;
     }
     return result;
@@ -12152,17 +12177,6 @@ UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
 }
 
 /*--- the end ----------------------------------------------------------------------------*/
-
-static void uh_server_close_listeners(uhttp_server *s)
-{
-    for (uint32_t i = 0; i < s->listener_count; i++) {
-        uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i, 0);
-        uh_sys_close(s->listeners[i].fd);
-        s->listeners[i].fd = UH_NO_SOCKET;
-        uh_listener_release(&s->listeners[i]);
-    }
-    s->listener_count = 0;
-}
 
 /* Takes who waits in the backlogs, as far as there are slots: closing resets the others. */
 static void uh_server_empty_backlogs(uhttp_server *s)
@@ -12209,14 +12223,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
         uh_conn_drop(c);
     }
     uh_reclaim_closed(s);
-    while (s->pool.free != NULL && !uh_pool_is_fixed(&s->pool))
-        UHTTP_FREE(uh_pool_take(&s->pool));
-    if (s->can_wake)
-        uh_wake_close(&s->wake);
-    uh_poller_close(&s->poller);
-    uh_sys_stop();
-    if (s->memory != NULL)
-        UHTTP_FREE(s->memory);
+    uh_server_free(s);
 }
 
 /*--- questions --------------------------------------------------------------------------*/
@@ -12282,7 +12289,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  * 15 CHANGES                                       what changed in which version
  *==============================================================================
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
- *        bodies, deadlines, both memory modes, foreign loops; JSON written and read;
+ *        bodies, deadlines, both memory modes, firmware without a heap, foreign
+ *        loops; JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
  *        multipart/form-data read as it comes; files, directories and tables in ROM sent,
  *        bodies written to files;
