@@ -3202,6 +3202,15 @@ static const char *uh_text_find(const char *p, const char *end, char c)
     return at != NULL ? at : end;
 }
 
+/* Is this an IPv6 address? Where the system knows none, any text of its characters may be. */
+static bool uh_text_is_v6(uhttp_str text)
+{
+    uh_peer peer;
+    const char *end = uh_text_end(text);
+    return UH_IPV6 ? uh_text_find(text.ptr, end, ':') < end && uh_peer_parse(text, &peer)
+                   : text.len > 1;
+}
+
 /* "[v6]", or a name or IPv4 address; then optionally ':' and a port. RFC 3986 section 3.2.2 */
 static bool uh_text_split_host(uhttp_str s, uhttp_str *host, uhttp_str *port)
 {
@@ -3211,7 +3220,7 @@ static bool uh_text_split_host(uhttp_str s, uhttp_str *host, uhttp_str *port)
         p++;
         while (p < end && (uh_char_is(*p, UH_IS_HEX) || *p == ':' || *p == '.'))
             p++;
-        if (p == end || *p != ']' || p - s.ptr < 3)
+        if (p == end || *p != ']' || !uh_text_is_v6(uh_text_slice(s.ptr + 1, p)))
             return false;
         p++;
     } else {

@@ -470,7 +470,8 @@ static const uhttp_str bad_hosts[] = {
     TEXT("["), TEXT("[]"), TEXT("[:]"), TEXT("[1]"), TEXT("[::1"), TEXT("[::1:80"), TEXT("]"),
     TEXT("[::1]80"), TEXT("[::1]]"), TEXT("[::1]a"), TEXT("[::1]:x"), TEXT("[::1]:65536"),
     TEXT("[g::]"), TEXT("[::%25eth0]"), TEXT("[::1%lo]"), TEXT("[::1/64]"), TEXT("[[::1]]"),
-    TEXT("a[::1]"), TEXT("[:: 1]"),
+    TEXT("a[::1]"), TEXT("[:: 1]"), TEXT("[:::]"), TEXT("[1:2]"), TEXT("[192.0.2.1]"),
+    TEXT("[::192.0.2]"), TEXT("[12345::]"), TEXT("[1::2::3]"), TEXT("[dead.beef]"),
 };
 
 static void host_and_port_are_told_apart(void **state)
