@@ -7,6 +7,10 @@
  *
  * loop_setup and loop_teardown stand around each test: when it ends, whatever way, every
  * descriptor is closed and every block of memory given back, or the test has failed.
+ *
+ * With -DLOOP_TLS -DUHTTP_TLS a suite runs over TLS: what loop_config() describes is secure,
+ * and every client speaks TLS from its first byte (tls_loopback.h says how to link). Tests that
+ * make no sense there stand in their lists as LOOP_TEST_PLAIN, with the reason.
  */
 #ifndef LOOPBACK_H
 #define LOOPBACK_H
@@ -165,6 +169,7 @@ typedef struct client {
 typedef struct client_wire {
     ssize_t (*send)(client *c, const void *bytes, size_t length);
     ssize_t (*recv)(client *c, void *to, size_t room);
+    void (*shut)(client *c);    /* says that nothing more comes, before the socket does */
     void (*free)(client *c);
 } client_wire;
 
@@ -529,6 +534,22 @@ static void loop_expect_sleep(uint32_t ms)
         fail_msg("asked the network %zu times in %u ms", loop_selects - before, (unsigned)ms);
 }
 
+#ifdef LOOP_TLS
+#define LOOP_SECURE true
+#define LOOP_SCHEME "https"
+static const uhttp_tls_config *loop_tls(void);
+static void client_wrap(client *c);
+static void client_agree(client *c);
+#else
+#define LOOP_SECURE false
+#define LOOP_SCHEME "http"
+static const uhttp_tls_config *loop_tls(void) { return NULL; }
+static void client_wrap(client *c) { (void)c; }
+
+/* Gets what comes before the first byte of HTTP over with, where a test needs it gone. */
+static void client_agree(client *c) { (void)c; }
+#endif
+
 static uhttp_config loop_config(void)
 {
     uhttp_config config;
@@ -536,6 +557,7 @@ static uhttp_config loop_config(void)
     config.address = "127.0.0.1";
     config.port = UHTTP_PORT_ANY;
     config.max_connections = 16;
+    config.tls = loop_tls();
     config.log = loop_on_log;
     config.access_log = loop_on_access;
     config.user = &loop;
@@ -589,6 +611,7 @@ static client *client_new(int fd)
     int at_once = 1;            /* every cut arrives as it is made */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
     fcntl(fd, F_SETFL, O_NONBLOCK);
+    client_wrap(c);
     return c;
 }
 
@@ -656,6 +679,20 @@ static void client_close(client *c)
     c->fd = -1;
 }
 
+/* A test with many clients is done with the newest. */
+static void client_forget(client *c)
+{
+    assert_ptr_equal(c, loop.clients[loop.client_count - 1]);
+    loop.client_count--;
+    client_close(c);
+    if (c->wire != NULL)
+        c->wire->free(c);
+    free(c->in);
+    free(c->head);
+    free(c->body);
+    free(c);
+}
+
 /* Ends the connection by a reset. */
 static void client_reset(client *c)
 {
@@ -666,6 +703,8 @@ static void client_reset(client *c)
 
 static void client_shut(client *c)
 {
+    if (c->wire != NULL)
+        c->wire->shut(c);
     assert_int_equal(shutdown(c->fd, SHUT_WR), 0);
 }
 
@@ -985,15 +1024,8 @@ static int loop_teardown(void **state)
     loop_free_descriptors();
     uhttp_server_close(loop.other);
     loop_close();
-    for (unsigned i = 0; i < loop.client_count; i++) {
-        client_close(loop.clients[i]);
-        if (loop.clients[i]->wire != NULL)
-            loop.clients[i]->wire->free(loop.clients[i]);
-        free(loop.clients[i]->in);
-        free(loop.clients[i]->head);
-        free(loop.clients[i]->body);
-        free(loop.clients[i]);
-    }
+    while (loop.client_count > 0)
+        client_forget(loop.clients[loop.client_count - 1]);
     if (loop_open_descriptors() != loop.descriptors) {
         print_error("%d descriptors are open, there were %d\n", loop_open_descriptors(),
                     loop.descriptors);
@@ -1010,5 +1042,14 @@ static int loop_teardown(void **state)
 #pragma GCC diagnostic pop
 
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, loop_setup, loop_teardown)
+
+/* One that is not run over TLS, and why; no comma stands behind it. */
+#ifdef LOOP_TLS
+#define LOOP_TEST_PLAIN(name, why)
+#include "tls_loopback.h"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#else
+#define LOOP_TEST_PLAIN(name, why) LOOP_TEST(name),
+#endif
 
 #endif

@@ -568,7 +568,7 @@ stage_loops() {
 # HTTPS through the machine's mbedTLS, linked statically so that a test can fail any one of its
 # allocations; then real clients. tests/long_tls36.sh does the same with a newer mbedTLS.
 stage_tls() {
-    stage tls "HTTPS: mbedTLS on both sides, then curl and openssl"
+    stage tls "HTTPS: mbedTLS on both sides, the other suites over it, then curl and openssl"
     has_mbedtls || { skip "mbedTLS is not installed"; return; }
     has openssl || { skip "openssl is not installed"; return; }
     if ! tests/tls_certificates.sh $build/tls; then
@@ -586,6 +586,18 @@ stage_tls() {
         can_run gcc $sanitizers && build_tests tls gcc -O1 $unit_flags $sanitizers ||
             build_tests tls "$cc" -O1 $unit_flags
         run_tests tls $((test_seconds * 2)) env
+        # the suites that are not about TLS, over TLS
+        sources=
+        for name in request_extras server_requests server_streams server_uploads server_files \
+            server_limits; do
+            sources="$sources tests/test_$name.c"
+        done
+        sources=$(printf '%s\n' $sources)
+        secure="$unit_flags -DLOOP_TLS -DUHTTP_TLS"
+        # shellcheck disable=SC2086
+        can_run gcc $sanitizers && build_tests tls-suites gcc -O1 $secure $sanitizers ||
+            build_tests tls-suites "$cc" -O1 $secure
+        run_tests tls-suites $((test_seconds * 2)) env
         libraries=$(cmocka_flags)
     fi
     has curl || { skip "curl is not installed"; return; }

@@ -156,7 +156,8 @@ static void a_large_file_arrives_as_it_is_without_a_copy(void **state)
     assert_int_equal(loop.access[0].bytes, LARGE);
     assert_int_equal(loop.access[2].bytes, 100000);
 #ifdef __linux__
-    assert_true(sendfile_calls >= 4 && sendfile_calls < 1000);
+    assert_true(LOOP_SECURE ? sendfile_calls == 0
+                            : sendfile_calls >= 4 && sendfile_calls < 1000);
 #endif
     assert_true(loop_allocations < 20);
 }
@@ -588,12 +589,18 @@ static void an_upload_broken_off_leaves_nothing(void **state)
 }
 
 #define FILES_TEST(name) cmocka_unit_test_setup_teardown(name, files_setup, files_teardown)
+#ifdef LOOP_TLS
+#define FILES_TEST_PLAIN(name, why)
+#else
+#define FILES_TEST_PLAIN(name, why) FILES_TEST(name),
+#endif
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FILES_TEST(a_large_file_arrives_as_it_is_without_a_copy),
-        FILES_TEST(where_sendfile_does_not_work_the_file_is_read),
+        FILES_TEST_PLAIN(where_sendfile_does_not_work_the_file_is_read,
+                         "over TLS every file is read")
         FILES_TEST(a_small_file_is_one_send_with_its_head),
         FILES_TEST(a_file_cut_short_on_its_way_ends_the_connection),
         FILES_TEST(of_a_file_that_grows_no_more_is_sent_than_announced),

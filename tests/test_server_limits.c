@@ -87,6 +87,7 @@ static void one_that_has_not_spoken_gives_way_after_a_second(void **state)
     (void)state;
     open_with_slots(2);
     client *silent = client_connect();
+    client_agree(silent);
     uint32_t start = loop_millis();
     LOOP_UNTIL(loop_stats().connections == 1);
     client *held = hold_one();
@@ -758,11 +759,7 @@ static void reset_at_every_moment(bool event_mode)
                 client_check(other, "/not-disturbed");
                 LOOP_UNTIL((end_what_is_held(way), loop_stats().connections == 1));
                 loop.access_count = loop.line_count = 0;
-                free(c->in);
-                free(c->head);
-                free(c->body);
-                free(c);
-                loop.client_count--;
+                client_forget(c);
             }
         }
     }
@@ -890,8 +887,9 @@ static void a_peer_that_never_stops_asking_leaves_the_others_their_turns(void **
     for (int i = 0; i < 1000; i++)
         memcpy(burst + 28 * i, request_a, 28);
     client *flood = client_connect();
+    client_agree(flood);
     client *slow = client_connect();
-    client_offer(slow, "GET", 3);
+    client_send(slow, "GET");
     client *other = client_connect();
     client_check(other, "/before");
     loop.handler = answer_the_flood;
@@ -936,7 +934,7 @@ static void a_stream_to_a_fast_reader_leaves_the_others_their_turns(void **state
     client_send(reader, GET("/stream"));
     LOOP_UNTIL(loop.held_count == 1);
     client *slow = client_connect();
-    client_offer(slow, "GET", 3);
+    client_send(slow, "GET");
     client *other = client_connect();
     client_check(other, "/before");
     uint64_t written = 0;
@@ -1047,14 +1045,20 @@ int main(void)
         LOOP_TEST(a_newcomer_takes_the_place_of_the_one_idle_longest),
         LOOP_TEST(one_that_only_waits_to_be_closed_gives_way_next),
         LOOP_TEST(one_that_has_not_spoken_gives_way_after_a_second),
-        LOOP_TEST(a_request_in_hand_held_or_streaming_is_never_dropped_for_a_newcomer),
-        LOOP_TEST(a_kept_alive_connection_whose_request_has_come_is_not_evicted),
-        LOOP_TEST(a_slot_whose_client_has_gone_is_free_when_the_program_knows),
+        LOOP_TEST_PLAIN(a_request_in_hand_held_or_streaming_is_never_dropped_for_a_newcomer,
+                        "a newcomer without a slot cannot finish its handshake and ask")
+        LOOP_TEST_PLAIN(a_kept_alive_connection_whose_request_has_come_is_not_evicted,
+                        "a newcomer without a slot cannot finish its handshake and ask")
+        LOOP_TEST_PLAIN(a_slot_whose_client_has_gone_is_free_when_the_program_knows,
+                        "a newcomer without a slot cannot finish its handshake and ask")
         LOOP_TEST(what_one_client_did_is_forgotten_for_the_next_in_its_slot),
         LOOP_TEST(one_slot_serves_many_clients_one_after_the_other),
-        LOOP_TEST(without_descriptors_wait_rests_and_recovers),
-        LOOP_TEST(without_descriptors_a_foreign_loop_rests_and_recovers),
-        LOOP_TEST(a_server_opens_without_a_descriptor_to_wake_it),
+        LOOP_TEST_PLAIN(without_descriptors_wait_rests_and_recovers,
+                        "a newcomer without a descriptor cannot finish its handshake and ask")
+        LOOP_TEST_PLAIN(without_descriptors_a_foreign_loop_rests_and_recovers,
+                        "a newcomer without a descriptor cannot finish its handshake and ask")
+        LOOP_TEST_PLAIN(a_server_opens_without_a_descriptor_to_wake_it,
+                        "certificates are read through descriptors")
         LOOP_TEST(a_server_that_finds_no_descriptor_at_open_says_so),
         LOOP_TEST(an_accept_that_fails_for_one_peer_does_not_hold_up_the_next),
         LOOP_TEST(an_accept_that_fails_for_want_of_something_is_tried_again_later),
@@ -1079,7 +1083,8 @@ int main(void)
         LOOP_TEST(writing_to_a_peer_that_has_gone_raises_no_signal),
         LOOP_TEST(an_early_refusal_reaches_a_client_that_goes_on_sending),
         LOOP_TEST(a_peer_that_never_stops_asking_leaves_the_others_their_turns),
-        LOOP_TEST(a_stream_to_a_fast_reader_leaves_the_others_their_turns),
+        LOOP_TEST_PLAIN(a_stream_to_a_fast_reader_leaves_the_others_their_turns,
+                        "so much is encrypted that it takes ten seconds")
         LOOP_TEST(a_server_with_nothing_to_do_sleeps_whatever_its_connections_are_in),
         LOOP_TEST(a_body_nobody_wants_yet_stops_its_sender_and_nothing_spins),
     };

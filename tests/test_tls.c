@@ -31,6 +31,38 @@ static void what_was_asked_over_tls_is_secure(void **state)
     assert_int_equal(client_answer(c), 200);
 }
 
+static void set_cookies(uhttp_conn *c)
+{
+    uhttp_new_cookie cookie;
+    memset(&cookie, 0, sizeof cookie);
+    cookie.name = "a";
+    assert_ok(uhttp_set_cookie(c, &cookie));
+    cookie.name = "__Host-b";
+    cookie.same_site = UHTTP_SAME_SITE_NONE;
+    assert_ok(uhttp_set_cookie(c, &cookie));
+    cookie.insecure = true;
+    assert_int_equal(uhttp_set_cookie(c, &cookie), UHTTP_ERR_INVALID);
+    cookie.name = "c";
+    assert_int_equal(uhttp_set_cookie(c, &cookie), UHTTP_ERR_INVALID);
+    cookie.same_site = UHTTP_SAME_SITE_LAX;
+    assert_ok(uhttp_set_cookie(c, &cookie));
+    assert_ok(uhttp_respond_text(c, 200, ""));
+}
+
+static void a_cookie_set_over_tls_is_secure_unless_it_is_not_to_be(void **state)
+{
+    (void)state;
+    tls_open();
+    loop.handler = set_cookies;
+    client *c = tls_connect();
+    assert_int_equal(client_get(c, "/"), 200);
+    assert_non_null(strstr(c->head, "\r\nSet-Cookie: a=; Path=/; Secure; HttpOnly; SameSite=Lax"
+                                    "\r\n"));
+    assert_non_null(strstr(c->head, "\r\nSet-Cookie: __Host-b=; Path=/; Secure; HttpOnly; "
+                                    "SameSite=None\r\n"));
+    assert_non_null(strstr(c->head, "\r\nSet-Cookie: c=; Path=/; HttpOnly; SameSite=Lax\r\n"));
+}
+
 static void certificates_and_keys_are_read_from_files_and_memory(void **state)
 {
     (void)state;
@@ -595,7 +627,7 @@ static void a_handshake_may_be_cut_after_every_byte(void **state)
         else
             client_shut(c);
         LOOP_UNTIL(loop_stats().connections <= 1);
-        tls_forget(c);
+        client_forget(c);
     }
     client_check(other, "/last");
 }
@@ -1088,7 +1120,7 @@ static void out_of_memory_refuses_one_handshake_only(void **state)
                 (void)is_served(c);
             hit = tls_allocations >= tls_fail_at;
             tls_fail_at = 0;
-            tls_forget(c);
+            client_forget(c);
             n += stride(n, 200, 20);
             if (n % 256 == 0)
                 client_check(other, "/between");
@@ -1206,6 +1238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(a_page_is_served_over_tls),
         LOOP_TEST(what_was_asked_over_tls_is_secure),
+        LOOP_TEST(a_cookie_set_over_tls_is_secure_unless_it_is_not_to_be),
         LOOP_TEST(certificates_and_keys_are_read_from_files_and_memory),
         LOOP_TEST(a_key_is_decrypted_with_its_password),
         LOOP_TEST(a_failing_open_names_the_file_and_the_reason),

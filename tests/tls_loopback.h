@@ -7,7 +7,9 @@
 #ifndef TLS_LOOPBACK_H
 #define TLS_LOOPBACK_H
 
+#ifndef UHTTP_TLS
 #define UHTTP_TLS 1
+#endif
 #include "loopback.h"
 
 #pragma GCC diagnostic push
@@ -206,6 +208,9 @@ static ssize_t tls_client_recv(client *c, void *to, size_t room)
     return tls_client_result(c, mbedtls_ssl_read(&t->ssl, (unsigned char *)to, room));
 }
 
+/* A test of TLS itself says close_notify when it means it. */
+static void tls_client_shut(client *c) { (void)c; }
+
 static void tls_client_free(client *c)
 {
     tls_client *t = (tls_client *)c->wire_state;
@@ -218,7 +223,8 @@ static void tls_client_free(client *c)
     free(t);
 }
 
-static const client_wire tls_wire = { tls_client_send, tls_client_recv, tls_client_free };
+static const client_wire tls_wire = { tls_client_send, tls_client_recv,
+                                      tls_client_shut, tls_client_free };
 
 static void tls_limit_client(mbedtls_ssl_config *conf)
 {
@@ -308,19 +314,6 @@ static client *tls_connect(void)
     return tls_connect_with(&nothing);
 }
 
-/* A test with many clients is done with the newest. */
-static void tls_forget(client *c)
-{
-    assert_ptr_equal(c, loop.clients[loop.client_count - 1]);
-    loop.client_count--;
-    client_close(c);
-    tls_client_free(c);
-    free(c->in);
-    free(c->head);
-    free(c->body);
-    free(c);
-}
-
 static tls_client *tls_of(const client *c) { return (tls_client *)c->wire_state; }
 
 /* Waits for the end of the handshake: 0, or mbedTLS's error. */
@@ -345,6 +338,41 @@ static bool tls_is_13(const client *c)
 {
     return strcmp(mbedtls_ssl_get_version(&tls_of(c)->ssl), "TLSv1.3") == 0;
 }
+
+/*--- a suite that is not about TLS, over TLS ----------------------------------------------*/
+
+#ifdef LOOP_TLS
+static const uhttp_tls_config *loop_tls(void)
+{
+    static uhttp_tls_config tls;
+    tls = tls_config();
+    tls.max_handshakes = LOOP_CLIENTS;  /* the cap is test_tls.c's */
+    return &tls;
+}
+
+static void client_agree(client *c)
+{
+    assert_int_equal(tls_agree(c), 0);
+}
+
+static void client_notify(client *c)
+{
+    client_agree(c);
+    mbedtls_ssl_close_notify(&tls_of(c)->ssl);
+}
+
+/* The handshake begins with the first byte that is sent, or waited for. */
+static void client_wrap(client *c)
+{
+    static const client_wire notifying = { tls_client_send, tls_client_recv, client_notify,
+                                           tls_client_free };
+    tls_wish wish;
+    memset(&wish, 0, sizeof wish);
+    wish.no_verify = true;      /* for speed: test_tls.c verifies */
+    tls_wrap(c, &wish);
+    c->wire = &notifying;
+}
+#endif
 
 #pragma GCC diagnostic pop
 
