@@ -588,8 +588,8 @@ stage_tls() {
         run_tests tls $((test_seconds * 2)) env
         # the suites that are not about TLS, over TLS
         sources=
-        for name in request_extras server_requests server_streams server_uploads server_files \
-            server_limits; do
+        for name in server server_requests server_limits server_streams server_uploads \
+            server_files request_extras; do
             sources="$sources tests/test_$name.c"
         done
         sources=$(printf '%s\n' $sources)

@@ -339,7 +339,7 @@ static void answer_with_full_url(uhttp_conn *c)
 {
     char url[256];
     assert_true(uhttp_full_url(c, url, sizeof url) > 0);
-    assert_ok(uhttp_respond_text(c, uhttp_is_secure(c) ? 201 : 200, url));
+    assert_ok(uhttp_respond_text(c, uhttp_is_secure(c) == LOOP_SECURE ? 200 : 201, url));
 }
 
 static void a_transport_of_the_program_makes_its_listener_secure(void **state)
@@ -597,7 +597,7 @@ static void note_peer(uhttp_conn *c)
 
 static const char *own_url(bool is_v6)
 {
-    return loop_text("http://%s:%d/", is_v6 ? "[::1]" : "127.0.0.1",
+    return loop_text(LOOP_SCHEME "://%s:%d/", is_v6 ? "[::1]" : "127.0.0.1",
                      uhttp_server_port(loop.server));
 }
 
@@ -827,7 +827,7 @@ static void a_unix_socket_is_served_and_its_peers_have_no_address(void **state)
     strcpy(seen_address, "rubbish");
     seen_port = 77;
     assert_int_equal(client_get(c, "/unix"), 200);
-    assert_string_equal(c->body, "http://test/unix");
+    assert_string_equal(c->body, LOOP_SCHEME "://test/unix");
     assert_string_equal(seen_address, "");
     assert_int_equal(seen_port, 0);
     assert_string_equal(loop.access[0].address, "");
@@ -1441,8 +1441,10 @@ static void two_servers_live_in_one_select(void **state)
     servers[1] = loop.other;
     for (int i = 0; i < 2; i++) {
         clients[i] = client_connect_port(uhttp_server_port(servers[i]));
-        client_offer(clients[i], GET("/0"), 28);
+        client_agree(clients[i]);
     }
+    for (int i = 0; i < 2; i++)
+        client_offer(clients[i], GET("/0"), 28);
     uint32_t start = loop_millis();
     while (served[0] < 10 || served[1] < 10) {
         fd_set read_set, write_set;
@@ -1892,7 +1894,7 @@ static void every_result_has_a_text_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LOOP_TEST(a_server_without_configuration_has_all_defaults),
+        LOOP_TEST_PLAIN(a_server_without_configuration_has_all_defaults, "the default is plain")
         LOOP_TEST(values_out_of_range_are_invalid_and_open_nothing),
         LOOP_TEST(default_headers_must_be_complete_lines_that_frame_nothing),
         LOOP_TEST(default_headers_are_in_every_answer_also_in_refusals),
@@ -1900,24 +1902,35 @@ int main(void)
         LOOP_TEST(a_closed_server_leaves_its_port_free_at_once),
         LOOP_TEST(a_privileged_port_is_denied_to_the_unprivileged),
         LOOP_TEST(each_ephemeral_port_is_another),
-        LOOP_TEST(fixed_memory_serves_at_any_alignment_and_refuses_to_be_too_small),
+        LOOP_TEST_PLAIN(fixed_memory_serves_at_any_alignment_and_refuses_to_be_too_small,
+                        "there is just enough memory for plain listeners")
         LOOP_TEST(closing_no_server_is_allowed),
-        LOOP_TEST(tls_without_a_transport_is_unsupported),
-        LOOP_TEST(a_transport_of_the_program_makes_its_listener_secure),
-        LOOP_TEST(plain_and_secure_listeners_live_in_one_server),
-        LOOP_TEST(a_handshake_that_does_not_come_to_an_end_is_closed),
-        LOOP_TEST(each_secure_listener_has_a_handshake_timeout_of_its_own),
-        LOOP_TEST(a_handshake_in_progress_lets_the_server_sleep),
-        LOOP_TEST(a_failed_handshake_ends_this_connection_only),
-        LOOP_TEST(who_speaks_plain_http_to_a_transport_gets_a_400),
-        LOOP_TEST(a_transport_says_goodbye_once_and_only_in_order),
+        LOOP_TEST_PLAIN(tls_without_a_transport_is_unsupported, "here it is supported")
+        LOOP_TEST_PLAIN(a_transport_of_the_program_makes_its_listener_secure,
+                        "the transport is the test's own")
+        LOOP_TEST_PLAIN(plain_and_secure_listeners_live_in_one_server,
+                        "the transport is the test's own")
+        LOOP_TEST_PLAIN(a_handshake_that_does_not_come_to_an_end_is_closed,
+                        "the transport is the test's own")
+        LOOP_TEST_PLAIN(each_secure_listener_has_a_handshake_timeout_of_its_own,
+                        "the transport is the test's own")
+        LOOP_TEST_PLAIN(a_handshake_in_progress_lets_the_server_sleep,
+                        "the transport is the test's own")
+        LOOP_TEST_PLAIN(a_failed_handshake_ends_this_connection_only,
+                        "the transport is the test's own")
+        LOOP_TEST_PLAIN(who_speaks_plain_http_to_a_transport_gets_a_400,
+                        "the transport is the test's own")
+        LOOP_TEST_PLAIN(a_transport_says_goodbye_once_and_only_in_order,
+                        "the transport is the test's own")
         LOOP_TEST(keep_alive_ends_after_as_many_requests_as_configured),
         LOOP_TEST(heads_up_to_their_limit_are_served_and_longer_ones_refused),
         LOOP_TEST(the_default_address_is_every_ipv4_address),
         LOOP_TEST(a_specific_ipv6_address_is_ipv6_only),
         LOOP_TEST(two_colons_are_dual_stack_and_show_ipv4_peers_as_such),
-        LOOP_TEST(one_server_has_as_many_listeners_as_allowed_and_no_more),
-        LOOP_TEST(ipv6_stands_beside_ipv4_on_the_same_port),
+        LOOP_TEST_PLAIN(one_server_has_as_many_listeners_as_allowed_and_no_more,
+                        "the listeners it adds are plain")
+        LOOP_TEST_PLAIN(ipv6_stands_beside_ipv4_on_the_same_port,
+                        "the listener it adds is plain")
         LOOP_TEST(several_servers_share_a_port_when_both_wish_so),
         LOOP_TEST(an_adopted_socket_is_served_and_closed_with_the_server),
         LOOP_TEST(answers_in_several_pieces_do_not_wait_for_acknowledgements),

@@ -119,11 +119,20 @@ typedef struct tls_client {
     mbedtls_pk_context key;
     uh_tls_random random;
     int error;                  /* mbedTLS's, of what ended it */
+    int lost;                   /* errno of the socket when it failed */
     bool agreed, notified;      /* the handshake is over; close_notify has come */
     size_t most;                /* bytes that may leave, to cut it off anywhere; SIZE_MAX */
     size_t left;                /* bytes that have left */
     size_t received;            /* bytes that have come */
 } tls_client;
+
+static int tls_client_failed(tls_client *t, int later)
+{
+    if (errno == EAGAIN || errno == ENOTCONN)
+        return later;
+    t->lost = errno;
+    return -0x4c;
+}
 
 static int tls_client_out(void *state, const unsigned char *bytes, size_t length)
 {
@@ -134,7 +143,7 @@ static int tls_client_out(void *state, const unsigned char *bytes, size_t length
         return MBEDTLS_ERR_SSL_WANT_WRITE;
     ssize_t n = send(c->fd, bytes, length < room ? length : room, LOOP_SEND_FLAGS);
     if (n < 0)
-        return errno == EAGAIN || errno == ENOTCONN ? MBEDTLS_ERR_SSL_WANT_WRITE : -0x4e;
+        return tls_client_failed(t, MBEDTLS_ERR_SSL_WANT_WRITE);
     t->left += (size_t)n;
     return (int)n;
 }
@@ -145,7 +154,7 @@ static int tls_client_in(void *state, unsigned char *to, size_t room)
     tls_client *t = (tls_client *)c->wire_state;
     ssize_t n = recv(c->fd, to, room, 0);
     if (n < 0)
-        return errno == EAGAIN || errno == ENOTCONN ? MBEDTLS_ERR_SSL_WANT_READ : -0x4c;
+        return tls_client_failed(t, MBEDTLS_ERR_SSL_WANT_READ);
     t->received += (size_t)n;
     return (int)n;
 }
@@ -162,6 +171,11 @@ static int tls_client_shake(client *c)
     t->agreed = code == 0;
     t->error = code;
     return t->agreed ? 1 : -1;
+}
+
+static int tls_client_errno(const tls_client *t)
+{
+    return t->lost != 0 ? t->lost : ECONNRESET;
 }
 
 static ssize_t tls_client_result(client *c, int n)
@@ -181,7 +195,7 @@ static ssize_t tls_client_result(client *c, int n)
 #endif
     if (!later)
         t->error = n;
-    errno = later ? EAGAIN : ECONNRESET;
+    errno = later ? EAGAIN : tls_client_errno(t);
     return -1;
 }
 
@@ -190,7 +204,7 @@ static ssize_t tls_client_send(client *c, const void *bytes, size_t length)
     tls_client *t = (tls_client *)c->wire_state;
     int done = tls_client_shake(c);
     if (done <= 0) {
-        errno = done == 0 ? EAGAIN : ECONNRESET;
+        errno = done == 0 ? EAGAIN : tls_client_errno(t);
         return -1;
     }
     int n = mbedtls_ssl_write(&t->ssl, (const unsigned char *)bytes, length);
@@ -202,7 +216,7 @@ static ssize_t tls_client_recv(client *c, void *to, size_t room)
     tls_client *t = (tls_client *)c->wire_state;
     int done = tls_client_shake(c);
     if (done <= 0) {
-        errno = done == 0 ? EAGAIN : ECONNRESET;
+        errno = done == 0 ? EAGAIN : tls_client_errno(t);
         return -1;
     }
     return tls_client_result(c, mbedtls_ssl_read(&t->ssl, (unsigned char *)to, room));
