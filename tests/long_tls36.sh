@@ -50,6 +50,17 @@ CMOCKA_MESSAGE_OUTPUT=TAP UHTTP_TEST_EVERY=1 "$dir/test_tls" >"$dir/tap" 2>&1
 status=$?
 is "the test program, all allocations failing: $(grep -c '^ok' "$dir/tap") tests" 0 $status
 grep '^not ok' "$dir/tap" | grep -v SKIP | sed 's/^/# /'
+for name in server server_requests server_limits server_streams server_uploads server_files \
+    request_extras; do
+    # shellcheck disable=SC2086
+    "$cc" -std=gnu11 -g -O1 -pthread -I . -I tests $MBEDTLS_CFLAGS -DLOOP_TLS -DUHTTP_TLS \
+        "tests/test_$name.c" -o "$dir/suite" -Wl,--wrap=calloc $MBEDTLS_LIBS -lcmocka -lm \
+        >"$dir/log" 2>&1 || bail_out "test_$name.c builds over TLS"
+    CMOCKA_MESSAGE_OUTPUT=TAP "$dir/suite" >"$dir/tap" 2>&1
+    status=$?
+    is "test_$name.c over TLS: $(grep -c '^ok' "$dir/tap") tests" 0 $status
+    grep '^not ok' "$dir/tap" | grep -v SKIP | sed 's/^/# /'
+done
 CC=$cc tests/tls.sh >"$dir/tap" 2>&1
 status=$?
 is "curl and openssl: $(grep -c '^ok' "$dir/tap") tests" 0 $status
