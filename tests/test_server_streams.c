@@ -160,9 +160,13 @@ static void slow_listener_is_skipped_or_dropped_as_the_program_likes(void **stat
         }
     }
     assert_true(skipped > 50);
-    assert_int_equal(writable_events, 0);
+    /* some of what was owed the system may have taken late */
+    assert_true(writable_events < skipped);
+    while (uhttp_sse_send(streaming[0], &event) == UHTTP_OK) { }
+    unsigned before = writable_events;
     client_receive_some(slow, 65536);
-    LOOP_UNTIL(client_receive(slow) == 0 && writable_events == 1);
+    LOOP_UNTIL(client_receive(slow) == 0 && writable_events > before);
+    assert_int_equal(writable_events, before + 1);
     assert_ok(uhttp_sse_send(streaming[0], &event));
     assert_ok(uhttp_close(streaming[0]));
     client_await_end(slow);                 /* cut: it does not look complete */
