@@ -4722,9 +4722,9 @@ UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds)
             return false;
     }
     if (date.short_year) {
+        if (now < -1870 * year || now > 7030 * year)    /* the years 100 to 9000 */
+            now = 30 * year;
         int64_t this_year = 1970 + now / year;
-        if (this_year < 100 || this_year > 9000)
-            this_year = 2000;
         date.year += (int)(this_year / 100 + 1) * 100;
         while (date.year > this_year - 100 && uh_date_seconds(&date) - now > 50 * year)
             date.year -= 100;
