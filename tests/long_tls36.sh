@@ -8,7 +8,7 @@ for tool in openssl apt-get dpkg; do
     command -v $tool >/dev/null || skip_all "$tool is not installed"
 done
 here=$root/build/mbedtls36
-prefix=$here/root/usr
+prefix=$here/unpacked/usr
 
 # apt gets lists and a status of its own: nothing on the machine changes, signatures are checked.
 fetch() {
@@ -25,7 +25,7 @@ fetch() {
         -o Dir::Cache=$here/cache -o APT::Sandbox::User=root"
     # shellcheck disable=SC2086
     (cd "$here" && apt-get $apt -qq update && apt-get $apt -qq download libmbedtls-dev &&
-        dpkg -x libmbedtls-dev_*.deb root) >"$dir/log" 2>&1
+        dpkg -x libmbedtls-dev_*.deb unpacked) >"$dir/log" 2>&1
     rm -rf "$here/lists" "$here/cache"
 }
 libraries=$(find "$prefix" -name libmbedtls.a 2>/dev/null)
