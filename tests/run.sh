@@ -4,11 +4,11 @@
 #   tests/run.sh [--quick | --full] [--no-install] [STAGE...]
 #
 #   --quick        only the unit tests, built once with the machine's compiler
-#   --full         also what takes long: clang valgrind counts long, and 30 seconds for each
-#                  fuzzer
+#   --full         also what takes long: boards clang valgrind counts long, and 30 seconds for
+#                  each fuzzer
 #   --no-install   take the machine as it is; what cannot run is skipped
 #   STAGE          only these, of: unit asan m32 tsan loops tls curl examples readme fuzz compile
-#                  size packaging clang valgrind counts long
+#                  size packaging boards clang valgrind counts long
 #
 # Everything built lies in build/. FUZZ_SECONDS (5) is the time for each fuzzer, JOBS (the number
 # of processors) how much is built at once, TEST_SECONDS (240) how long one test program may
@@ -23,7 +23,7 @@ logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 test_seconds=${TEST_SECONDS:-240}
 everyday="unit asan m32 tsan loops tls curl examples readme fuzz compile size packaging"
-all="$everyday clang valgrind counts long"
+all="$everyday boards clang valgrind counts long"
 
 quick=no
 full=no
@@ -150,11 +150,11 @@ packages_apt() {
     missing "tls" "has curl" curl
     missing "long" "has_daemon nginx" nginx
     missing "long" "has_daemon haproxy" haproxy
-    missing "long" "has openssl" openssl
+    missing "boards long" "has openssl" openssl
     missing "packaging" "has cmake" cmake make
-    missing "packaging" "has make" make
+    missing "packaging boards" "has make" make
     missing "packaging" "has pkg-config" pkg-config
-    missing "curl examples long" "has curl" curl
+    missing "curl examples boards long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang
     missing "clang fuzz" has_clang_sanitizers libclang-rt-dev llvm
     missing "valgrind counts" "has valgrind" valgrind libc6-dbg
@@ -166,8 +166,11 @@ packages_apt() {
     missing "compile" "has tcc" tcc
     missing "compile" "has musl-gcc" musl-tools
     missing "compile packaging long" "has x86_64-w64-mingw32-gcc" gcc-mingw-w64-x86-64-win32
-    missing "compile size" has_arm gcc-arm-none-eabi libnewlib-arm-none-eabi
+    missing "compile size boards" has_arm gcc-arm-none-eabi libnewlib-arm-none-eabi
     missing "compile size" has_lwip liblwip-dev
+    missing "boards" "has qemu-system-arm" qemu-system-arm
+    missing "boards" "has dpkg-source" dpkg-dev
+    missing "boards" "has python3" python3
     missing "long" "test -e /usr/lib/wine/wine64" wine64
     missing "long" "has qemu-s390x" qemu-user
     missing "long" "has s390x-linux-gnu-gcc" gcc-s390x-linux-gnu libc6-dev-s390x-cross
@@ -694,6 +697,13 @@ stage_size() {
     stage size "code on a Cortex-M4"
     tap size.sh 120 tests/platform/size.sh
     sed -n 's/^# \(.* bytes.*\)/   \1/p' $logs/size-size.sh.tap
+}
+
+# Firmware in an emulator of its board.
+stage_boards() {
+    stage boards "firmware in an emulator of its board"
+    tap boards.sh $((test_seconds * 4)) tests/boards.sh
+    sed -n 's/^# \(.* bytes\)$/   \1/p' $logs/boards-boards.sh.tap
 }
 
 # What the benchmark counts exactly; its times belong on a quiet machine.

@@ -1,0 +1,466 @@
+#!/usr/bin/env python3
+"""check.py - asks the site of examples/firmware everything a client may; prints TAP.
+
+    check.py HOST PORT [--slots N] [--bytes N] [--image FILE] [--tls FILE] [--limit S]
+             [--tries N] [--crowd N] [--apart S]
+
+--slots   connections the server has (4)
+--bytes   of the large transfers (1 MiB)
+--image   what GET /firmware must give
+--tls     HTTPS; the certificate that must be shown
+--limit   seconds a socket may be silent (30)
+--tries   how often one of several clients at once may begin again (1); more where packets are lost
+--crowd   how many clients come at once (20)
+--apart   seconds between two of them: the queue of QEMU's port forwarding holds one (0)
+"""
+import argparse
+import json
+import random
+import socket
+import ssl
+import struct
+import threading
+import time
+import zlib
+
+options = argparse.ArgumentParser()
+options.add_argument("host")
+options.add_argument("port", type=int)
+options.add_argument("--slots", type=int, default=4)
+options.add_argument("--bytes", type=int, default=1 << 20)
+options.add_argument("--image")
+options.add_argument("--tls")
+options.add_argument("--limit", type=float, default=30)
+options.add_argument("--tries", type=int, default=1)
+options.add_argument("--crowd", type=int, default=20)
+options.add_argument("--apart", type=float, default=0)
+options = options.parse_args()
+
+random.seed(7)
+DATA = random.randbytes(options.bytes)
+SUM = "%08x" % zlib.crc32(DATA)
+context = None
+if options.tls:
+    context = ssl.create_default_context(cafile=options.tls)
+
+number = failures = 0
+
+
+def check(name):
+    """Runs the function below, which returns True or what it found instead."""
+    def run(function):
+        global number, failures
+        start = time.time()
+        try:
+            found = function()
+        except Exception as error:                  # whatever it is, the next check goes on
+            found = repr(error)
+        number += 1
+        if found is not True:
+            failures += 1
+            print("not ok %d - %s\n# found: %s" % (number, name, found), flush=True)
+        else:
+            print("ok %d - %s # %.2f s" % (number, name, time.time() - start), flush=True)
+        return function
+    return run
+
+
+def connect():
+    plain = socket.create_connection((options.host, options.port), timeout=options.limit)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return context.wrap_socket(plain, server_hostname="127.0.0.1") if context else plain
+
+
+class Response:
+    def __init__(self, file, head=False):
+        line = file.readline()
+        if not line:
+            raise EOFError("closed before a response")
+        self.status = int(line.split()[1])
+        self.fields = {}
+        while True:
+            line = file.readline()
+            if line == b"":
+                raise EOFError("closed within a head")
+            if line == b"\r\n":
+                break
+            name, value = line.split(b":", 1)
+            self.fields[name.decode().lower()] = value.strip().decode()
+        if self.status == 100:
+            self.__init__(file, head)
+            return
+        self.body = b""
+        if head or self.status in (204, 304):
+            return
+        if "content-length" in self.fields:
+            self.body = read_exactly(file, int(self.fields["content-length"]))
+        elif self.fields.get("transfer-encoding") == "chunked":
+            while True:
+                length = int(file.readline(), 16)
+                self.body += read_exactly(file, length)
+                file.readline()
+                if length == 0:
+                    break
+        else:
+            self.body = file.read()
+
+
+def read_exactly(file, length):
+    data = file.read(length)
+    if len(data) < length:
+        raise EOFError("%d of %d bytes" % (len(data), length))
+    return data
+
+
+def send_request(sock, method, target, body=None, fields=(), chunked=False):
+    lines = ["%s %s HTTP/1.1" % (method, target), "Host: device", *fields]
+    if chunked:
+        lines.append("Transfer-Encoding: chunked")
+    elif body is not None:
+        lines.append("Content-Length: %d" % len(body))
+    sock.sendall("\r\n".join(lines + ["", ""]).encode())
+    if body is None:
+        return
+    if not chunked:
+        sock.sendall(body)
+        return
+    for i in range(0, len(body), 3001):
+        piece = body[i:i + 3001]
+        sock.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+    sock.sendall(b"0\r\n\r\n")
+
+
+def ask(method, target, body=None, fields=(), chunked=False):
+    """One request on a connection of its own."""
+    with connect() as sock:
+        send_request(sock, method, target, body, [*fields, "Connection: close"], chunked)
+        with sock.makefile("rb") as file:
+            return Response(file, method == "HEAD")
+
+
+def at_once(count, job):
+    """job(i) by so many threads; what each returned, or the error it ended with."""
+    results = [None] * count
+
+    def run(i):
+        for _ in range(options.tries):
+            try:
+                results[i] = job(i)
+                return
+            except (OSError, EOFError) as error:
+                results[i] = repr(error)
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+        time.sleep(options.apart)
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def all_true(results):
+    bad = [r for r in results if r is not True]
+    return True if not bad else "%d of %d: %s" % (len(bad), len(results), bad[:3])
+
+
+def status():
+    return json.loads(ask("GET", "/api/status").body)
+
+
+def sum_is(response, data):
+    return json.loads(response.body) == {"bytes": len(data), "crc32": "%08x" % zlib.crc32(data)}
+
+
+PAGE = ask("GET", "/").body
+
+
+def pattern(length):
+    return (PAGE[:256] * (length // 256 + 1))[:length]
+
+
+@check("the page")
+def _():
+    r = ask("GET", "/")
+    return r.status == 200 and r.body.startswith(b"<!doctype html>") or r.body[:100]
+
+
+@check("HEAD of the page tells its length")
+def _():
+    r = ask("HEAD", "/")
+    return r.fields["content-length"] == str(len(PAGE)) or r.fields
+
+
+@check("the status is JSON")
+def _():
+    return status()["requests"] > 0
+
+
+@check("the LED goes on and off")
+def _():
+    states = []
+    for on in ("true", "false"):
+        r = ask("PUT", "/api/led", b'{"on":%s}' % on.encode())
+        states.append((r.status, json.loads(r.body)["on"], json.loads(ask("GET", "/api/led").body)["on"]))
+    return states == [(200, True, True), (200, False, False)] or states
+
+
+@check("what the LED does not understand is 400, what is too long 413")
+def _():
+    r = [ask("PUT", "/api/led", body).status for body in (b"{}", b"on", b"", b"x" * 500)]
+    return r == [400, 400, 400, 413] or r
+
+
+@check("400, 404, 405 with what is allowed, 431")
+def _():
+    r = [ask("GET", "/speed?bytes=x").status, ask("GET", "/a b").status,
+         ask("GET", "/none").status, ask("DELETE", "/firmware").fields.get("allow"),
+         ask("GET", "/", fields=["X: " + "y" * 5000]).status]
+    return r == [400, 400, 404, "GET, HEAD, PUT", 431] or r
+
+
+@check("200 requests on kept connections")
+def _():
+    good = connections = 0
+    sock = None
+    for _ in range(200):
+        if sock is None:
+            sock = connect()
+            connections += 1
+        send_request(sock, "GET", "/api/led")
+        with sock.makefile("rb") as file:
+            r = Response(file)
+        good += r.status == 200
+        if r.fields.get("connection") == "close":
+            sock.close()
+            sock = None
+    if sock:
+        sock.close()
+    return good == 200 and connections == 2 or (good, connections)
+
+
+@check("60 requests, a connection each")
+def _():
+    return all_true([ask("GET", "/api/led").status == 200 for _ in range(60)])
+
+
+@check("50 requests pipelined")
+def _():
+    with connect() as sock:
+        sock.sendall(b"GET /api/led HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        with sock.makefile("rb") as file:
+            return all_true([Response(file).status == 200 for _ in range(50)])
+
+
+@check("a request byte by byte")
+def _():
+    with connect() as sock:
+        for byte in b"GET /api/led HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":
+            sock.sendall(bytes([byte]))
+        return Response(sock.makefile("rb")).status == 200
+
+
+@check("a stream of %d bytes" % options.bytes)
+def _():
+    r = ask("GET", "/speed?bytes=%d" % options.bytes)
+    return r.body == pattern(options.bytes) or len(r.body)
+
+
+@check("three events, each a measurement")
+def _():
+    with connect() as sock:
+        send_request(sock, "GET", "/events")
+        with sock.makefile("rb") as file:
+            while file.readline() != b"\r\n":
+                pass
+            numbers = []
+            while len(numbers) < 3:
+                line = file.readline()
+                if not line:
+                    return "ended"
+                if line.startswith(b"data:"):
+                    numbers.append(json.loads(line[5:])["number"])
+    return numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2] or numbers
+
+
+@check("a held answer comes with the next measurement")
+def _():
+    a = json.loads(ask("GET", "/api/next").body)["number"]
+    b = json.loads(ask("GET", "/api/next").body)["number"]
+    return b > a or (a, b)
+
+
+@check("a client that shuts its side behind the request still gets the held answer")
+def _():
+    if context:
+        return True         # TLS: closing one side is not Python's to do
+    with connect() as sock:
+        sock.sendall(b"GET /api/next HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        return Response(sock.makefile("rb")).status == 200
+
+
+@check("the running image")
+def _():
+    r = ask("GET", "/firmware")
+    if options.image:
+        with open(options.image, "rb") as file:
+            return r.body == file.read() or len(r.body)
+    return r.status == 200
+
+
+@check("a range of the image, and 304 for who has it")
+def _():
+    whole = ask("GET", "/firmware")
+    part = ask("GET", "/firmware", fields=["Range: bytes=1000-1999"])
+    same = ask("GET", "/firmware", fields=["If-None-Match: " + whole.fields["etag"]])
+    return (part.status, part.body, same.status) == (206, whole.body[1000:2000], 304) or \
+        (part.status, len(part.body), same.status)
+
+
+@check("an update of %d bytes, larger than RAM" % options.bytes)
+def _():
+    r = ask("PUT", "/firmware?crc32=" + SUM, DATA)
+    return r.status == 200 and sum_is(r, DATA) or r.body
+
+
+@check("an update with another sum than announced is refused")
+def _():
+    r = ask("PUT", "/firmware?crc32=" + SUM, DATA[:-1])
+    return r.status == 422 or r.status
+
+
+@check("a second update at the same time is told to wait")
+def _():
+    with connect() as sock:
+        sock.sendall(b"PUT /firmware HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + DATA[:5000])
+        deadline = time.time() + options.limit
+        while status()["held"] < 2 and time.time() < deadline:
+            time.sleep(0.05)
+        r = ask("PUT", "/firmware", DATA[:5000])
+        sock.sendall(DATA[5000:100000])
+        first = Response(sock.makefile("rb"))
+    return r.status == 503 and r.fields["retry-after"] == "5" and sum_is(first, DATA[:100000]) or \
+        (r.status, first.body)
+
+
+@check("uploads of 1, 300 and %d bytes" % options.bytes)
+def _():
+    return all_true([sum_is(ask("PUT", "/speed", DATA[:n]), DATA[:n]) for n in (1, 300, len(DATA))])
+
+
+@check("the same in chunks")
+def _():
+    return all_true([sum_is(ask("PUT", "/speed", DATA[:n], chunked=True), DATA[:n])
+                     for n in (1, 300, len(DATA))])
+
+
+@check("100 Continue, then the body")
+def _():
+    with connect() as sock:
+        send_request(sock, "PUT", "/speed", fields=["Expect: 100-continue", "Content-Length: %d" % len(DATA)])
+        file = sock.makefile("rb")
+        line = file.readline()
+        file.readline()
+        sock.sendall(DATA)
+        r = Response(file)
+    return line.startswith(b"HTTP/1.1 100 ") and sum_is(r, DATA) or line
+
+
+@check("uploads broken off by FIN and by reset; the next update is served")
+def _():
+    head = b"PUT /firmware HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DATA)
+    for reset in (False, True):
+        sock = connect()
+        sock.sendall(head + DATA[:20000])
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    deadline = time.time() + options.limit
+    while time.time() < deadline:
+        r = ask("PUT", "/firmware", DATA[:50000])
+        if r.status != 503:
+            break
+        time.sleep(0.1)
+    return r.status == 200 and sum_is(r, DATA[:50000]) or r.status
+
+
+@check("downloads broken off")
+def _():
+    for target in (b"/speed?bytes=5000000", b"/firmware") * options.slots:
+        sock = connect()
+        sock.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % target)
+        sock.recv(100)
+        sock.close()
+    return ask("GET", "/").status == 200
+
+
+@check("all slots idle, newcomers still come in")
+def _():
+    idle = [connect() for _ in range(options.slots)]
+    for sock in idle:
+        send_request(sock, "GET", "/api/led")
+        Response(sock.makefile("rb"))
+    answers = [ask("GET", "/api/led").status == 200 for _ in range(options.slots)]
+    for sock in idle:
+        sock.close()
+    return all_true(answers)
+
+
+@check("all slots held, a newcomer waits and is served")
+def _():
+    held = [connect() for _ in range(options.slots)]
+    for sock in held:
+        sock.sendall(b"GET /api/next HTTP/1.1\r\nHost: x\r\n\r\n")
+    newcomer = ask("GET", "/api/led").status
+    answers = [Response(sock.makefile("rb")).status == 200 for sock in held]
+    for sock in held:
+        sock.close()
+    return newcomer == 200 and all_true(answers) or newcomer
+
+
+@check("%d requests at once, none reset" % options.crowd)
+def _():
+    return all_true(at_once(options.crowd, lambda i: ask("GET", "/api/led").status == 200))
+
+
+@check("%d downloads at once, none reset" % options.crowd)
+def _():
+    length = 40000
+    return all_true(at_once(options.crowd, lambda i: ask("GET", "/speed?bytes=%d" % length).body == pattern(length)))
+
+
+for crowd in sorted({options.slots + 2, 3 * options.slots, 4 * options.slots}):
+    if crowd > options.crowd:
+        continue
+
+    @check("%d uploads of %d bytes at once, none reset" % (crowd, options.bytes // 8))
+    def _():
+        data = DATA[:options.bytes // 8]
+        return all_true(at_once(crowd, lambda i: sum_is(ask("PUT", "/speed", data), data)))
+
+
+@check("up and down at once")
+def _():
+    data = DATA[:options.bytes // 4]
+
+    def job(i):
+        if i % 2:
+            return sum_is(ask("PUT", "/speed", data), data)
+        return ask("GET", "/speed?bytes=%d" % len(data)).body == pattern(len(data))
+    return all_true(at_once(options.slots, job))
+
+
+@check("nothing is left behind")
+def _():
+    deadline = time.time() + options.limit
+    while True:
+        s = status()
+        left = (s["connections"], s["held"], s["forgotten"])
+        if left == (1, 1, 0) or time.time() > deadline:
+            return left == (1, 1, 0) or left
+        time.sleep(0.3)
+
+
+print("# " + json.dumps(status()))
+print("1..%d" % number)
+raise SystemExit(failures > 0)
