@@ -32,9 +32,14 @@ static volatile sig_atomic_t stop;
 static const char page[] =
     "<!doctype html>\n"
     "<html lang=\"en\"><meta charset=\"utf-8\"><title>Camera</title>\n"
-    "<body style=\"background:#222;text-align:center\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\n"
+    "<style>:root{color-scheme:light dark;background:Canvas}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
+    "h1{font-size:1.4rem}img{display:block;width:100%;height:auto;border-radius:8px}</style>\n"
+    "<main><h1>Camera</h1>\n"
     "<img src=\"/stream\" width=\"640\" height=\"480\" alt=\"what the camera sees\">\n"
-    "</body></html>\n";
+    "<p>Live, ten pictures a second. <a href=\"/frame.jpg\">The latest one alone</a></p>\n"
+    "</html>\n";
 
 static void on_signal(int number)
 {

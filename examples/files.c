@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define LISTING_MAX (1024 * 1024)
 
@@ -84,7 +85,7 @@ static void page_print_link(page *p, const char *name)
         char escape[4];
         unsigned char u = (unsigned char)*name;
         bool plain = (u >= 'a' && u <= 'z') || (u >= 'A' && u <= 'Z') || (u >= '0' && u <= '9') ||
-                     u == '-' || u == '_' || u == '.' || u == '~';
+                     u == '-' || u == '_' || u == '.' || u == '~' || u == '/';
         if (plain) {
             page_add(p, name, 1);
         } else {
@@ -96,103 +97,162 @@ static void page_print_link(page *p, const char *name)
 
 /*--- the listing --------------------------------------------------------------*/
 
-typedef struct names {
-    char **list;
-    size_t count, size;
-} names;
+typedef struct item {
+    char *name;                 /* a directory's with a slash */
+    bool is_dir;
+    long long size;
+    time_t modified;
+} item;
 
-static int names_compare(const void *a, const void *b)
+typedef struct items {
+    item *list;
+    size_t count, size;
+} items;
+
+/* Directories first. */
+static int item_compare(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    const item *one = (const item *)a;
+    const item *other = (const item *)b;
+    if (one->is_dir != other->is_dir)
+        return one->is_dir ? -1 : 1;
+    return strcmp(one->name, other->name);
 }
 
-static bool names_add(names *n, const char *name, bool is_dir)
+static bool items_add(items *n, const char *name, const struct stat *about)
 {
     size_t length = strlen(name);
     if (n->count == n->size) {
         size_t size = n->size > 0 ? n->size * 2 : 64;
-        char **larger = (char **)realloc(n->list, size * sizeof *larger);
+        item *larger = (item *)realloc(n->list, size * sizeof *larger);
         if (larger == NULL)
             return false;
         n->list = larger;
         n->size = size;
     }
-    char *copy = (char *)malloc(length + 2);
-    if (copy == NULL)
+    item *e = &n->list[n->count];
+    e->is_dir = S_ISDIR(about->st_mode);
+    e->size = (long long)about->st_size;
+    e->modified = about->st_mtime;
+    e->name = (char *)malloc(length + 2);
+    if (e->name == NULL)
         return false;
-    memcpy(copy, name, length + 1);
-    if (is_dir)
-        memcpy(copy + length, "/", 2);
-    n->list[n->count++] = copy;
+    memcpy(e->name, name, length + 1);
+    if (e->is_dir)
+        memcpy(e->name + length, "/", 2);
+    n->count++;
     return true;
 }
 
-static bool is_directory(const char *directory, const char *name)
+static bool look_at(const char *directory, const char *name, struct stat *about)
 {
     char path[4096];
-    struct stat about;
     int n = snprintf(path, sizeof path, "%s/%s", directory, name);
-    return n > 0 && (size_t)n < sizeof path && stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+    return n > 0 && (size_t)n < sizeof path && stat(path, about) == 0;
 }
 
-/* Reads the names in a directory but the hidden ones; false: it cannot be read. */
-static bool names_read(names *n, const char *directory)
+/* Reads what is in a directory, but what is hidden or leads nowhere; false: it cannot be read. */
+static bool items_read(items *n, const char *directory)
 {
     DIR *d = opendir(directory);
-    struct dirent *entry;
+    struct dirent *next;
+    struct stat about;
     bool good = d != NULL;
-    while (good && (entry = readdir(d)) != NULL) {
-        if (entry->d_name[0] != '.')
-            good = names_add(n, entry->d_name, is_directory(directory, entry->d_name));
+    while (good && (next = readdir(d)) != NULL) {
+        if (next->d_name[0] != '.' && look_at(directory, next->d_name, &about))
+            good = items_add(n, next->d_name, &about);
     }
     if (d != NULL)
         closedir(d);
     if (good && n->count > 0)
-        qsort(n->list, n->count, sizeof *n->list, names_compare);
+        qsort(n->list, n->count, sizeof *n->list, item_compare);
     return good;
 }
 
-static void names_free(names *n)
+static void items_free(items *n)
 {
     for (size_t i = 0; i < n->count; i++)
-        free(n->list[i]);
+        free(n->list[i].name);
     free(n->list);
+}
+
+/* "3.2 MiB" */
+static void page_print_size(page *p, long long size)
+{
+    static const char units[][4] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+    char text[32];
+    double value = (double)size / 1024;
+    size_t unit = 0;
+    for (; value >= 1023.95 && unit < 5; unit++)
+        value /= 1024;
+    if (size < 1024)
+        snprintf(text, sizeof text, "%lld B", size);
+    else
+        snprintf(text, sizeof text, "%.1f %s", value, units[unit]);
+    page_print(p, text);
+}
+
+static void page_print_item(page *p, const item *e)
+{
+    char date[32] = "";
+    const struct tm *local = localtime(&e->modified);
+    if (local != NULL)
+        strftime(date, sizeof date, "%Y-%m-%d %H:%M", local);
+    page_print(p, "<tr><td><a href=\"");
+    page_print_link(p, e->name);
+    page_print(p, "\">");
+    page_print_text(p, e->name);
+    page_print(p, "</a><td>");
+    if (!e->is_dir)
+        page_print_size(p, e->size);
+    page_print(p, "<td>");
+    page_print(p, date);
+    page_print(p, "\n");
+}
+
+static void page_print_listing(page *p, const char *path, const items *n)
+{
+    page_print(p,
+        "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n"
+        "<link rel=\"icon\" href=\"data:,\">\n"
+        "<style>:root{color-scheme:light dark;background:Canvas}\n"
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
+        "h1{font-size:1.4rem;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}\n"
+        "th,td{padding:.4rem 0 .4rem .8rem;border-bottom:1px solid #8885;text-align:right;\n"
+        "white-space:nowrap;font-size:.85rem}th{opacity:.8;font-weight:400}\n"
+        "th:first-child,td:first-child{text-align:left;padding-left:0;font-size:1rem;\n"
+        "white-space:normal;overflow-wrap:anywhere}</style>\n<title>");
+    page_print_text(p, path);
+    page_print(p, "</title>\n<main><h1>");
+    page_print_text(p, path);
+    page_print(p, "</h1>\n<table>\n<tr><th scope=\"col\">Name<th scope=\"col\">Size"
+                  "<th scope=\"col\">Changed\n");
+    if (strcmp(path, "/") != 0)
+        page_print(p, "<tr><td><a href=\"../\">../</a><td><td>\n");
+    for (size_t i = 0; i < n->count; i++)
+        page_print_item(p, &n->list[i]);
+    page_print(p, "</table>\n");
+    if (n->count == 0)
+        page_print(p, "<p>There is nothing here.\n");
 }
 
 static void list_directory(uhttp_conn *c, const char *root)
 {
     char directory[4096];
-    names n = { NULL, 0, 0 };
+    items n = { NULL, 0, 0 };
     page p = { NULL, 0, 0, false };
     int length = snprintf(directory, sizeof directory, "%s%s", root, uhttp_path(c));
-    if (length < 0 || (size_t)length >= sizeof directory || !names_read(&n, directory)) {
-        names_free(&n);
+    if (length < 0 || (size_t)length >= sizeof directory || !items_read(&n, directory)) {
+        items_free(&n);
         uhttp_respond_error(c, 403);
         return;
     }
-    page_print(&p, "<!DOCTYPE html><meta charset=\"utf-8\"><title>");
-    page_print_text(&p, uhttp_path(c));
-    page_print(&p, "</title>\n<h1>");
-    page_print_text(&p, uhttp_path(c));
-    page_print(&p, "</h1>\n<ul>\n");
-    if (strcmp(uhttp_path(c), "/") != 0)
-        page_print(&p, "<li><a href=\"../\">../</a>\n");
-    for (size_t i = 0; i < n.count; i++) {
-        size_t end = strlen(n.list[i]) - 1;
-        bool is_dir = n.list[i][end] == '/';
-        page_print(&p, "<li><a href=\"");
-        if (is_dir)
-            n.list[i][end] = '\0';
-        page_print_link(&p, n.list[i]);
-        page_print(&p, is_dir ? "/\">" : "\">");
-        page_print_text(&p, n.list[i]);
-        page_print(&p, is_dir ? "/</a>\n" : "</a>\n");
-    }
-    page_print(&p, "</ul>\n");
+    page_print_listing(&p, uhttp_path(c), &n);
     if (p.failed || uhttp_respond_html(c, 200, p.text) == UHTTP_ERR_MEMORY)
         uhttp_respond_error(c, 503);
     free(p.text);
-    names_free(&n);
+    items_free(&n);
 }
 
 static void answer(uhttp_conn *c, const char *root)

@@ -96,15 +96,28 @@ static bool put_escaped(char *page, size_t size, const char *text)
     return true;
 }
 
+#define PAGE_HEAD                                                                     \
+    "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\">"                       \
+    "<meta name=\"viewport\" content=\"width=device-width\">"                         \
+    "<link rel=\"icon\" href=\"data:,\"><link rel=\"stylesheet\" href=\"/style.css\">"
+
+static const char style[] =
+    ":root{color-scheme:light dark;background:Canvas;accent-color:#0c7a74}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
+    "h1{font-size:1.4rem}label{display:block;margin:.5rem 0}\n"
+    "input,textarea{display:block;box-sizing:border-box;width:100%;max-width:24rem}\n"
+    "textarea{max-width:none}input,textarea,button{font:inherit;padding:.3rem .6rem}\n"
+    "button{padding:.3rem 1.2rem}form+form{margin-top:2rem}\n";
+
 static void respond_login(uhttp_conn *c, int status, const char *message)
 {
-    char page[700];
-    snprintf(page, sizeof page,
-             "<!DOCTYPE html><html lang=\"en\"><title>Sign in</title><h1>Sign in</h1><p>%s</p>"
+    char page[1000];
+    snprintf(page, sizeof page, PAGE_HEAD
+             "<title>Sign in</title><main><h1>Sign in</h1><p role=\"status\">%s</p>"
              "<form method=\"post\" action=\"/login\">"
-             "<label>Name <input name=\"user\" autocomplete=\"username\"></label> "
+             "<label>Name <input name=\"user\" autocomplete=\"username\"></label>"
              "<label>Password <input name=\"password\" type=\"password\""
-             " autocomplete=\"current-password\"></label> "
+             " autocomplete=\"current-password\"></label>"
              "<button>Sign in</button></form></html>", message);
     uhttp_respond_html(c, status, page);
 }
@@ -112,12 +125,13 @@ static void respond_login(uhttp_conn *c, int status, const char *message)
 static void respond_note(uhttp_conn *c, int status, const session *s, const char *message)
 {
     static const char end[] =
-        "</textarea><p><button>Save</button></form>"
+        "</textarea></label><button>Save</button></form>"
         "<form method=\"post\" action=\"/logout\"><button>Sign out</button></form></html>";
-    char page[1000 + NOTE_SIZE * 6];
-    snprintf(page, sizeof page,
-             "<!DOCTYPE html><html lang=\"en\"><title>Note</title><h1>Your note</h1><p>%s</p>"
-             "<form method=\"post\" action=\"/\"><textarea name=\"note\" rows=\"5\">", message);
+    char page[1200 + NOTE_SIZE * 6];
+    snprintf(page, sizeof page, PAGE_HEAD
+             "<title>Note</title><main><h1>Your note</h1><p role=\"status\">%s</p>"
+             "<form method=\"post\" action=\"/\"><label>Up to %d bytes"
+             "<textarea name=\"note\" rows=\"5\">", message, NOTE_SIZE - 1);
     if (!put_escaped(page, sizeof page - sizeof end, s->note)) {
         uhttp_respond_error(c, 500);
         return;
@@ -147,7 +161,7 @@ static void sign_in(uhttp_conn *c)
     const char *given = uhttp_form(c, "password");
     if (user == NULL || given == NULL || strcmp(user, "admin") != 0 ||
         !uhttp_secure_equals(given, password)) {
-        respond_login(c, 403, "That was not right.");
+        respond_login(c, 403, "Name or password is wrong.");
         return;
     }
     const session *s = new_session();
@@ -171,11 +185,11 @@ static void save_note(uhttp_conn *c, session *s)
 {
     const char *note = uhttp_form(c, "note");
     if (note == NULL || strlen(note) >= NOTE_SIZE) {
-        respond_note(c, 400, s, "A note has less than 500 characters.");
+        respond_note(c, 400, s, "Not saved: a note has less than 500 bytes.");
         return;
     }
     memcpy(s->note, note, strlen(note) + 1);
-    uhttp_respond_redirect(c, 303, "/");            /* so that reloading sends nothing twice */
+    uhttp_respond_redirect(c, 303, "/?saved");      /* so that reloading sends nothing twice */
 }
 
 static void serve(uhttp_conn *c)
@@ -186,7 +200,9 @@ static void serve(uhttp_conn *c)
     bool login = strcmp(path, "/login") == 0;
     bool logout = strcmp(path, "/logout") == 0;
     session *s = find_session(c);
-    if (!login && !logout && strcmp(path, "/") != 0)
+    if (strcmp(path, "/style.css") == 0)
+        uhttp_respond_static(c, 200, "text/css", style, sizeof style - 1);
+    else if (!login && !logout && strcmp(path, "/") != 0)
         uhttp_respond_error(c, 404);
     else if (!post && (logout || !get))
         uhttp_respond_not_allowed(c, logout ? "POST" : "GET, HEAD, POST");
@@ -201,7 +217,7 @@ static void serve(uhttp_conn *c)
     else if (post)
         save_note(c, s);
     else
-        respond_note(c, 200, s, "");
+        respond_note(c, 200, s, uhttp_query(c, "saved") != NULL ? "Saved." : "");
 }
 
 static void on_signal(int number)
@@ -237,8 +253,8 @@ int main(int argc, char **argv)
     config.max_content_length = 8192;
     config.default_headers =
         "Cache-Control: no-store\r\n"
-        "Content-Security-Policy: default-src 'none'; form-action 'self'; "
-        "frame-ancestors 'none'\r\n"
+        "Content-Security-Policy: default-src 'none'; style-src 'self'; img-src data:; "
+        "form-action 'self'; frame-ancestors 'none'\r\n"
         "Referrer-Policy: same-origin\r\n"
         "X-Content-Type-Options: nosniff\r\n";
     uhttp_result result = uhttp_server_open(&server, &config);

@@ -30,9 +30,15 @@ static uint8_t memory[UHTTP_MEMORY_SIZE(CONNECTIONS, BUFFER)];
 
 static const char page[] =
     "<!doctype html><html lang=en><meta charset=utf-8><title>Firmware</title>\n"
-    "<h1>Firmware</h1>\n"
+    "<meta name=viewport content='width=device-width'><link rel=icon href='data:,'>\n"
+    "<style>:root{color-scheme:light dark;background:Canvas}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
+    "h1{font-size:1.4rem}input,button{font:inherit;margin:.3rem .5rem .3rem 0}\n"
+    "button{padding:.3rem 1.2rem}input{max-width:100%}</style>\n"
+    "<main><h1>Firmware</h1>\n"
     "<form method=post action=/firmware enctype=multipart/form-data>\n"
-    "<input type=file name=image required> <button>Install</button></form>\n";
+    "<label>Image<br><input type=file name=image required></label>\n"
+    "<button>Install</button></form>\n";
 
 static uhttp_server *server;
 static volatile sig_atomic_t stop;

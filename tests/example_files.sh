@@ -13,15 +13,24 @@ echo hidden >"$site/.hidden"
 echo secret >"$dir/secret"
 ln -s ../secret "$site/link"
 ln -s / "$site/all"
+ln -s nowhere "$site/dangling"
 touch -d '2020-01-02 03:04:05 UTC' "$site/app.js" "$site/big.bin"
 
 build files
 start files "$site" 0
 
 ask "$url/" >"$dir/listing"
-grep -q '<li><a href="./big.bin">big.bin</a>' "$dir/listing" &&
-    grep -q '<li><a href="./sub/">sub/</a>' "$dir/listing"
+grep -q '<td><a href="./big.bin">big.bin</a>' "$dir/listing" &&
+    grep -q '<td><a href="./sub/">sub/</a>' "$dir/listing"
 ok "a directory without index.html is listed"
+changed=$(date -d '2020-01-02 03:04:05 UTC' '+%Y-%m-%d %H:%M')
+grep -q ">big.bin</a><td>2.9 MiB<td>$changed\$" "$dir/listing" &&
+    grep -q ">app.js</a><td>106.3 KiB<td>$changed\$" "$dir/listing" &&
+    grep -q '>sub/</a><td><td>20' "$dir/listing"
+ok "with sizes and dates, directories without a size"
+is "directories first" "all/ idx/ sub/ " \
+    "$(sed -n 's/.*>\([a-z][a-z]*\/\)<.*/\1/p' "$dir/listing" | tr '\n' ' ')"
+is "what is not there is not listed" "" "$(grep -o dangling "$dir/listing")"
 grep -q 'href="./%3Cb%3E%26%22quoted%22.txt">&lt;b&gt;&amp;&quot;quoted&quot;.txt</a>' "$dir/listing"
 ok "names are escaped in text and link"
 ! grep -q hidden "$dir/listing"

@@ -25,6 +25,8 @@ is "who is not signed in is sent to do so" "303 /login" "$(visit "$url/")"
 is "by a form" 200 "$(visit "$url/login")"
 grep -q '<form method="post" action="/login">' "$dir/out"
 ok "which is there"
+is "with a style" "200 text/css" \
+    "$(ask -o "$dir/out" -w '%{http_code} %{content_type}' "$url/style.css")"
 is "pages are kept by nobody" "no-store" "$(head_of Cache-Control)"
 is "a wrong password is not right" "403" "$(visit -d 'user=admin&password=x' "$url/login")"
 is "nor is none" "403" "$(visit -d 'user=admin' "$url/login")"
@@ -48,14 +50,16 @@ is "nor one that begins like it" "303 /login" "$(visit -b "${first:0:39}" "$url/
 is "other cookies do not matter" 200 "$(visit -b "a=b; ${first%%;*}; c" "$url/")"
 
 note=$'<script>alert("1")</script> & \'two\' lines\r\nof it + \xc3\xbc'
-is "a note is saved" "303 /" \
+is "a note is saved" "303 /?saved" \
     "$(visit -b "$dir/jar" --data-urlencode "note=$note" "$url/")"
+is "and the next page says so" "200 Saved." "$(visit -b "$dir/jar" "$url/?saved" &&
+    sed -n 's/.*<p role="status">\([^<]*\)<.*/ \1/p' "$dir/out" | tr -d '\n')"
 visit -b "$dir/jar" "$url/" >"$dir/status"
 grep -q '&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#39;two&#39; lines' "$dir/out" &&
     grep -q $'^of it + \xc3\xbc</textarea>' "$dir/out" && ! grep -q '<script' "$dir/out"
 ok "and shown, but not obeyed"
 worst=$(head -c 499 /dev/zero | tr '\0' '"')
-is "a long one of the worst characters" "303 /" \
+is "a long one of the worst characters" "303 /?saved" \
     "$(visit -b "$dir/jar" --data-urlencode "note=$worst" "$url/")"
 is "is shown as well" 200 "$(visit -b "$dir/jar" "$url/")"
 is "whole" 499 "$(grep -o '&quot;' "$dir/out" | wc -l | tr -d ' ')"

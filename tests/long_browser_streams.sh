@@ -27,7 +27,8 @@ const until = async (what, condition) => {
 };
 await until("connected", async () => await text("state") === "connected");
 await until("three values", async () => Number(await text("count")) >= 3);
-const id = Number(await text("id"));
+const seconds = async () => Date.parse(await page.getAttribute("#time", "datetime")) / 1000;
+const id = await seconds();
 const value = await text("value");
 await until("values change", async () => await text("value") !== value);
 say("changing");
@@ -36,7 +37,7 @@ const count = Number(await text("count"));
 say("noticed");
 await until("back again", async () => await text("state") === "connected");
 await until("more values", async () => Number(await text("count")) >= count + 3);
-const again = Number(await text("id"));
+const again = await seconds();
 await page.screenshot({ path: picture });
 return again > id && again - id < 60 ? "ids go on" : "ids went from " + id + " to " + again;
 JS

@@ -53,11 +53,11 @@ JS
 ok "the page works"
 line() { sed -n "$1p" "$dir/report"; }
 
-is "the page says what was stored" "large.bin, 62914560 bytes" "$(line 1)"
+is "the page says what was stored" "Saved: large.bin, 62914560 bytes" "$(line 1)"
 is "the bar rises to its end" "rises: true, between: some, last: 1, 100 %" "$(line 2)"
 cmp -s "$dir/large.bin" "$files/large.bin"
 ok "the file is what was chosen"
-is "several files, odd names" "a %22quoted%22 näme.txt, 9 bytes; 2-large.bin, 62914560 bytes" \
+is "several files, odd names" "Saved: a %22quoted%22 näme.txt, 9 bytes; 2-large.bin, 62914560 bytes" \
     "$(line 3)"
 is "and they are there" "some text" "$(cat "$files/a %22quoted%22 näme.txt" 2>/dev/null)"
 is "what is too large is refused, and the page hears it" "The upload is too large." "$(line 4)"
