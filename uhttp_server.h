@@ -622,7 +622,7 @@ UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_
 UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret);
 
 /* The whole body, with a NUL behind it; length may be NULL. NULL: there is none, or it is
- * not (or not yet) collected in memory. */
+ * not collected in memory, or uhttp_wait() has not yet said that it is complete. */
 UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length);
 
 /* The length announced, 0 without a body; -1: chunked and not yet all here. */
@@ -691,7 +691,11 @@ UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
  *                      204 or 304
  *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or memory is out
  *
- * After a failure nothing has been sent and, but for CLOSED, another answer may be tried.
+ * After a failure nothing has been sent and, but for CLOSED, another response may be tried.
+ * INVALID, MEMORY and UNSUPPORTED of a call that would have been, or begun, the response are
+ * logged. If the last uhttp_wait() returned this request and the program calls uhttp_wait()
+ * again without another response, and without accepting the body, the client gets 500 and the
+ * request is over: c is the server's again. A request held longer stays the program's.
  */
 
 /* Sends a whole response and finishes the request.
@@ -826,6 +830,8 @@ UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c);
  * uhttp_add_header() since the last one. They belong to this call, also when it fails: to try
  * again, add them again. If adding one fails (UHTTP_ERR_AGAIN: no room now), they are dropped.
  * Some browsers show a frame only when the next one begins, or the stream ends.
+ * UHTTP_ERR_MEMORY: with its fields it exceeds max_send_buffer; it is skipped, which the log is
+ * told once, and the stream goes on: cameras need a larger max_send_buffer than the default.
  * UHTTP_ERR_INVALID: control characters in content_type, the boundary in data.
  * UHTTP_ERR_STATE: not after uhttp_multipart_begin(). RFC 2046 section 5.1. */
 UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_type,
@@ -840,18 +846,23 @@ UHTTP_API uhttp_result uhttp_close(uhttp_conn *c);
  * Event mode (config.event_mode): bodies larger than memory.
  *
  * Whether a small body came with its head depends on the network: be ready for _REQUEST
- * and for _HEADERS. Every request told of ends exactly once: answered, _ERROR, _CLOSED,
- * or a call that returned UHTTP_ERR_CLOSED.
+ * and for _HEADERS. A program that always wants the body calls the same uhttp_accept_body*()
+ * after either: a body that is here already, or an absent one, which counts as empty, then
+ * arrives as any other. Every request told of ends exactly once: answered, _ERROR, _CLOSED, or
+ * a call that returned UHTTP_ERR_CLOSED; after the last three no event follows.
  */
+
+/* What uhttp_wait() returned this connection for, until it is called again; then _NONE. */
 UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c);
 
-/* After UHTTP_EVENT_HEADERS: accepts the body into memory; one _COMPLETE follows, then
- * uhttp_body(). Sends "100 Continue" if the client waits for it.
+/* After UHTTP_EVENT_HEADERS or _REQUEST: accepts the body into memory; one _COMPLETE follows,
+ * then uhttp_body(). Sends "100 Continue" if the client waits for it.
  *
  *   limit  bytes, announced or counted, beyond which _ERROR with 413 comes;
  *          0: max_content_length
  *
- * UHTTP_ERR_STATE: at another moment than after _HEADERS. */
+ * UHTTP_ERR_STATE: at another moment, a second time, after uhttp_form_parse() (which all
+ * functions for forms call), or outside event mode. */
 UHTTP_API uhttp_result uhttp_accept_body(uhttp_conn *c, uint64_t limit);
 
 /* The same piece by piece: _DATA for what has arrived, then one _COMPLETE. A program that
@@ -865,7 +876,7 @@ UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length);
 
 UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c);   /* of this body, decoded */
 
-/* The status of what failed, for UHTTP_EVENT_ERROR, and a text (may be NULL); else 0. */
+/* After UHTTP_EVENT_ERROR: the status of what failed, and a text (may be NULL); else 0. */
 UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
 
 /* The same into a file: its bytes are written as they arrive, beside path under another name,
@@ -7339,7 +7350,7 @@ typedef enum uh_time {
     X(BODY,       uh_step_body,       UH_READ_ROOM,  UH_TIME_BODY,                             \
       UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                                \
     X(ANSWER,     uh_step_none,       UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
-      UH_IN_SEND | UH_IN_STREAM)                                                               \
+      UH_IN_OFFER | UH_IN_SEND | UH_IN_STREAM)                                                 \
     X(SEND,       uh_step_send,       UH_READ_ROOM,  UH_TIME_SEND,                             \
       UH_IN_IDLE | UH_IN_SKIP | UH_IN_LINGER)                                                  \
     X(STREAM,     uh_step_stream,     UH_READ_ROOM,  UH_TIME_SEND,                             \
@@ -7368,10 +7379,21 @@ static const uint16_t uh_state_leads[] = { UH_STATES(UH_STATE_LEADS) };
  * the program must hear something first. */
 typedef enum uh_next { UH_MORE, UH_WAIT, UH_EVENT } uh_next;
 
-/* Where a body goes. */
-typedef enum uh_sink {
-    UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM, UH_SINK_FILE, UH_SINK_FORM
-} uh_sink;
+/* How far a request's body has come. What a getter may hand out follows from this alone. */
+typedef enum uh_body_state {
+    UH_BODY_COMING,     /* some of it is not decoded yet; zero: what lies unread is unknown */
+    UH_BODY_NONE,       /* the request has none */
+    UH_BODY_DECODED,    /* all of it is here, but the program was not given it as a whole */
+    UH_BODY_GIVEN,      /* collected, ended with NUL, the program's to read */
+    UH_BODY_FORM,       /* parsed in place into names and values */
+    UH_BODY_GONE        /* all of it was read, but nobody may ask for it any more */
+} uh_body_state;
+
+/* Where it goes: the program's choice, which is made once. */
+typedef enum uh_sink { UH_SINK_NONE, UH_SINK_COLLECT, UH_SINK_STREAM, UH_SINK_FILE } uh_sink;
+
+/* What has become of the decoded piece of a streamed body. */
+typedef enum uh_piece { UH_PIECE_NEW, UH_PIECE_SHOWN, UH_PIECE_TAKEN } uh_piece;
 
 /* Where a response's body comes from, beside tx. A file that the system can send by itself
  * needs no copy. */
@@ -7400,15 +7422,14 @@ typedef struct uh_request {
         uint64_t sent;          /* given to the network */
     } bytes;
     bool chunked;
-    bool whole;                 /* the body is all here, or there is none; up to here what may
-                                   outlive the request, until its body has been read */
+    uint8_t body_state;         /* up to here what may outlive the request, until its body has
+                                   been read */
     uint8_t sink;
-    uint8_t overwritten;        /* the byte where a collected body's NUL stands */
+    uint8_t piece;
+    uint8_t overwritten;        /* the byte where the NUL of a GIVEN body or a FORM stands */
     bool minor;                 /* HTTP/1.1 */
     bool is_head;
     bool expects;               /* 100 Continue is still owed */
-    bool has_nul;               /* overwritten is in use */
-    bool shown, taken;          /* DATA was posted for what is decoded; the program took it */
     bool dated;                 /* the response has the program's Date */
     bool parts;                 /* the stream is multipart: its frames may have fields */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
@@ -7443,10 +7464,10 @@ struct uhttp_conn {
     bool queued;                /* in the ready queue; stays true for a slot freed there */
 
     uint8_t state;              /* from here to serial all is wiped for each client */
-    uint8_t event;              /* of uhttp_event_type; see posted */
+    uint8_t event;              /* of uhttp_event_type: what the program was last told */
+    uint8_t pending;            /* what it must hear next; NONE: nothing */
     uint8_t interest;           /* what the poller was told */
     uint8_t wants;              /* what the transport waits for beside what we do */
-    bool posted;                /* event has not been returned yet */
     bool armed, spared;         /* deadline is valid; it was due at its last turn already */
     bool set_aside;             /* in the list of those that owe held output, or are closed */
     bool readable;              /* recv may have something */
@@ -7510,6 +7531,7 @@ struct uhttp_server {
     uhttp_conn *owing;          /* held output, to be sent before sleeping */
     uhttp_conn *closed;         /* to become FREE */
     uhttp_conn *last;           /* returned by the last wait */
+    bool failed;                /* a response to that one's request could not begin */
     const uh_file_calls *files; /* NULL until one is used */
     uhttp_conn *writer;         /* the stream last written to */
     uhttp_config config;        /* completed: no zero means default any more */
@@ -7712,9 +7734,8 @@ static void uh_conn_enter(uhttp_conn *c, uh_state state)
 /* The program must hear this. */
 UH_APART static uh_next uh_conn_post(uhttp_conn *c, uhttp_event_type event)
 {
-    UHTTP_ASSERT(!c->posted);
-    c->event = (uint8_t)event;
-    c->posted = true;
+    UHTTP_ASSERT(c->pending == UHTTP_EVENT_NONE);
+    c->pending = (uint8_t)event;
     uh_ready_push(c);
     return UH_EVENT;
 }
@@ -7730,7 +7751,7 @@ static uh_next uh_conn_deliver(uhttp_conn *c, uhttp_event_type event)
 static void uh_conn_let_go(uhttp_conn *c)
 {
     c->told = false;
-    c->posted = false;
+    c->pending = UHTTP_EVENT_NONE;
     if (c->state == UH_CLOSED)
         uh_conn_set_aside(&c->server->closed, c);
 }
@@ -7759,7 +7780,7 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
         (c->transport->close)(c->t, true);
     }
     uh_conn_enter(c, UH_CLOSED);
-    c->posted = false;          /* a request the program has not heard of just goes */
+    c->pending = UHTTP_EVENT_NONE;      /* a request it has not heard of just goes */
     if (!c->told)
         return;
     if (s->config.event_mode)
@@ -7859,21 +7880,25 @@ static void uh_window_give_back(uhttp_conn *c)
     c->body.tail = c->body.head;
 }
 
+static bool uh_body_is_whole(const uh_request *r) { return r->body_state != UH_BODY_COMING; }
+
 /* Turns raw bytes into decoded ones. UHTTP_OK: the body is whole; AGAIN, INVALID. */
 static uhttp_result uh_window_decode(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     uh_buf *w = uh_window(c);
     size_t made;
-    if (r->whole)
+    if (uh_body_is_whole(r))
         return UHTTP_OK;
     uhttp_result result = uh_body_decode(r, w, w->data + r->body + r->body_len, &made);
     r->body_len += (uint32_t)made;
-    r->shown = r->shown && made == 0;
-    r->whole = result == UHTTP_OK;
+    if (made > 0)
+        r->piece = UH_PIECE_NEW;
+    if (result == UHTTP_OK)
+        r->body_state = UH_BODY_DECODED;
     if (w->head == w->tail)         /* what the framing took is room again */
         w->head = w->tail = r->body + r->body_len;
-    else if (r->whole && w == &c->body)
+    else if (result == UHTTP_OK && w == &c->body)
         uh_window_give_back(c);
     return result;
 }
@@ -7885,7 +7910,7 @@ static void uh_window_drop(uhttp_conn *c)
     uh_buf *w = uh_window(c);
     uint32_t raw = uh_buf_used(w);
     r->body_len = 0;
-    if (r->whole)
+    if (uh_body_is_whole(r))
         return;
     memmove(w->data + r->body, w->data + w->head, raw);
     w->head = r->body;
@@ -7974,7 +7999,7 @@ static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
         return 0;
     if (reads == UH_READ_TRASH || (c->state == UH_STREAM && !c->keep))
         return UH_SIZE_MAX;
-    if ((c->state == UH_OFFER || c->state == UH_BODY) && !c->request.whole) {
+    if ((c->state == UH_OFFER || c->state == UH_BODY) && !uh_body_is_whole(&c->request)) {
         *to = uh_window(c);
         return uh_min(uh_window_room(c), uh_window_bound(c));
     }
@@ -8197,27 +8222,32 @@ static void uh_response_decide_keep(uhttp_conn *c)
     if (s->stopping || c->served >= s->config.keep_alive_max_requests)
         c->keep = false;
     /* A peer that shut its side gets the answers to all it sent, and no more comes. */
-    if (c->fin && r->whole && uh_buf_used(&c->rx) == 0)
+    if (c->fin && uh_body_is_whole(r) && uh_buf_used(&c->rx) == 0)
         c->keep = false;
-    if (!r->whole && (r->expects || c->fin || (!r->chunked && r->framing.left > UH_SKIP_LIMIT)))
+    if (!uh_body_is_whole(r) &&
+        (r->expects || c->fin || (!r->chunked && r->framing.left > UH_SKIP_LIMIT)))
         c->keep = false;
 }
 
-/* Runs the decoder over what has come of a body nobody will read, without moving a byte: the
- * program may still be looking at decoded ones. The next request goes back to rx. */
+/* Nobody may ask for the body any more that was not given yet. Runs the decoder over what has
+ * come, without moving a byte: the program may still be looking at decoded ones. The next
+ * request goes back to rx. */
 static void uh_body_abandon(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     size_t made;
     (void)uh_sink_finish(c, false);
-    if (uh_window(c) == &c->rx || r->whole)
+    if (r->body_state == UH_BODY_DECODED)
+        r->body_state = UH_BODY_GONE;
+    if (uh_window(c) == &c->rx || uh_body_is_whole(r))
         return;
     uhttp_result result = uh_body_decode(r, &c->body, NULL, &made);
-    r->whole = result == UHTTP_OK;
     if (result == UHTTP_ERR_INVALID)
         c->keep = false;
-    if (r->whole)
+    if (result == UHTTP_OK) {
+        r->body_state = UH_BODY_GONE;
         uh_window_give_back(c);
+    }
     c->body.tail = c->body.head;
 }
 
@@ -8242,6 +8272,25 @@ static void uh_draft_drop(uhttp_conn *c, uint32_t bytes)
 static uhttp_result uh_response_no_room(const uhttp_conn *c)
 {
     return c->state == UH_CLOSED ? UHTTP_ERR_CLOSED : UHTTP_ERR_MEMORY;
+}
+
+/* A response could not begin: tells the log why, and notes it if this is the request returned
+ * last: should nothing better follow, uh_server_take_back() answers 500. */
+static uhttp_result uh_response_fail(uhttp_conn *c, uhttp_result result)
+{
+    const char *why = UH_WHY("response: invalid status, field or data");
+    if (result == UHTTP_ERR_CLOSED)
+        return uh_conn_tell(c, result);
+    if (result == UHTTP_ERR_MEMORY)
+        why = UH_WHY("response exceeds max_send_buffer, or memory is out");
+    else if (result == UHTTP_ERR_UNSUPPORTED)
+        why = UH_WHY("response: no files here, or built without this feature");
+    else if (result == UHTTP_ERR_STATE)
+        why = UH_WHY("response: its JSON is not complete");
+    uh_server_log(c->server, c, 0, why);
+    if (c == c->server->last)
+        c->server->failed = true;
+    return result;
 }
 
 static char *uh_put_line(char *out, const char *name, const char *value)
@@ -8370,7 +8419,7 @@ static uhttp_result uh_response_compose_error(uhttp_conn *c, int status)
  * would take that one's room. */
 static bool uh_response_may_wait(const uhttp_conn *c)
 {
-    return !uh_pool_is_fixed(&c->server->pool) && c->keep && c->request.whole &&
+    return !uh_pool_is_fixed(&c->server->pool) && c->keep && uh_body_is_whole(&c->request) &&
            uh_buf_used(&c->rx) > 0 && c->source_left == 0 && uh_buf_used(&c->tx) <= UH_HOLD;
 }
 
@@ -8398,7 +8447,7 @@ static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
     uh_draft_drop(c, c->draft);
     c->request.dated = false;
     c->keep = false;
-    c->posted = false;
+    c->pending = UHTTP_EVENT_NONE;
     uh_body_abandon(c);
     if (uh_response_compose_error(c, status) != UHTTP_OK) {
         if (c->state == UH_CLOSED)
@@ -8426,17 +8475,23 @@ static uhttp_result uh_response_check(uhttp_conn *c, int status, const char *con
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
-    if (status < 200 || status > 599)
-        return UHTTP_ERR_INVALID;
-    bool good = content_type == NULL || uh_value_is_good(content_type);
-    return good ? UHTTP_OK : UHTTP_ERR_INVALID;
+    bool good = status >= 200 && status <= 599 &&
+                (content_type == NULL || uh_value_is_good(content_type));
+    return good ? UHTTP_OK : uh_response_fail(c, UHTTP_ERR_INVALID);
+}
+
+/* Asked for by a build, or a server, that has no such response. */
+UH_APART static uhttp_result uh_response_unsupported(uhttp_conn *c)
+{
+    uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
+    return may != UHTTP_OK ? may : uh_response_fail(c, UHTTP_ERR_UNSUPPORTED);
 }
 
 /* Finishes what has been composed, or says why it was not. */
 static uhttp_result uh_response_end(uhttp_conn *c, uhttp_result composed)
 {
     if (composed != UHTTP_OK)
-        return uh_conn_tell(c, composed);
+        return uh_response_fail(c, composed);
     uh_response_finish(c);
     return UHTTP_OK;
 }
@@ -8448,7 +8503,7 @@ static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_ty
     if (result != UHTTP_OK)
         return result;
     if (length > 0 && (data == NULL || uh_status_has_no_body(status)))
-        return UHTTP_ERR_INVALID;
+        return uh_response_fail(c, UHTTP_ERR_INVALID);
     return uh_response_end(c, uh_response_compose(c, status, content_type, data, length, copy));
 }
 
@@ -8659,6 +8714,8 @@ static uhttp_result uh_respond_with(uhttp_conn *c, int status, const char *name,
     uhttp_result result = uhttp_add_header(c, name, value);
     if (result == UHTTP_OK)
         result = uhttp_respond_error(c, status);
+    else
+        result = uh_response_fail(c, result);
     if (result != UHTTP_OK && c->state != UH_CLOSED)
         uh_draft_drop(c, c->draft - draft);
     return result;
@@ -8681,10 +8738,10 @@ UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const c
     if (may != UHTTP_OK)
         return may;
     if ((status < 301 || status > 303) && status != 307 && status != 308)
-        return UHTTP_ERR_INVALID;
+        return uh_response_fail(c, UHTTP_ERR_INVALID);
     for (const char *p = url; *p != '\0'; p++) {
         if (*p <= ' ' || *p > '~')          /* also those beyond ASCII, char signed or not */
-            return UHTTP_ERR_INVALID;
+            return uh_response_fail(c, UHTTP_ERR_INVALID);
     }
     uh_draft_drop(c, c->request.composed);
     return uh_respond_with(c, status, "Location", url);
@@ -8722,12 +8779,13 @@ static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *conte
     uhttp_result result = uh_response_head(c, status, content_type, -1, UH_STREAM_END);
     if (result != UHTTP_OK) {
         c->keep = keep;
-        return uh_conn_tell(c, result);
+        return uh_response_fail(c, result);
     }
     uh_body_abandon(c);
     c->request.span.wanted = 0;
     c->request.error = 0;
-    c->posted = false;              /* an error not heard yet is no longer one */
+    c->request.why = NULL;
+    c->pending = UHTTP_EVENT_NONE;  /* an error not heard yet is no longer one */
     uh_conn_enter(c, UH_STREAM);
     uh_ready_push(c);
     return UHTTP_OK;
@@ -8739,7 +8797,7 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
     if (result != UHTTP_OK)
         return result;
     if (uh_status_has_no_body(status))
-        return UHTTP_ERR_INVALID;
+        return uh_response_fail(c, UHTTP_ERR_INVALID);
     return uh_stream_start(c, status, content_type);
 }
 
@@ -9097,6 +9155,10 @@ UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_
     size_t before = first + line.len + (content_type != NULL ? strlen(content_type) + 16 : 0);
     uhttp_result result =
         uh_stream_take(c, before + fields + length + 4 + mark.len, before, &p);
+    if (result == UHTTP_ERR_MEMORY && c->request.why == NULL) {     /* said once a stream */
+        c->request.why = UH_WHY("frame exceeds max_send_buffer and is skipped");
+        uh_server_log(c->server, c, 0, c->request.why);
+    }
     if (result != UHTTP_OK || p == NULL)
         return result;
     p = uh_text_put(p, mark.ptr, first);
@@ -9147,8 +9209,10 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
     if (w->error == UHTTP_ERR_CLOSED)       /* the program has been told by it already */
         return UHTTP_ERR_CLOSED;
     uhttp_result result = uh_response_check(c, status, NULL);
-    if (result == UHTTP_OK)
-        result = uh_status_has_no_body(status) ? UHTTP_ERR_INVALID : uhttp_json_error(w);
+    if (result == UHTTP_OK && uh_status_has_no_body(status))
+        result = uh_response_fail(c, UHTTP_ERR_INVALID);
+    else if (result == UHTTP_OK && uhttp_json_error(w) != UHTTP_OK)
+        result = uh_response_fail(c, uhttp_json_error(w));
     if (result != UHTTP_OK) {
         if (c->told)
             uh_draft_drop(c, c->request.composed);
@@ -9157,7 +9221,7 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
     uint32_t length = c->request.composed;
     result = uh_response_head(c, status, "application/json", length, 0);
     if (result != UHTTP_OK)
-        return uh_conn_tell(c, result);
+        return uh_response_fail(c, result);
     if (c->request.is_head)
         c->tx.tail -= length;
     else
@@ -9232,15 +9296,15 @@ UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
 
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
 {
-    (void)c;
     uhttp_json_begin(w, NULL, 0);
+    w->user = c;
 }
 
 UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
 {
-    (void)w;
+    uhttp_conn *c = (uhttp_conn *)w->user;
     (void)status;
-    return UHTTP_ERR_UNSUPPORTED;
+    return c != NULL ? uh_response_unsupported(c) : UHTTP_ERR_UNSUPPORTED;
 }
 
 UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
@@ -9287,7 +9351,7 @@ static uh_next uh_conn_finish(uhttp_conn *c)
 {
     c->keep = false;
     c->parting = true;
-    c->request.whole = true;
+    c->request.body_state = UH_BODY_NONE;
     if (uh_conn_owes(c)) {
         uh_conn_enter(c, UH_SEND);
         return UH_MORE;
@@ -9434,7 +9498,7 @@ static bool uh_request_begin(uhttp_conn *c, const uhttp_head *head, uint32_t hea
     r->margin = (uint32_t)margin;
     uh_request_carve(c, head);
     r->began = s->now;
-    r->whole = r->content_length == 0;
+    r->body_state = r->content_length == 0 ? UH_BODY_NONE : UH_BODY_COMING;
     c->rx.head += head_len;
     r->body = c->rx.head;
     r->expects = head->expect_continue && uh_buf_used(&c->rx) == 0;
@@ -9506,7 +9570,7 @@ static uh_next uh_step_head(uhttp_conn *c)
     }
     if (!uh_request_begin(c, &head, (uint32_t)length))
         return uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
-    if (r->whole)
+    if (uh_body_is_whole(r))
         return uh_conn_deliver(c, UHTTP_EVENT_REQUEST);
     uh_conn_enter(c, c->server->config.event_mode ? UH_OFFER : UH_BODY);
     return UH_MORE;
@@ -9710,7 +9774,7 @@ static bool uh_list_step(uhttp_conn *c, uh_list list, uint32_t *at, const char *
     uh_request *r = &c->request;
     if (list == UH_LIST_QUERY)
         return uh_query_step(c, at, name, value);
-    if (list == UH_LIST_FORM && r->sink == UH_SINK_FORM) {
+    if (list == UH_LIST_FORM && r->body_state == UH_BODY_FORM) {
         const char *form = (const char *)uh_window(c)->data + r->body;
         return uh_strings_step(form, form + r->body_len, at, name, value);
     }
@@ -10001,7 +10065,7 @@ UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
 UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c)
 {
     const uh_request *r = &c->request;
-    return r->chunked && r->whole ? (int64_t)r->framing.data : r->content_length;
+    return r->chunked && uh_body_is_whole(r) ? (int64_t)r->framing.data : r->content_length;
 }
 
 UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
@@ -10010,7 +10074,7 @@ UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
 }
 
 UHTTP_API bool uhttp_is_secure(const uhttp_conn *c) { return uh_conn_is_secure(c); }
-UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c) { return c->request.whole; }
+UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c) { return uh_body_is_whole(&c->request); }
 
 UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size)
 {
@@ -10073,10 +10137,10 @@ UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c)
 UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text)
 {
     const char *why = c->request.why;
+    int error = c->event == UHTTP_EVENT_ERROR ? c->request.error : 0;
     if (text != NULL)
-        *text = c->request.error == 0 ? "" : why != NULL ? why
-              : uhttp_status_phrase(c->request.error);
-    return c->request.error;
+        *text = error == 0 ? "" : why != NULL ? why : uhttp_status_phrase(error);
+    return error;
 }
 
 /*--- the end of a request --------------------------------------------------------------*/
@@ -10114,6 +10178,16 @@ static void uh_request_log(uhttp_conn *c)
 #endif
 }
 
+/* The body is not the program's any more, and the byte behind it what it was. */
+static void uh_body_take_back(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    if (r->body_state != UH_BODY_GIVEN && r->body_state != UH_BODY_FORM)
+        return;
+    uh_window(c)->data[r->body + r->body_len] = r->overwritten;
+    r->body_state = UH_BODY_DECODED;
+}
+
 /* Forgets the request but for what is left of its body; the input goes on behind it. */
 static void uh_request_end(uhttp_conn *c)
 {
@@ -10121,8 +10195,9 @@ static void uh_request_end(uhttp_conn *c)
     uh_request_log(c);
     if (c->told)        /* refused while the program held it: its strings stay */
         return;
-    if (r->has_nul)
-        uh_window(c)->data[r->body + r->body_len] = r->overwritten;
+    uh_body_take_back(c);
+    if (uh_body_is_whole(r))
+        r->body_state = UH_BODY_GONE;
     uh_window_release(c);
     memset((char *)r + offsetof(uh_request, sink), 0, sizeof *r - offsetof(uh_request, sink));
     r->bytes.limit = UH_SKIP_LIMIT;
@@ -10137,12 +10212,13 @@ static uh_next uh_step_send(uhttp_conn *c)
         uh_conn_set_aside(&c->server->owing, c);
     uh_request_end(c);
     if (c->keep) {
-        uh_conn_enter(c, c->request.whole ? UH_IDLE : UH_SKIP);
+        uh_conn_enter(c, uh_body_is_whole(&c->request) ? UH_IDLE : UH_SKIP);
         return UH_MORE;
     }
     /* Closing loses nothing when it was the peer's wish and all it sent has been read;
      * otherwise a reset could overtake the answer (RFC 9112 section 9.6). */
-    if ((c->parting || c->fin) && c->request.whole && uh_buf_used(&c->rx) == 0 && !c->readable)
+    if ((c->parting || c->fin) && uh_body_is_whole(&c->request) &&
+        uh_buf_used(&c->rx) == 0 && !c->readable)
         uh_conn_drop(c);
     else
         uh_conn_enter(c, UH_LINGER);
@@ -10178,26 +10254,24 @@ static uh_next uh_body_fail(uhttp_conn *c, int status, const char *why)
     return uh_conn_post(c, UHTTP_EVENT_ERROR);
 }
 
-/* Puts a NUL behind a collected body. The byte there may be the next request's: then it is
- * kept and put back; if nothing is there yet, the next request begins one further. */
-static void uh_body_terminate(uhttp_conn *c)
+/* Gives a decoded body to the program, with a NUL behind it. The byte there may be the next
+ * request's: it is kept and put back; if nothing is there yet, that one begins one further. */
+static void uh_body_give(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     uh_buf *w = uh_window(c);
     uint8_t *end = w->data + r->body + r->body_len;
-    if (uh_buf_used(w) > 0) {
-        r->overwritten = *end;
-        r->has_nul = true;
-    } else if (w == &c->rx) {
+    if (uh_buf_used(w) == 0 && w == &c->rx)
         w->head = w->tail = r->body + r->body_len + 1;
-    }
+    r->overwritten = *end;
+    r->body_state = UH_BODY_GIVEN;
     *end = 0;
 }
 
 /* The collected body is whole and goes to the program. */
 static uh_next uh_body_deliver(uhttp_conn *c, uhttp_event_type event)
 {
-    uh_body_terminate(c);
+    uh_body_give(c);
     return uh_conn_deliver(c, event);
 }
 
@@ -10206,7 +10280,7 @@ static void uh_body_widen(uhttp_conn *c)
 {
     const uh_request *r = &c->request;
     uint32_t used = c->rx.tail - r->body;
-    if (uh_window(c) == &c->rx && !r->whole && used < UH_STREAM_BLOCK &&
+    if (uh_window(c) == &c->rx && !uh_body_is_whole(r) && used < UH_STREAM_BLOCK &&
         (r->chunked || r->framing.left > uh_buf_used(&c->rx) + uh_conn_rx_room(c)))
         (void)uh_window_grow(c, UH_STREAM_BLOCK, UH_STREAM_BLOCK - used);
 }
@@ -10265,7 +10339,8 @@ static int uh_body_store(uhttp_conn *c)
         failed = (c->server->files->write)(c);
         uh_window_drop(c);
     }
-    return failed == 0 && c->request.whole ? uh_sink_finish(c, true) : failed;
+    bool ended = failed == 0 && uh_body_is_whole(&c->request);
+    return ended ? uh_sink_finish(c, true) : failed;
 }
 
 static uh_next uh_step_offer(uhttp_conn *c)
@@ -10275,11 +10350,10 @@ static uh_next uh_step_offer(uhttp_conn *c)
     if (uh_window_decode(c) == UHTTP_ERR_INVALID)
         return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
     if (!first)
-        return c->fin && !r->whole ? uh_body_fail(c, 400, UH_WHY("body cut short")) : UH_WAIT;
-    if (r->whole && r->framing.data <= c->server->config.max_content_length) {
-        r->sink = UH_SINK_COLLECT;
+        return c->fin && !uh_body_is_whole(r)
+                   ? uh_body_fail(c, 400, UH_WHY("body cut short")) : UH_WAIT;
+    if (uh_body_is_whole(r) && r->framing.data <= c->server->config.max_content_length)
         return uh_body_deliver(c, UHTTP_EVENT_REQUEST);
-    }
     return uh_conn_post(c, UHTTP_EVENT_HEADERS);
 }
 
@@ -10292,10 +10366,10 @@ static uh_next uh_step_body(uhttp_conn *c)
         return uh_body_fail(c, 400, UH_WHY("malformed chunked body"));
     if (uh_body_is_too_long(c))
         return uh_body_fail_long(c);
-    if (r->sink == UH_SINK_COLLECT && r->whole)
+    if (r->sink == UH_SINK_COLLECT && uh_body_is_whole(r))
         return uh_body_deliver(c, c->told ? UHTTP_EVENT_COMPLETE : UHTTP_EVENT_REQUEST);
-    if (r->sink == UH_SINK_STREAM && r->body_len > 0 && !r->shown) {
-        r->shown = true;
+    if (r->sink == UH_SINK_STREAM && r->body_len > 0 && r->piece == UH_PIECE_NEW) {
+        r->piece = UH_PIECE_SHOWN;
         return uh_conn_post(c, UHTTP_EVENT_DATA);
     }
     if (r->sink == UH_SINK_FILE) {
@@ -10303,7 +10377,7 @@ static uh_next uh_step_body(uhttp_conn *c)
         if (failed != 0)
             return uh_body_fail(c, failed, UH_WHY("the body's file cannot be written"));
     }
-    if (r->whole)
+    if (uh_body_is_whole(r))
         return uh_conn_deliver(c, UHTTP_EVENT_COMPLETE);
     if (c->fin)
         return uh_body_fail(c, 400, UH_WHY("body cut short"));
@@ -10332,11 +10406,37 @@ static uh_next uh_step_skip(uhttp_conn *c)
     return UH_MORE;
 }
 
+/* May a body be accepted? After HEADERS, and after a REQUEST in event mode, whose body was small
+ * or absent: the program need not know which of both it was. */
+static uhttp_result uh_accept_may(uhttp_conn *c)
+{
+    const uh_request *r = &c->request;
+    uhttp_result may = uh_conn_may(c, UH_IN_OFFER | UH_IN_ANSWER);
+    bool was_given = r->body_state == UH_BODY_GIVEN || r->body_state == UH_BODY_NONE;
+    if (may == UHTTP_OK && c->state == UH_ANSWER &&
+        (!c->server->config.event_mode || !was_given || r->sink != UH_SINK_NONE || r->error != 0))
+        return UHTTP_ERR_STATE;
+    return may;
+}
+
+/* It is accepted: one that was given already comes as any other, one that is absent is empty. */
+static void uh_accept_begin(uhttp_conn *c)
+{
+    c->server->failed = false;
+    if (c->state == UH_OFFER)
+        return;
+    uh_body_take_back(c);
+    c->request.body_state = UH_BODY_DECODED;
+    c->request.listed = UH_LIST_NONE;
+    uh_conn_enter(c, UH_OFFER);
+}
+
 static uhttp_result uh_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 {
-    uhttp_result may = uh_conn_may(c, UH_IN_OFFER);
+    uhttp_result may = uh_accept_may(c);
     if (may != UHTTP_OK)
         return may;
+    uh_accept_begin(c);
     uh_body_accept(c, sink, limit);
     uh_conn_enter(c, UH_BODY);
     uh_ready_push(c);
@@ -10358,13 +10458,13 @@ UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length)
 {
     uh_request *r = &c->request;
     *length = 0;
-    if (r->sink != UH_SINK_STREAM || r->taken || !c->told ||
+    if (r->sink != UH_SINK_STREAM || r->piece == UH_PIECE_TAKEN || !c->told ||
         (c->state != UH_BODY && c->state != UH_ANSWER))
         return NULL;
     uh_ready_push(c);           /* whatever is taken off makes room */
     if (uh_window_decode(c) == UHTTP_ERR_INVALID || r->body_len == 0 || uh_body_is_too_long(c))
         return NULL;            /* what is wrong comes as an event */
-    r->taken = true;
+    r->piece = UH_PIECE_TAKEN;
     *length = r->body_len;
     return uh_window(c)->data + r->body;
 }
@@ -10372,16 +10472,16 @@ UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length)
 /* The program has called again: the piece it took is room now. */
 static void uh_body_reclaim(uhttp_conn *c)
 {
-    if (!c->request.taken)
+    if (c->request.piece != UH_PIECE_TAKEN)
         return;
-    c->request.taken = false;
+    c->request.piece = UH_PIECE_NEW;
     uh_window_drop(c);
 }
 
 UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length)
 {
     const uh_request *r = &c->request;
-    bool has = r->sink == UH_SINK_COLLECT && r->whole;
+    bool has = r->body_state == UH_BODY_GIVEN;
     if (length != NULL)
         *length = has ? r->body_len : 0;
     if (!has)
@@ -10413,22 +10513,17 @@ static bool uh_form_is_good(uhttp_str form, uint32_t *bare)
 /* Makes so many bytes of room behind a collected body; it may move to a block of its own. */
 static bool uh_form_make_room(uhttp_conn *c, uint32_t n)
 {
-    uh_request *r = &c->request;
     uh_buf *w = uh_window(c);
-    bool had_nul = r->has_nul;
     uh_ready_push(c);           /* what may be read is another now */
     if (w == &c->rx && uh_buf_used(w) == 0 && n <= uh_conn_rx_room(c)) {
         w->head = w->tail = w->tail + n;
         return true;
     }
-    if (had_nul)
-        w->data[r->body + r->body_len] = r->overwritten;
-    r->has_nul = false;
+    uh_body_take_back(c);
     bool grown = uh_window_grow(c, UH_SIZE_MAX, n + 1);
     if (grown)
         uh_window_give_back(c);
-    else if (had_nul)
-        uh_body_terminate(c);
+    uh_body_give(c);
     return grown;
 }
 
@@ -10464,9 +10559,9 @@ UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     uint32_t bare;
-    if (r->sink == UH_SINK_FORM || uhttp_content_length(c) == 0)
+    if (r->body_state == UH_BODY_FORM || uhttp_content_length(c) == 0)
         return UHTTP_OK;
-    if (r->sink != UH_SINK_COLLECT || !r->whole || !c->told)
+    if (r->body_state != UH_BODY_GIVEN || !c->told)
         return UHTTP_ERR_STATE;
     const char *body = (const char *)uh_window(c)->data + r->body;
     if (!uh_is_form_type(uhttp_content_type(c)) ||
@@ -10481,7 +10576,7 @@ UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c)
     r->body_len = made > 0 ? made - 1 : 0;
     r->body += end - r->body_len;
     memmove(form + end - r->body_len, form, made);
-    r->sink = UH_SINK_FORM;
+    r->body_state = UH_BODY_FORM;
     return UHTTP_OK;
 }
 
@@ -10693,12 +10788,12 @@ static uhttp_result uh_upload_begin(uhttp_conn *c, const char *record, size_t le
         failed = 413;
     else
         failed = uh_upload_write(c, record);
-    bool ended = r->whole || failed != 0;
+    bool ended = uh_body_is_whole(r) || failed != 0;
     int finished = ended ? uh_upload_finish(c, record, failed == 0) : 0;
     if (failed != 0 || finished != 0)
         return uh_upload_fails(c, failed != 0 ? failed : finished);
     uh_window_drop(c);
-    if (r->whole) {
+    if (uh_body_is_whole(r)) {
         (void)uh_conn_deliver(c, UHTTP_EVENT_COMPLETE);
         return UHTTP_OK;
     }
@@ -10718,7 +10813,7 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
 {
     const uhttp_files *files = c->server->config.files;
     uh_request *r = &c->request;
-    uhttp_result may = uh_conn_may(c, UH_IN_OFFER);
+    uhttp_result may = uh_accept_may(c);
     if (may != UHTTP_OK)
         return may;
     if (files == NULL || files->create == NULL)
@@ -10732,6 +10827,7 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
     if (behind < UH_WINDOW_MIN || record > behind - UH_WINDOW_MIN ||
         !uh_response_reserve(c, record))
         return uh_conn_tell(c, uh_response_no_room(c));
+    uh_accept_begin(c);
     r->bytes.limit = limit > 0 ? limit : UINT64_MAX;
     c->server->files = &uh_files_in_motion;
     if (uh_body_is_too_long(c))
@@ -11043,8 +11139,7 @@ static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *type,
         result = uh_file_content_range(c, f, status = 416);
     else if (status == 304)
         result = uh_file_fields(c, f, status, options);
-    if (result == UHTTP_OK)
-        result = uhttp_respond_error(c, status);
+    result = result == UHTTP_OK ? uhttp_respond_error(c, status) : uh_response_fail(c, result);
     return uh_file_undo(c, draft, result);
 }
 
@@ -11078,13 +11173,13 @@ UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
     memset(&f, 0, sizeof f);
     f.files = c->server->config.files;
     if (f.files == NULL)
-        return UHTTP_ERR_UNSUPPORTED;
+        return uh_response_unsupported(c);
     if (path == NULL || path[0] == '\0')
-        return UHTTP_ERR_INVALID;
+        return uh_response_fail(c, UHTTP_ERR_INVALID);
     options = options != NULL ? options : &uh_file_no_options;
     char *copy = uh_file_path(c, NULL, path, "");
     if (copy == NULL)
-        return uh_conn_tell(c, uh_response_no_room(c));
+        return uh_response_fail(c, uh_response_no_room(c));
     int status = uh_found_choose(c, &f, copy, NULL, options);
     if (status == 200 && f.info.is_dir) {
         uh_found_close(&f);
@@ -11125,7 +11220,7 @@ static uhttp_result uh_serve_slash(uhttp_conn *c)
     size_t length = sizeof "Location: /\r\n" - 1 + (size_t)(end - parts.path.ptr) + beyond;
     char *to = uh_draft_room(c, length);
     if (to == NULL)
-        return uh_conn_tell(c, uh_response_no_room(c));
+        return uh_response_fail(c, uh_response_no_room(c));
     to = uh_text_puts(to, "Location: ");
     for (const char *p = parts.path.ptr; p <= end; p++) {
         if (p == uh_text_end(parts.path))
@@ -11164,7 +11259,7 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char
     if (may != UHTTP_OK)
         return may;
     if (files == NULL)
-        return UHTTP_ERR_UNSUPPORTED;
+        return uh_response_unsupported(c);
     if (!c->request.is_head && strcmp(uhttp_method(c), "GET") != 0)
         return uhttp_respond_not_allowed(c, "GET, HEAD");
     uh_draft_drop(c, c->request.composed);
@@ -11179,7 +11274,7 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char
     bool index = length == 0 || name[length - 1] == '/';
     char *path = uh_file_path(c, root, name, index ? "index.html" : "");
     if (path == NULL)
-        return uh_conn_tell(c, uh_response_no_room(c));
+        return uh_response_fail(c, uh_response_no_room(c));
     int status = uh_found_choose(c, &f, path, root, options);
     if (status == 200 && f.info.is_dir) {
         uh_found_close(&f);
@@ -11266,18 +11361,16 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
 UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
                                           const uhttp_file_options *options)
 {
-    (void)c;
     (void)path;
     (void)options;
-    return UHTTP_ERR_UNSUPPORTED;
+    return uh_response_unsupported(c);
 }
 
 UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix)
 {
-    (void)c;
     (void)root;
     (void)prefix;
-    return UHTTP_ERR_UNSUPPORTED;
+    return uh_response_unsupported(c);
 }
 
 UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
@@ -11318,7 +11411,7 @@ static void uh_conn_run(uhttp_conn *c)
  * output is full. Stops at an event, which the program must hear first. */
 UH_APART static void uh_conn_turn(uhttp_conn *c)
 {
-    if (c->posted || c->state == UH_CLOSED || c->state == UH_FREE)
+    if (c->pending != UHTTP_EVENT_NONE || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
     if (c->armed && !uh_time_before(c->server->now, c->deadline))
         c->spared = true;       /* due, but it had spoken in time: this turn is its last */
@@ -11328,7 +11421,7 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
         uh_conn_run(c);
         if (c->set_aside && c->state != UH_SEND)    /* held output joins the next answer */
             break;
-        if (!uh_conn_flush(c) || c->posted)
+        if (!uh_conn_flush(c) || c->pending != UHTTP_EVENT_NONE)
             break;
         if (uh_conn_owes(c)) {          /* the rest is another turn's, but a stream has room */
             uh_conn_run(c);
@@ -11602,7 +11695,7 @@ static void uh_server_expire(uhttp_server *s)
     s->armed = false;
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
         uhttp_conn *c = &s->slots[i];
-        if (!c->armed || c->posted)
+        if (!c->armed || c->pending != UHTTP_EVENT_NONE)
             continue;
         if (!uh_time_before(s->now, c->deadline) && (!c->queued || c->spared)) {
             uh_conn_expire(c);
@@ -11653,23 +11746,39 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
 
 /*--- the engine -------------------------------------------------------------------------*/
 
-/* The program has called again: what it was told of by the last event is settled. */
+/* The program has called again: what it did about the last event is all it does. A failed body
+ * that it has not answered is refused, and so is a request whose answer failed. */
 static void uh_server_take_back(uhttp_server *s)
 {
     uhttp_conn *c = s->last;
+    bool failed = s->failed;
     s->last = NULL;
+    s->failed = false;
     if (c == NULL)
         return;
-    if (!c->posted) {
-        if (c->told && c->event == UHTTP_EVENT_CLOSED) {
-            uh_conn_let_go(c);
-        } else if (c->told && c->event == UHTTP_EVENT_ERROR && c->state == UH_ANSWER) {
-            uh_conn_let_go(c);
-            (void)uh_refuse(c, c->request.error, c->request.why);
-        }
-        c->event = UHTTP_EVENT_NONE;
+    bool refused = c->event == UHTTP_EVENT_ERROR && c->state == UH_ANSWER;
+    if (c->told && (refused || (failed && (UH_MAY_RESPOND & 1u << c->state) != 0))) {
+        uh_conn_let_go(c);
+        (void)(refused ? uh_refuse(c, c->request.error, c->request.why)
+                       : uh_refuse(c, 500, UH_WHY("the program's response failed")));
     }
+    c->event = UHTTP_EVENT_NONE;
     uh_ready_push(c);
+}
+
+/* Returns a connection to the program with what it must hear. CLOSED is the end of a request:
+ * what the program holds of it stays readable until it calls again. */
+static uhttp_conn *uh_server_tell(uhttp_server *s, uhttp_conn *c)
+{
+    c->event = c->pending;
+    c->pending = UHTTP_EVENT_NONE;
+    if (!c->told)
+        c->serial++;
+    c->told = true;
+    if (c->event == UHTTP_EVENT_CLOSED)
+        uh_conn_let_go(c);
+    s->last = c;
+    return c;
 }
 
 /* Gives turns until one brings an event; NULL: the queue is empty, or the network and the
@@ -11680,15 +11789,8 @@ static uhttp_conn *uh_server_take_turns(uhttp_server *s)
     while (s->turns > 0 && (c = uh_ready_pop(s)) != NULL) {
         s->turns--;
         uh_conn_turn(c);
-        if (!c->posted)
-            continue;
-        c->posted = false;
-        if (!c->told) {
-            c->told = true;
-            c->serial++;
-        }
-        s->last = c;
-        return c;
+        if (c->pending != UHTTP_EVENT_NONE)
+            return uh_server_tell(s, c);
     }
     s->turns = UH_TURNS;
     return NULL;
@@ -12305,6 +12407,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        bodies written to files;
  *        Server-Sent Events, NDJSON and multipart streams, small writes sent together;
  *        HTTPS through mbedTLS, client certificates, reload of certificates
+ *        a response that fails is logged and, unless another follows, answered with 500;
+ *        bodies are accepted after UHTTP_EVENT_REQUEST as after _HEADERS
  */
 
 /* MIT License

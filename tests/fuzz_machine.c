@@ -67,6 +67,8 @@ typedef struct request {
     uint64_t id;
     unsigned client, number;
     bool marked;                /* its answer bears its number */
+    bool acceptable;            /* a REQUEST whose body may still be accepted */
+    bool doomed;                /* its answer failed: 500, unless something better follows */
     bool wants_room;            /* WRITABLE is owed */
     uint64_t read, limit;       /* of a streamed body */
     const char *strings[6];     /* where they were, and what they were */
@@ -80,6 +82,7 @@ static request run_requests[PEERS_MAX];
 static uint64_t run_ended_ids[16];
 static unsigned run_told, run_ended;
 static bool run_stopping;
+static const uhttp_conn *run_last;      /* returned by the last wait */
 static unsigned run_given, run_logged;  /* answers; lines of the access log */
 
 static char run_letter(unsigned who, unsigned number, size_t at)
@@ -168,25 +171,28 @@ static void run_check_held(void)
         uhttp_conn *c = &world_server->slots[i];
         if (r->at == STAGE_NONE)
             continue;
-        CHECK(c->told && uhttp_id(c) == r->id && uhttp_context(c) == r);
+        bool over = c == run_last && uhttp_event(c) == UHTTP_EVENT_CLOSED;
+        CHECK(c->told == !over && uhttp_id(c) == r->id && uhttp_context(c) == r);
         CHECK(run_look(c, strings) == r->sum);
         CHECK(memcmp(strings, r->strings, sizeof strings) == 0);
     }
 }
 
-/* The program owns what the model says, but for one it has just been told the end of. */
+/* The program owns what the model says, and nothing else. */
 static void run_check_owned(void)
 {
     const uhttp_conn *c = NULL;
+    uhttp_stats stats;
     unsigned walked = 0;
     unsigned owned = 0;
     while ((c = uhttp_next(world_server, c)) != NULL) {
-        CHECK(run_request_of(c)->at != STAGE_NONE || uhttp_event(c) == UHTTP_EVENT_CLOSED);
-        walked += run_request_of(c)->at != STAGE_NONE ? 1 : 0;
+        CHECK(run_request_of(c)->at != STAGE_NONE);
+        walked++;
     }
     for (uint32_t i = 0; i < world_server->config.max_connections; i++)
         owned += run_requests[i].at != STAGE_NONE ? 1 : 0;
-    CHECK(walked == owned);
+    uhttp_server_stats(world_server, &stats);
+    CHECK(walked == owned && stats.held == owned);
 }
 
 /*--- what the program does ------------------------------------------------------------------*/
@@ -533,13 +539,15 @@ static void run_accept(uhttp_conn *c)
     uint64_t limit = limits[how >> 1 & 7];
     bool stream = (how & 1) != 0;
     bool store = (how & 48) == 48;
-    uhttp_result result = run_judge(c, r->at == STAGE_OFFERED,
+    bool allowed = r->at == STAGE_OFFERED || (r->at == STAGE_READY && r->acceptable);
+    uhttp_result result = run_judge(c, allowed,
                                     store ? run_accept_to_file(c, limit)
                                           : stream ? uhttp_accept_body_streaming(c, limit)
                                                    : uhttp_accept_body(c, limit));
     if (result != UHTTP_OK)
         return;
-    CHECK(r->at == STAGE_OFFERED);
+    CHECK(allowed);
+    r->acceptable = r->doomed = false;
     r->at = store ? STAGE_STORING : stream ? STAGE_READING : STAGE_COLLECTING;
     r->limit = limit > 0 ? limit : UINT64_MAX;
 }
@@ -580,7 +588,10 @@ static void run_form(uhttp_conn *c)
         CHECK(uhttp_form_count(c) == 0 && (uhttp_body(c, NULL) != NULL) == had_body);
         return;
     }
-    CHECK(uhttp_body(c, NULL) == NULL);
+    if (uhttp_content_length(c) > 0) {
+        CHECK(uhttp_body(c, NULL) == NULL);
+        run_request_of(c)->acceptable = false;
+    }
     size_t count = uhttp_form_count(c);
     CHECK(count == 0 || count == 5);
     for (size_t i = 0; i < count; i++) {
@@ -588,6 +599,14 @@ static void run_form(uhttp_conn *c)
         CHECK(strcmp(name, fields[i][0]) == 0 && strcmp(value, fields[i][1]) == 0);
     }
     CHECK(!uhttp_form_at(c, count, NULL, NULL));
+}
+
+/* A response that is refused for what it is. */
+static void run_fail(uhttp_conn *c, uhttp_result result)
+{
+    request *r = run_request_of(c);
+    if (run_judge(c, run_may_respond(r), result) == UHTTP_ERR_INVALID && c == run_last)
+        r->doomed = true;
 }
 
 /* Asks and tries everything with whatever stands in a slot. */
@@ -599,13 +618,13 @@ static void run_misuse(uhttp_conn *c)
     const char *why;
     switch (chance_below(8)) {
     case 0:
-        run_judge(c, run_may_respond(r), uhttp_respond(c, 99, NULL, NULL, 0));
+        run_fail(c, uhttp_respond(c, 99, NULL, NULL, 0));
         break;
     case 1:
         run_judge(c, run_may_respond(r), uhttp_add_header(c, "X-Evil", "a\r\nb"));
         break;
     case 2:
-        run_judge(c, run_may_respond(r), uhttp_respond(c, 204, NULL, "x", 1));
+        run_fail(c, uhttp_respond(c, 204, NULL, "x", 1));
         break;
     case 3:
         run_write(c);
@@ -617,7 +636,7 @@ static void run_misuse(uhttp_conn *c)
         run_accept(c);
         break;
     case 6:
-        run_judge(c, run_may_respond(r), uhttp_respond_redirect(c, 200, "/"));
+        run_fail(c, uhttp_respond_redirect(c, 200, "/"));
         break;
     default:
         CHECK(uhttp_full_url(c, buffer, sizeof buffer) != 0);
@@ -690,6 +709,7 @@ static void run_hear(uhttp_conn *c)
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
         run_begin(c, STAGE_READY);
+        r->acceptable = events;
         CHECK(uhttp_is_loaded(c));
         if (uhttp_body(c, &length) != NULL)
             CHECK(((const char *)uhttp_body(c, NULL))[length] == '\0');
@@ -725,7 +745,7 @@ static void run_hear(uhttp_conn *c)
         r->wants_room = false;
         break;
     case UHTTP_EVENT_CLOSED:
-        CHECK(events && r->at != STAGE_NONE && c->state == UH_CLOSED);
+        CHECK(events && r->at != STAGE_NONE && c->state == UH_CLOSED && !c->told);
         run_client_of_request(r)->lost = true;
         run_end(r);
         return;
@@ -737,12 +757,14 @@ static void run_hear(uhttp_conn *c)
     run_act(c);
 }
 
-/* Whoever asks for the next event after ERROR has given up. */
+/* Whoever asks for the next event after ERROR, or after an answer that failed, has given up. */
 static void run_give_up(void)
 {
     for (int i = 0; i < PEERS_MAX; i++) {
-        if (run_requests[i].at == STAGE_FAILED)
-            run_end(&run_requests[i]);
+        request *r = &run_requests[i];
+        if (r->at == STAGE_FAILED || (r->doomed && run_may_respond(r)))
+            run_end(r);
+        r->doomed = false;
     }
 }
 
@@ -751,6 +773,7 @@ static bool run_step(void)
 {
     run_give_up();
     uhttp_conn *c = world_step();
+    run_last = c;
     run_check_held();
     if (c != NULL)
         run_hear(c);

@@ -511,22 +511,22 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
     CHECK((c->fd == UH_NO_SOCKET) == (c->state == UH_FREE || c->state == UH_CLOSED));
     CHECK((c->t == NULL) == (c->fd == UH_NO_SOCKET));
     if (c->state == UH_FREE) {
-        CHECK(!c->told && !c->posted && !c->armed);
+        CHECK(!c->told && c->pending == UHTTP_EVENT_NONE && !c->armed);
         CHECK(c->rx.data == NULL && c->tx.data == NULL && c->body.data == NULL);
         return;
     }
-    CHECK(!c->posted || c->queued);
+    CHECK(c->pending == UHTTP_EVENT_NONE || c->queued);
     if (c->told && c->state != UH_CLOSED && c->request.head_len > 0)
         CHECK(c->rx.data != NULL);
     if (c->state == UH_CLOSED) {
         CHECK(!quiet || c->told);
         return;
     }
-    if (c->armed && !c->posted)
+    if (c->armed && c->pending == UHTTP_EVENT_NONE)
         CHECK(s->armed && !uh_time_before(c->deadline, s->next_deadline));
     if (!quiet)
         return;
-    CHECK(!c->queued && !c->posted && !c->set_aside);
+    CHECK(!c->queued && c->pending == UHTTP_EVENT_NONE && !c->set_aside);
     CHECK(c->state != UH_IDLE || (c->rx.data == NULL && c->tx.data == NULL));
     bool can_read = uh_conn_can_read(c);    /* then it is watched, and has read all there was */
     CHECK(c->interest == (c->wants | (can_read ? UH_READ : 0u)));

@@ -2268,8 +2268,8 @@ static const struct {
     { "multipart_frame", call_frame, 0 },       /* this stream is not one of frames */
     { "multipart_end", call_multipart_end, IN(AT_STREAM) },
     { "close", call_close, IN_ANSWERABLE | IN(AT_STREAM) },
-    { "accept_body", call_accept, IN(AT_OFFER) },
-    { "accept_body_streaming", call_accept_streaming, IN(AT_OFFER) },
+    { "accept_body", call_accept, IN(AT_OFFER) | IN(AT_REQUEST) },
+    { "accept_body_streaming", call_accept_streaming, IN(AT_OFFER) | IN(AT_REQUEST) },
 };
 
 static void every_call_in_every_state_answers_right_and_harms_nothing(void **state)
