@@ -21,6 +21,7 @@
 #define SYSTICK_RELOAD  0xe000e014u
 #define SYSTICK_VALUE   0xe000e018u
 #define NVIC_ENABLE(n)  (0xe000e100u + 4u * ((n) / 32u))
+#define NVIC_LEVEL(n)   (0xe000e400u + ((n) & ~3u))     /* a byte for each interrupt */
 
 int main(void);
 void board_reset(void);
@@ -51,22 +52,24 @@ static void on_fault(void)
     board_die("fault");
 }
 
-/* Frames are fetched by board_poll(); the interrupt only ends the sleep. */
-static void on_ethernet(void)
-{
-    ethernet_interrupt(false);
-}
-
 #ifdef BOARD_FREERTOS
 
 void vPortSVCHandler(void);
 void xPortPendSVHandler(void);
 void xPortSysTickHandler(void);
+void freertos_on_frame(void);           /* in freertos/main.c */
 
 static void on_tick(void)
 {
     board_ms++;
     xPortSysTickHandler();
+}
+
+/* Frames are fetched by a task; the interrupt only wakes it. */
+static void on_ethernet(void)
+{
+    ethernet_interrupt(false);
+    freertos_on_frame();
 }
 
 #define ON_SVC    vPortSVCHandler
@@ -77,6 +80,12 @@ static void on_tick(void)
 static void on_tick(void)
 {
     board_ms++;
+}
+
+/* Frames are fetched by board_poll(); the interrupt only ends the sleep. */
+static void on_ethernet(void)
+{
+    ethernet_interrupt(false);
 }
 
 #define ON_SVC    on_fault
@@ -111,7 +120,6 @@ void board_init(void)
     BOARD_REGISTER(SYSTICK_VALUE) = 0;
     BOARD_REGISTER(SYSTICK_CONTROL) = 7;
 #endif
-    BOARD_REGISTER(NVIC_ENABLE(ETHERNET_IRQ)) = 1u << ETHERNET_IRQ % 32;
 }
 
 void board_say(const char *text)
@@ -179,6 +187,8 @@ err_t board_netif_init(struct netif *netif)
     netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_LINK_UP |
                    NETIF_FLAG_ETHERNET;
     ethernet_init(netif->hwaddr);
+    BOARD_REGISTER(NVIC_LEVEL(ETHERNET_IRQ)) |= 0xe0u << ETHERNET_IRQ % 4 * 8;   /* the lowest */
+    BOARD_REGISTER(NVIC_ENABLE(ETHERNET_IRQ)) = 1u << ETHERNET_IRQ % 32;
     network = netif;
     return ERR_OK;
 }

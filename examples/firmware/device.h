@@ -1,7 +1,6 @@
 /* device.h - what the site needs to know of the device it runs on
  *
- * Each main program supplies these: main.c for bare metal, freertos.c for FreeRTOS. In a product
- * they lead to its flash driver, its clock and its sensors.
+ * server.c supplies these. In a product they lead to its flash driver, its clock and its sensors.
  */
 #ifndef DEVICE_H
 #define DEVICE_H

@@ -54,7 +54,7 @@ void ethernet_init(uint8_t *mac)
     BOARD_REGISTER(LAN + HW_CONFIG) |= 1u << 20;        /* must be one */
     BOARD_REGISTER(LAN + TX_CONFIG) = 2;                /* send */
     BOARD_REGISTER(LAN + FIFO_INT) = 0;                 /* interrupt from the first frame on */
-    BOARD_REGISTER(LAN + INT_CONFIG) = 1u << 8 | 1u;    /* to the processor, push-pull */
+    BOARD_REGISTER(LAN + INT_CONFIG) = 1u << 8 | 1u << 4 | 1u;   /* on, active high, push-pull */
     mac_write(MAC_CONTROL, 1u << 20 | 1u << 3 | 1u << 2);   /* full duplex, send, receive */
 }
 

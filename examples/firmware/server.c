@@ -1,5 +1,4 @@
-/* main.c - the site as firmware without an operating system: lwIP's sockets, cooperative
- * threads, and every byte of memory fixed when it is linked
+/* server.c - the site as firmware on lwIP's sockets, every byte of memory fixed when it is linked
  *
  * With UHTTP_TLS there is a second listener on 443. The address is the one QEMU's user network
  * gives; a product asks by DHCP (LWIP_DHCP, dhcp_start).
@@ -10,7 +9,7 @@
 #include "board.h"
 #include "device.h"
 #include "site.h"
-#include "threads.h"
+#include "system.h"
 #include "tls.h"
 
 #include "lwip/netif.h"
@@ -21,18 +20,10 @@
 
 #define BUFFER 1024             /* a browser's request has about 700 bytes */
 
-#ifdef UHTTP_TLS
-#define STACK 6144              /* a handshake of TLS takes 3 KB */
-#else
-#define STACK 2048              /* 956 bytes were used */
-#endif
-
 static uint8_t memory[UHTTP_MEMORY_SIZE(HTTP_SLOTS, BUFFER)];
-static uint64_t stack[STACK / 8];
-static int server_thread;
 static uhttp_server *server;
 static struct netif netif;
-static volatile bool network_is_up;
+static volatile bool network_is_up, is_open;
 
 /*--- what the site asks of the device ----------------------------------------------*/
 
@@ -76,8 +67,7 @@ static void add(uhttp_json_writer *w, const char *name, uint32_t value)
 
 void device_status(uhttp_json_writer *w)
 {
-    add(w, "stack_server", thread_stack_used(server_thread));
-    add(w, "stack_tcpip", thread_stack_used(server_thread + 1));
+    system_status(w);
     add(w, "lwip_heap_most", lwip_stats.mem.max);
     add(w, "lwip_heap_errors", lwip_stats.mem.err);
     add(w, "pbuf_pool_most", lwip_stats.memp[MEMP_PBUF_POOL]->max);
@@ -112,6 +102,12 @@ static void bring_up(void *argument)
     netif_set_default(&netif);
     netif_set_up(&netif);
     network_is_up = true;
+}
+
+void server_wakeup(void)
+{
+    if (is_open)
+        (void)uhttp_server_wakeup(server);
 }
 
 static uhttp_result open_server(void)
@@ -170,39 +166,32 @@ static int close_server(void)
     uhttp_stats stats;
     int bad = 0;
     uhttp_server_stats(server, &stats);
+    is_open = false;
+    system_pause();                     /* who was in server_wakeup() has left it */
     uhttp_server_close(server);
     bad += judge(stats.connections == 0, "clients that did not go in five seconds");
     bad += judge(stats.held == 0, "requests that were never answered");
     bad += judge(stats.forgotten == 0, "requests whose end the site did not hear of");
     bad += judge(lwip_stats.memp[MEMP_NETCONN]->used == 0, "sockets still open");
     bad += judge(lwip_stats.memp[MEMP_PBUF_POOL]->used == 0, "received packets never freed");
-    for (int i = server_thread; i <= server_thread + 1; i++)
-        bad += judge(thread_stack_used(i) + 128 <= thread_stack_size(i), "a stack is too small");
+    bad += judge(system_stack_left() >= 128, "a stack is too small");
     board_say(bad == 0 ? "0 bad\n" : "bad\n");
     return bad;
 }
 
-static void run(void *argument)
+void server_run(void)
 {
-    (void)argument;
     tcpip_init(bring_up, NULL);
     while (!network_is_up)
-        thread_yield(false);
+        system_pause();
     uhttp_result result = open_server();
     if (result != UHTTP_OK)
         board_die(uhttp_strerror(result));
+    is_open = true;
     board_say("listening\n");
     serve();
     report();
     board_exit(close_server());
-}
-
-int main(void)
-{
-    board_init();
-    server_thread = thread_add(run, NULL, stack, sizeof stack);
-    threads_start();
-    return 1;
 }
 
 /* newlib's malloc() asks here for memory. There is none: nothing is allocated. */
