@@ -184,6 +184,14 @@
 extern "C" {
 #endif
 
+#if defined(__MINGW32__)        /* has the compiler compare a format with its arguments */
+#define UHTTP_FORMAT(text, first) __attribute__((__format__(__gnu_printf__, text, first)))
+#elif defined(__GNUC__)
+#define UHTTP_FORMAT(text, first) __attribute__((__format__(__printf__, text, first)))
+#else
+#define UHTTP_FORMAT(text, first)
+#endif
+
 typedef struct uhttp_server uhttp_server;   /* listeners, connections and their memory */
 typedef struct uhttp_conn uhttp_conn;       /* one client, and at most one request of it */
 
@@ -386,7 +394,8 @@ typedef struct uhttp_config {
     size_t max_content_length;  /* of a body collected in memory; else 413; 0: 512 KiB */
     size_t max_send_buffer;     /* of a copied response, its head included; 0: 64 KiB */
 
-    size_t file_chunk_size;     /* of a file that is read piece by piece; 0: 4 KiB */
+    size_t file_chunk_size;     /* of a file that is read piece by piece; 0: 16 KiB on the heap,
+                                   4 KiB in fixed memory */
     const uhttp_files *files;   /* NULL: the system's */
 
     const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
@@ -503,6 +512,9 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
  * token are as before it is the same socket, else another, though fd may be the same number. */
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
 
+/* Entries that always suffice for a server of so many connections. A constant expression. */
+#define UHTTP_WATCH_CAPACITY(connections) ((size_t)(connections) + UHTTP_MAX_LISTENERS + 1u)
+
 /* Milliseconds the program's own loop may sleep at most; 0: do not sleep; -1: for ever. */
 UHTTP_API int uhttp_server_timeout(uhttp_server *server);
 
@@ -539,6 +551,9 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
 UHTTP_API void uhttp_server_close(uhttp_server *server);
 
 UHTTP_API int uhttp_server_port(const uhttp_server *server);    /* of the first listener */
+/* The port of that listener, in the order they were opened, from 0; 0: no such listener, or a
+ * Unix socket. */
+UHTTP_API int uhttp_listener_port(const uhttp_server *server, size_t index);
 UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server); /* -1 after shutdown */
 UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server);
 UHTTP_API bool uhttp_server_event_mode(const uhttp_server *server);
@@ -547,12 +562,17 @@ UHTTP_API void uhttp_server_stats(const uhttp_server *server, uhttp_stats *stats
 UHTTP_API const char *uhttp_strerror(uhttp_result result);
 UHTTP_API const char *uhttp_version(void);
 
+/* The server's millisecond clock (see UHTTP_MILLIS). It wraps: compare differences. */
+UHTTP_API uint32_t uhttp_millis(void);
+
 /*------------------------------------------------------------------------------
  * Request: what the client asked. All strings live as the introduction says.
  */
 UHTTP_API const char *uhttp_method(const uhttp_conn *c);    /* "GET", or any other token */
 UHTTP_API const char *uhttp_url(const uhttp_conn *c);       /* the raw request target */
 UHTTP_API const char *uhttp_protocol(const uhttp_conn *c);  /* "HTTP/1.1", or "HTTP/1.0" */
+UHTTP_API bool uhttp_is_get(const uhttp_conn *c);           /* GET, or HEAD, which is answered
+                                                               like GET but without a body */
 
 /* The decoded path, "*" for the asterisk form. Dot segments and %2F are decoded, not
  * resolved; a plus stays a plus. Never empty. RFC 9112 section 3.2. */
@@ -624,6 +644,9 @@ UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret);
 /* The whole body, with a NUL behind it; length may be NULL. NULL: there is none, or it is
  * not collected in memory, or uhttp_wait() has not yet said that it is complete. */
 UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length);
+
+/* The same as a slice, for the parsers: uhttp_json_find(uhttp_body_str(c), "name"). */
+UHTTP_API uhttp_str uhttp_body_str(const uhttp_conn *c);
 
 /* The length announced, 0 without a body; -1: chunked and not yet all here. */
 UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c);
@@ -712,8 +735,17 @@ UHTTP_API uhttp_result uhttp_respond_text(uhttp_conn *c, int status, const char 
 UHTTP_API uhttp_result uhttp_respond_html(uhttp_conn *c, int status, const char *html);
 UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char *json);
 
-/* The same without a copy, so of any length: data must stay until it has been sent, best
- * for ever. */
+/* Composes the body as printf() would, without a buffer of the program's.
+ *
+ *     uhttp_respond_printf(c, 200, "text/plain", "%.1f degrees\n", celsius);
+ *
+ * In a page, what comes from a client goes through uhttp_html_escape() first. Fails as
+ * uhttp_respond(), and with UHTTP_ERR_INVALID if vsnprintf() fails. */
+UHTTP_API uhttp_result uhttp_respond_printf(uhttp_conn *c, int status, const char *content_type,
+                                            const char *format, ...) UHTTP_FORMAT(4, 5);
+
+/* As uhttp_respond() without a copy, so of any length: data must stay until it has been sent,
+ * best for ever. */
 UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const char *content_type,
                                             const void *data, size_t length);
 
@@ -997,7 +1029,7 @@ typedef struct uhttp_json_writer {
     uint8_t      depth;     /* how many are open */
     bool         empty;     /* the innermost, or the whole text, has nothing in it yet */
     bool         named;     /* a key is written, its value is not */
-    bool         whole;     /* AGAIN ends it as any other error does: uhttp_json_begin_row() */
+    bool         whole;     /* AGAIN ends it as any other error does: it is a row or an event */
     uhttp_result error;     /* the first one */
 } uhttp_json_writer;
 
@@ -1181,6 +1213,23 @@ UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c);
  * as uhttp_json_error(). */
 UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w);
 
+/* Starts the data of one Server-Sent Event in the stream that c is in, written straight into its
+ * output; it is sent as a whole with uhttp_json_send_event(). As uhttp_json_begin_row().
+ *
+ *     uhttp_json_begin_event(&w, c, NULL);
+ *     uhttp_json_object_begin(&w);
+ *     ...
+ *     result = uhttp_json_send_event(&w);
+ *
+ *   event  its type, id and retry_ms; data is NULL. NULL: an event of nothing but data
+ *
+ * UHTTP_ERR_INVALID: event has data, or its type or id CR or LF. */
+UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
+                                      const uhttp_sse_event *event);
+
+/* Sends the finished event, as uhttp_json_send_row(). */
+UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w);
+
 /*------------------------------------------------------------------------------
  * multipart/form-data (RFC 7578): what a browser sends for a form with files, read as it comes,
  * so a form may be larger than memory; or read from a body that is in memory. Bytes are fed,
@@ -1275,6 +1324,24 @@ UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const ch
 UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
                                             size_t *length);
 
+/* Writes text so that it can be part of a URL: all but letters, digits and "-._~" becomes %XX.
+ * For one segment of a path, one name or value of a query. Returns the length, or
+ * UHTTP_ERR_MEMORY if size is too small (three times the text, and one, always suffice), or
+ * UHTTP_ERR_INVALID for NULL; after a failure buffer holds "". RFC 3986 section 2. */
+UHTTP_API int uhttp_percent_encode(const char *text, char *buffer, size_t size);
+
+/* Writes text so that it can be part of an HTML page, between tags or in a quoted attribute: the
+ * characters & < > " ' become entities. Otherwise the same; six times the text, and one, always
+ * suffice. What a client has sent must go through this before it is part of a page. */
+UHTTP_API int uhttp_html_escape(const char *text, char *buffer, size_t size);
+
+/* Is the slice this text? False if either is absent. */
+UHTTP_API bool uhttp_str_equals(uhttp_str s, const char *text);
+
+/* Writes a slice as a string. Returns its length, or UHTTP_ERR_MEMORY if size is too small, or
+ * UHTTP_ERR_INVALID if the slice is absent or has a NUL inside; then buffer holds "". */
+UHTTP_API int uhttp_str_copy(uhttp_str s, char *buffer, size_t size);
+
 typedef struct uhttp_url_parts {
     uhttp_str scheme, host, port, path, query, fragment;    /* ptr NULL: absent */
 } uhttp_url_parts;
@@ -1284,7 +1351,15 @@ typedef struct uhttp_url_parts {
 UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts);
 
 /* Takes the next raw "name=value" off *query; value.ptr is NULL without '='. Empty pairs
- * ("a&&b") are passed over. False: no more. */
+ * ("a&&b") are passed over. False: no more. This tells "?flag" from "?flag=", which are both ""
+ * to uhttp_query():
+ *
+ *     uhttp_url_split(url, &parts);               // of uhttp_url(c), as a slice
+ *     while (uhttp_query_next(&parts.query, &name, &value)) {
+ *         if (uhttp_str_equals(name, "flag"))
+ *             bare = value.ptr == NULL;           // "?flag"; for "?flag=" value is empty
+ *     }
+ */
 UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value);
 
 /* Takes the next "name=value" off the value of a Cookie field, both without white space around
@@ -1550,6 +1625,8 @@ UHTTP_API const char *uhttp_status_phrase(int status);
  * select(), and a socket that wakes it. Nobody else includes a system header.
  */
 
+#include <stdarg.h>
+#include <stdio.h>              /* vsnprintf(), rename() */
 #include <string.h>
 
 #if UH_WINSOCK
@@ -1593,7 +1670,6 @@ typedef int uh_socket;
 #include <unistd.h>
 
 #if UH_FILES
-#include <stdio.h>              /* rename() */
 #if defined(__linux__)
 #include <signal.h>
 #include <sys/sendfile.h>
@@ -3204,6 +3280,74 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
 static char *uh_text_puts(char *out, const char *string)
 {
     return uh_text_put(out, string, strlen(string));
+}
+
+/* Writes text as put() spells each of its characters, in up to six; the length, or a failure. */
+static int uh_text_spell(const char *text, char *buffer, size_t size,
+                         size_t (*put)(char c, char *out))
+{
+    char spelled[6];
+    size_t length = 0;
+    int result = text == NULL || buffer == NULL ? UHTTP_ERR_INVALID : UHTTP_OK;
+    if (size == 0 && result == UHTTP_OK)
+        return UHTTP_ERR_MEMORY;
+    for (; result == UHTTP_OK && *text != '\0'; text++) {
+        size_t n = put(*text, spelled);
+        if (n >= size - length || length > UH_SIZE_MAX - n)
+            result = UHTTP_ERR_MEMORY;
+        else
+            length += (size_t)(uh_text_put(buffer + length, spelled, n) - (buffer + length));
+    }
+    if (buffer != NULL && size > 0)
+        buffer[result == UHTTP_OK ? length : 0] = '\0';
+    return result == UHTTP_OK ? (int)length : result;
+}
+
+/* All but the unreserved characters of RFC 3986 section 2.3 */
+static size_t uh_char_percent_encode(char c, char *out)
+{
+    bool keep = (uh_char_is_scheme(c) && c != '+') || c == '_' || c == '~';
+    out[0] = keep ? c : '%';
+    out[1] = "0123456789ABCDEF"[(unsigned char)c >> 4];
+    out[2] = "0123456789ABCDEF"[c & 15];
+    return keep ? 1 : 3;
+}
+
+UHTTP_API int uhttp_percent_encode(const char *text, char *buffer, size_t size)
+{
+    return uh_text_spell(text, buffer, size, uh_char_percent_encode);
+}
+
+static size_t uh_char_html_escape(char c, char *out)
+{
+    static const char entities[] = "&&amp;\0<&lt;\0>&gt;\0\"&quot;\0'&#39;\0";
+    for (const char *p = entities; *p != '\0'; p += strlen(p) + 1) {
+        if (*p == c)
+            return (size_t)(uh_text_puts(out, p + 1) - out);
+    }
+    *out = c;
+    return 1;
+}
+
+UHTTP_API int uhttp_html_escape(const char *text, char *buffer, size_t size)
+{
+    return uh_text_spell(text, buffer, size, uh_char_html_escape);
+}
+
+UHTTP_API bool uhttp_str_equals(uhttp_str s, const char *text)
+{
+    return s.ptr != NULL && text != NULL && uh_text_is(s, text);
+}
+
+UHTTP_API int uhttp_str_copy(uhttp_str s, char *buffer, size_t size)
+{
+    bool good = s.ptr != NULL && buffer != NULL && memchr(s.ptr, '\0', s.len) == NULL;
+    bool fits = s.len < size && s.len <= UH_SIZE_MAX;
+    if (good && fits)
+        *uh_text_put(buffer, s.ptr, s.len) = '\0';
+    else if (buffer != NULL && size > 0)
+        *buffer = '\0';
+    return !good ? UHTTP_ERR_INVALID : fits ? (int)s.len : UHTTP_ERR_MEMORY;
 }
 
 /* The first c from p on, or end. */
@@ -8534,6 +8678,78 @@ UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char 
     return uh_respond(c, status, "application/json", json, strlen(json), true);
 }
 
+/* Makes room for bytes of a body in the making, behind what is drafted; NULL: there is none. */
+static char *uh_composed_room(uhttp_conn *c, size_t length)
+{
+    if (length > c->server->config.max_send_buffer - c->draft ||
+        !uh_response_reserve(c, length))
+        return NULL;
+    return (char *)c->tx.data + c->tx.tail;
+}
+
+/* So many bytes have been written there. */
+static void uh_composed_add(uhttp_conn *c, size_t length)
+{
+    c->tx.tail += (uint32_t)length;
+    c->draft += (uint32_t)length;
+    c->request.composed += (uint32_t)length;
+}
+
+/* Sends the body that has been composed. */
+static uhttp_result uh_respond_composed(uhttp_conn *c, int status, const char *content_type)
+{
+    uint32_t length = c->request.composed;
+    uhttp_result result = uh_response_head(c, status, content_type, length, 0);
+    if (result == UHTTP_OK && c->request.is_head)
+        c->tx.tail -= length;
+    else if (result == UHTTP_OK)
+        c->request.bytes.sent = length;
+    return uh_response_end(c, result);
+}
+
+/* Formats into what room there is, and once more if that was too little. */
+static uhttp_result uh_respond_format(uhttp_conn *c, const char *format, va_list values)
+{
+    size_t need = 1;
+    for (int tries = 0; tries < 2; tries++) {
+        va_list copy;
+        char *where = uh_composed_room(c, need);
+        if (where == NULL)
+            return uh_response_no_room(c);
+        va_copy(copy, values);
+        int length = vsnprintf(where, uh_buf_room(&c->tx), format, copy);
+        va_end(copy);
+        if (length < 0)
+            return UHTTP_ERR_INVALID;
+        need = (size_t)length + 1;
+        if (need <= uh_buf_room(&c->tx)) {
+            uh_composed_add(c, (size_t)length);
+            return UHTTP_OK;
+        }
+    }
+    return UHTTP_ERR_INVALID;       /* the second time it was longer than the first */
+}
+
+UHTTP_API uhttp_result uhttp_respond_printf(uhttp_conn *c, int status, const char *content_type,
+                                            const char *format, ...)
+{
+    uhttp_result result = uh_response_check(c, status, content_type);
+    if (result != UHTTP_OK)
+        return result;
+    if (format == NULL || uh_status_has_no_body(status))
+        return uh_response_fail(c, UHTTP_ERR_INVALID);
+    va_list values;
+    uh_draft_drop(c, c->request.composed);
+    va_start(values, format);
+    result = uh_respond_format(c, format, values);
+    va_end(values);
+    result = result == UHTTP_OK ? uh_respond_composed(c, status, content_type)
+                                : uh_response_fail(c, result);
+    if (result != UHTTP_OK && c->state != UH_CLOSED)
+        uh_draft_drop(c, c->request.composed);
+    return result;
+}
+
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status)
 {
     if (uh_status_has_no_body(status))
@@ -9183,13 +9399,10 @@ static uhttp_result uh_json_room_in_response(void *user, size_t length, char **w
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
-    if (length > c->server->config.max_send_buffer - c->draft ||
-        !uh_response_reserve(c, length))
+    *where = uh_composed_room(c, length);
+    if (*where == NULL)
         return uh_conn_tell(c, uh_response_no_room(c));
-    *where = (char *)c->tx.data + c->tx.tail;
-    c->tx.tail += (uint32_t)length;
-    c->draft += (uint32_t)length;
-    c->request.composed += (uint32_t)length;
+    uh_composed_add(c, length);
     return UHTTP_OK;
 }
 
@@ -9218,16 +9431,7 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
             uh_draft_drop(c, c->request.composed);
         return result;
     }
-    uint32_t length = c->request.composed;
-    result = uh_response_head(c, status, "application/json", length, 0);
-    if (result != UHTTP_OK)
-        return uh_response_fail(c, result);
-    if (c->request.is_head)
-        c->tx.tail -= length;
-    else
-        c->request.bytes.sent = length;
-    uh_response_finish(c);
-    return UHTTP_OK;
+    return uh_respond_composed(c, status, "application/json");
 }
 
 static uhttp_result uh_json_room_in_stream(void *user, size_t length, char **where)
@@ -9241,14 +9445,17 @@ UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
     w->error = uh_conn_may(c, UH_IN_STREAM);
 }
 
-static uhttp_result uh_json_room_in_row(void *user, size_t length, char **where)
+#define UH_ROW_END   "\n"
+#define UH_EVENT_END "\n\n"
+
+/* Makes room for more of a piece that is sent as a whole, and for its end. */
+static uhttp_result uh_json_room_in_piece(uhttp_conn *c, size_t length, size_t end, char **where)
 {
-    uhttp_conn *c = (uhttp_conn *)user;
     uhttp_result result = uh_conn_may(c, UH_IN_STREAM);
     *where = NULL;
     if (result != UHTTP_OK || c->request.is_head)
         return result;
-    result = uh_stream_make_room(c, c->draft + length + 1);
+    result = uh_stream_make_room(c, c->draft + length + end);
     if (result != UHTTP_OK) {
         uh_draft_drop(c, c->draft);
         return result;
@@ -9259,37 +9466,97 @@ static uhttp_result uh_json_room_in_row(void *user, size_t length, char **where)
     return UHTTP_OK;
 }
 
-UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c)
+static uhttp_result uh_json_room_in_row(void *user, size_t length, char **where)
 {
-    uh_json_begin_sink(w, c, uh_json_room_in_row);
+    return uh_json_room_in_piece((uhttp_conn *)user, length, sizeof UH_ROW_END - 1, where);
+}
+
+static uhttp_result uh_json_room_in_event(void *user, size_t length, char **where)
+{
+    return uh_json_room_in_piece((uhttp_conn *)user, length, sizeof UH_EVENT_END - 1, where);
+}
+
+static void uh_json_begin_piece(uhttp_json_writer *w, uhttp_conn *c,
+                                uhttp_result (*room)(void *user, size_t length, char **where))
+{
+    uh_json_begin_sink(w, c, room);
     w->whole = true;
     w->error = uh_conn_may(c, UH_IN_STREAM);
     if (w->error == UHTTP_OK)
         uh_draft_drop(c, c->draft);
 }
 
-UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
+/* Sends the text, w->size bytes in front of it, and its end. Line ends can only have come by
+ * uhttp_json_raw(), between the words of JSON, where a blank means the same. */
+static uhttp_result uh_json_send_piece(uhttp_json_writer *w, const char *end)
 {
     uhttp_conn *c = (uhttp_conn *)w->user;
+    size_t length = w->size + w->length;
     char *where;
-    if (w->room != uh_json_room_in_row)
-        return UHTTP_ERR_STATE;
     if (w->error == UHTTP_ERR_CLOSED)       /* the program has been told by it already */
         return UHTTP_ERR_CLOSED;
     uhttp_result result = uh_conn_may(c, UH_IN_STREAM);
     if (result != UHTTP_OK)
         return result;
     result = uhttp_json_error(w);
-    if (result == UHTTP_OK && !c->request.is_head && c->draft != w->length)
+    if (result == UHTTP_OK && !c->request.is_head && c->draft != length)
         result = UHTTP_ERR_STATE;           /* sent already, or dropped by another write */
     if (result != UHTTP_OK) {
         uh_draft_drop(c, c->draft);
         return result;
     }
-    result = uh_stream_take(c, w->length + 1, 0, &where);
-    if (result == UHTTP_OK && where != NULL)
-        where[w->length] = '\n';
-    return result;
+    result = uh_stream_take(c, length + strlen(end), 0, &where);
+    if (result != UHTTP_OK || where == NULL)
+        return result;
+    for (size_t i = w->size; i < length; i++) {
+        if (where[i] == '\n' || where[i] == '\r')
+            where[i] = ' ';
+    }
+    uh_text_puts(where + length, end);
+    return UHTTP_OK;
+}
+
+UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c)
+{
+    uh_json_begin_piece(w, c, uh_json_room_in_row);
+}
+
+UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
+{
+    if (w->room != uh_json_room_in_row)
+        return UHTTP_ERR_STATE;
+    return uh_json_send_piece(w, UH_ROW_END);
+}
+
+UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
+                                      const uhttp_sse_event *event)
+{
+    uhttp_sse_event head;
+    char *where;
+    memset(&head, 0, sizeof head);
+    if (event != NULL)
+        head = *event;
+    uh_json_begin_piece(w, c, uh_json_room_in_event);
+    if (w->error == UHTTP_OK && (head.data != NULL || !uh_text_is_one_line(head.event) ||
+                                 !uh_text_is_one_line(head.id)))
+        w->error = UHTTP_ERR_INVALID;
+    if (w->error != UHTTP_OK)
+        return;
+    head.data = "";
+    head.data_length = 0;
+    size_t before = uh_sse_put(NULL, &head) - (sizeof UH_EVENT_END - 1);
+    w->error = uh_json_room_in_event(c, before, &where);
+    if (w->error == UHTTP_OK && where != NULL) {
+        (void)uh_sse_put(where, &head);     /* and its end, where the text will be */
+        w->size = before;
+    }
+}
+
+UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w)
+{
+    if (w->room != uh_json_room_in_event)
+        return UHTTP_ERR_STATE;
+    return uh_json_send_piece(w, UH_EVENT_END);
 }
 
 #else
@@ -9323,6 +9590,18 @@ UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
 {
     (void)w;
     return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
+                                      const uhttp_sse_event *event)
+{
+    (void)event;
+    uhttp_json_begin_row(w, c);
+}
+
+UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w)
+{
+    return uhttp_json_send_row(w);
 }
 
 #endif
@@ -9593,6 +9872,11 @@ UHTTP_API const char *uhttp_method(const uhttp_conn *c) { return uh_request_stri
 UHTTP_API const char *uhttp_url(const uhttp_conn *c)
 {
     return uh_request_string(c, c->request.url);
+}
+
+UHTTP_API bool uhttp_is_get(const uhttp_conn *c)
+{
+    return c != NULL && (c->request.is_head || strcmp(uhttp_method(c), "GET") == 0);
 }
 
 static uint32_t uh_request_protocol(const uhttp_conn *c)
@@ -10487,6 +10771,14 @@ UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length)
     if (!has)
         return NULL;
     return (c->body.data != NULL ? c->body.data : c->rx.data) + r->body;
+}
+
+UHTTP_API uhttp_str uhttp_body_str(const uhttp_conn *c)
+{
+    uhttp_str body = { NULL, 0 };
+    if (c != NULL)
+        body.ptr = (const char *)uhttp_body(c, &body.len);
+    return body;
 }
 
 UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c) { return c->request.framing.data; }
@@ -12003,7 +12295,8 @@ static bool uh_config_complete(uhttp_config *config)
     config->max_headers_length = uh_or_default(config->max_headers_length, 4096);
     config->max_content_length = uh_or_default(config->max_content_length, 512 * 1024u);
     config->max_send_buffer = uh_or_default(config->max_send_buffer, 64 * 1024u);
-    config->file_chunk_size = uh_or_default(config->file_chunk_size, 4096);
+    config->file_chunk_size = uh_or_default(config->file_chunk_size,
+                                            UH_HEAP && config->memory == NULL ? 16384 : 4096);
     if (config->files == NULL)
         config->files = uh_system_files;
     if (config->max_send_buffer > UH_SIZE_MAX / 2)
@@ -12339,9 +12632,16 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
 
 /*--- questions --------------------------------------------------------------------------*/
 
+UHTTP_API int uhttp_listener_port(const uhttp_server *server, size_t index)
+{
+    if (server == NULL || index >= server->listener_count)
+        return 0;
+    return uh_sys_local(server->listeners[index].fd).port;
+}
+
 UHTTP_API int uhttp_server_port(const uhttp_server *server)
 {
-    return uh_sys_local(server->listeners[0].fd).port;
+    return uhttp_listener_port(server, 0);
 }
 
 UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server)
@@ -12388,6 +12688,7 @@ UHTTP_API const char *uhttp_strerror(uhttp_result result)
 }
 
 UHTTP_API const char *uhttp_version(void) { return UHTTP_VERSION; }
+UHTTP_API uint32_t uhttp_millis(void) { return UHTTP_MILLIS(); }
 
 /* UHTTP_MEMORY_SIZE is written without the structs; here it meets them. */
 UH_STATIC_ASSERT(sizeof(uhttp_conn) + sizeof(uh_socket) <= UHTTP_MEMORY_SLOT, memory_slot);
@@ -12406,9 +12707,10 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        multipart/form-data read as it comes; files, directories and tables in ROM sent,
  *        bodies written to files;
  *        Server-Sent Events, NDJSON and multipart streams, small writes sent together;
- *        HTTPS through mbedTLS, client certificates, reload of certificates
+ *        HTTPS through mbedTLS, client certificates, reload of certificates;
  *        a response that fails is logged and, unless another follows, answered with 500;
- *        bodies are accepted after UHTTP_EVENT_REQUEST as after _HEADERS
+ *        bodies are accepted after UHTTP_EVENT_REQUEST as after _HEADERS;
+ *        formatted responses, JSON as the data of an event, escaping for pages and URLs
  */
 
 /* MIT License

@@ -236,16 +236,11 @@ static bool is_method(uhttp_conn *c, const char *method)
     return strcmp(uhttp_method(c), method) == 0;
 }
 
-static bool is_read(uhttp_conn *c)
-{
-    return is_method(c, "GET") || is_method(c, "HEAD");
-}
-
 static void serve(uhttp_conn *c)
 {
     uhttp_str id;
     if (uhttp_path_match(c, "/api/items", NULL, 0)) {
-        if (is_read(c))
+        if (uhttp_is_get(c))
             list_items(c);
         else if (is_method(c, "POST"))
             create_item(c);
@@ -257,7 +252,7 @@ static void serve(uhttp_conn *c)
         item *it = find_item(id);
         if (it == NULL)
             respond_error(c, 404, "there is no such item", NULL, NULL);
-        else if (is_read(c))
+        else if (uhttp_is_get(c))
             respond_item(c, 200, it);
         else if (is_method(c, "PUT"))
             replace_item(c, it);

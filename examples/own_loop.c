@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define CONNECTIONS 64
-#define WATCHED     (CONNECTIONS + UHTTP_MAX_LISTENERS + 1)     /* and one to be woken */
+#define WATCHED     UHTTP_WATCH_CAPACITY(CONNECTIONS)
 #define PERIOD_MS   250
 
 /*--- what the program does ----------------------------------------------------*/

@@ -485,12 +485,88 @@ static void another_write_drops_a_row_in_the_making(void **state)
     world_close();
 }
 
-static void row_without_room_is_written_again(void **state)
+/* The same as the data of an event. */
+static uhttp_result write_event(uhttp_json_writer *w, uhttp_conn *c, int number, size_t length)
 {
-    static char body[ANSWER_BODY];
-    static char want[16000];
+    uhttp_sse_event event = { "row", NULL, NULL, 0, 0 };
+    uhttp_json_begin_event(w, c, &event);
+    uhttp_json_array_begin(w);
+    uhttp_json_int(w, number);
+    uhttp_json_string_n(w, pattern, length);
+    uhttp_json_array_end(w);
+    return uhttp_json_send_event(w);
+}
+
+static void json_becomes_the_data_of_an_event(void **state)
+{
+    uhttp_sse_event full = { "row", "7", NULL, 0, 250 };
+    uhttp_sse_event with_data = { "row", NULL, "{}", 0, 0 };
+    uhttp_sse_event two_lines = { "row\ndata: x", NULL, NULL, 0, 0 };
+    uhttp_sse_event bad_id = { NULL, "1\r2", NULL, 0, 0 };
+    const uhttp_sse_event *const bad[] = { &with_data, &two_lines, &bad_id };
     uhttp_json_writer w;
     (void)state;
+    open_world(true, 0);
+    uhttp_conn *c = ask(GET_11);
+    uhttp_json_begin_event(&w, c, NULL);
+    CHECK(uhttp_json_send_event(&w) == UHTTP_ERR_STATE);    /* no stream has begun */
+    CHECK(uhttp_sse_begin(c) == UHTTP_OK);
+    got(c);
+    uhttp_json_begin_event(&w, c, NULL);
+    CHECK(uhttp_json_int(&w, 5) == UHTTP_OK);
+    check_text("", got(c));                                 /* not before it is whole */
+    CHECK(uhttp_json_send_row(&w) == UHTTP_ERR_STATE);      /* it is no row */
+    CHECK(uhttp_json_send_event(&w) == UHTTP_OK);
+    CHECK(uhttp_json_send_event(&w) == UHTTP_ERR_STATE);    /* sent already */
+    check_text("9\r\ndata: 5\n\n\r\n", got(c));
+    uhttp_json_begin_event(&w, c, &full);
+    CHECK(uhttp_json_string(&w, "a\nb") == UHTTP_OK);
+    CHECK(uhttp_json_send_event(&w) == UHTTP_OK);
+    check_text("2a\r\nevent: row\nid: 7\nretry: 250\ndata: \"a\\nb\"\n\n\r\n", got(c));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        uhttp_json_begin_event(&w, c, bad[i]);
+        CHECK(uhttp_json_int(&w, 5) == UHTTP_ERR_INVALID);
+        CHECK(uhttp_json_send_event(&w) == UHTTP_ERR_INVALID);
+    }
+    uhttp_json_begin_event(&w, c, NULL);
+    CHECK(uhttp_json_int(&w, 5) == UHTTP_OK);
+    CHECK(uhttp_sse_comment(c, NULL) == UHTTP_OK);          /* drops what is in the making */
+    CHECK(uhttp_json_send_event(&w) == UHTTP_ERR_STATE);
+    CHECK(write_event(&w, c, 1, 70000) == UHTTP_ERR_MEMORY);
+    CHECK(c->draft == 0);
+    check_text("4\r\n: \n\n\r\n", got(c));
+    CHECK(uhttp_sse_end(c) == UHTTP_OK);
+    world_close();
+}
+
+/* JSON that came from elsewhere may have line ends, which would end the event or the row. */
+static void line_ends_within_json_do_not_end_its_line(void **state)
+{
+    static const char pretty[] = "{\r\n\"id\": \"x\\n\",\n\n\"data\": 1\n}";
+    uhttp_json_writer w;
+    (void)state;
+    open_world(true, 0);
+    uhttp_conn *c = ask(GET_11);
+    CHECK(uhttp_sse_begin(c) == UHTTP_OK);
+    got(c);
+    uhttp_json_begin_event(&w, c, NULL);
+    CHECK(uhttp_json_raw(&w, pretty, sizeof pretty - 1) == UHTTP_OK);
+    CHECK(uhttp_json_send_event(&w) == UHTTP_OK);
+    check_text("24\r\ndata: {  \"id\": \"x\\n\",  \"data\": 1 }\n\n\r\n", got(c));
+    uhttp_json_begin_row(&w, c);
+    CHECK(uhttp_json_raw(&w, pretty, sizeof pretty - 1) == UHTTP_OK);
+    CHECK(uhttp_json_send_row(&w) == UHTTP_OK);
+    check_text("1d\r\n{  \"id\": \"x\\n\",  \"data\": 1 }\n\r\n", got(c));
+    CHECK(uhttp_sse_end(c) == UHTTP_OK);
+    world_close();
+}
+
+/* Two hundred rows, or events, through a peer that reads slowly. */
+static void check_pieces_without_room(bool in_events)
+{
+    static char body[ANSWER_BODY];
+    static char want[20000];
+    uhttp_json_writer w;
     for (size_t length = 0; length < 40; length++) {
         unsigned again = 0;
         open_world(true, 1000);
@@ -500,7 +576,7 @@ static void row_without_room_is_written_again(void **state)
         settle();
         p->window = 0;
         for (int row = 0; row < 200; ) {
-            uhttp_result result = write_row(&w, c, 1000 + row, length);
+            uhttp_result result = (in_events ? write_event : write_row)(&w, c, 1000 + row, length);
             row += result == UHTTP_OK;
             CHECK(result == UHTTP_OK || result == UHTTP_ERR_AGAIN);
             CHECK(c->draft == 0 && uhttp_json_error(&w) == result);
@@ -523,11 +599,24 @@ static void row_without_room_is_written_again(void **state)
         CHECK(answer_next(&rest, ANSWER_PLAIN, &a) == ANSWER_WHOLE && rest.len == 0);
         size_t at = 0;
         for (int row = 0; row < 200; row++)
-            at += (size_t)snprintf(want + at, sizeof want - at, "[%d,\"%.*s\"]\n", 1000 + row,
-                                   (int)length, pattern);
+            at += (size_t)snprintf(want + at, sizeof want - at, "%s[%d,\"%.*s\"]\n%s",
+                                   in_events ? "event: row\ndata: " : "", 1000 + row, (int)length,
+                                   pattern, in_events ? "\n" : "");
         CHECK(a.body_length == at && memcmp(body, want, at) == 0);
         world_close();
     }
+}
+
+static void row_without_room_is_written_again(void **state)
+{
+    (void)state;
+    check_pieces_without_room(false);
+}
+
+static void json_event_without_room_is_written_again(void **state)
+{
+    (void)state;
+    check_pieces_without_room(true);
 }
 
 /*--- multipart/x-mixed-replace --------------------------------------------------------------*/
@@ -623,6 +712,7 @@ static void streams_to_head_send_nothing_but_succeed(void **state)
         if (kind == 0) {
             CHECK(uhttp_sse_send(c, &events[0].event) == UHTTP_OK);
             CHECK(uhttp_sse_comment(c, "x") == UHTTP_OK);
+            CHECK(write_event(&w, c, 1, 90000) == UHTTP_OK);
         } else if (kind == 1) {
             CHECK(uhttp_ndjson_send(c, "1") == UHTTP_OK);
             CHECK(write_row(&w, c, 1, 90000) == UHTTP_OK);
@@ -679,6 +769,9 @@ int main(void)
         cmocka_unit_test(row_goes_as_a_whole_and_joins_the_chunk_before),
         cmocka_unit_test(another_write_drops_a_row_in_the_making),
         cmocka_unit_test(row_without_room_is_written_again),
+        cmocka_unit_test(json_becomes_the_data_of_an_event),
+        cmocka_unit_test(line_ends_within_json_do_not_end_its_line),
+        cmocka_unit_test(json_event_without_room_is_written_again),
         cmocka_unit_test(frames_stand_between_delimiters),
         cmocka_unit_test(frame_that_cannot_be_sent_takes_its_fields_with_it),
         cmocka_unit_test(streams_to_head_send_nothing_but_succeed),

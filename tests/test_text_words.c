@@ -946,6 +946,113 @@ static void phrases_are_printable(void **state)
     }
 }
 
+/*--- what is written for others, slices as strings -------------------------------------*/
+
+static const struct { const char *in, *url, *html; } spellings[] = {
+    { "",              "",                       "" },
+    { "plain-._~09Az", "plain-._~09Az",          "plain-._~09Az" },
+    { "a b+c/d?e=f&g", "a%20b%2Bc%2Fd%3Fe%3Df%26g", "a b+c/d?e=f&amp;g" },
+    { "<b a=\"'\">",    "%3Cb%20a%3D%22%27%22%3E", "&lt;b a=&quot;&#39;&quot;&gt;" },
+    { "&amp;",         "%26amp%3B",              "&amp;amp;" },     /* twice is not once */
+    { "\xc3\xa9\x7f\t\n", "%C3%A9%7F%09%0A",     "\xc3\xa9\x7f\t\n" },
+    { "%41",           "%2541",                  "%41" },
+};
+
+/* Writes to blocks of every size: all of it, or nothing, and never beyond the end. */
+static void check_spelling(int (*spell)(const char *, char *, size_t), const char *in,
+                           const char *out)
+{
+    size_t length = strlen(out);
+    for (size_t size = 0; size <= length + 2; size++) {
+        char *block = (char *)malloc(size > 0 ? size : 1);
+        assert_non_null(block);
+        memset(block, 'x', size > 0 ? size : 1);
+        int result = spell(in, block, size);
+        assert_int_equal(result, size > length ? (int)length : UHTTP_ERR_MEMORY);
+        assert_string_equal(size > length ? block : "", size > length ? out : "");
+        assert_int_equal(*block, size > length ? (*out) : size > 0 ? '\0' : 'x');
+        free(block);
+    }
+}
+
+static void texts_are_spelled_for_urls_and_for_pages(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(spellings); i++) {
+        check_spelling(uhttp_percent_encode, spellings[i].in, spellings[i].url);
+        check_spelling(uhttp_html_escape, spellings[i].in, spellings[i].html);
+    }
+}
+
+static void every_byte_is_spelled_so_that_it_reads_back(void **state)
+{
+    (void)state;
+    char out[8];
+    for (unsigned u = 1; u < 256; u++) {
+        const char in[2] = { (char)u, '\0' };
+        size_t length = 0;
+        int made = uhttp_percent_encode(in, out, sizeof out);
+        bool unreserved = is_alnum(u) || is_one_of(u, "-._~");
+        assert_int_equal(made, unreserved ? 1 : 3);
+        assert_int_equal(uhttp_percent_decode(text_slice(out, (size_t)made), true, out, &length),
+                         UHTTP_OK);
+        assert_true(length == 1 && out[0] == in[0]);
+        made = uhttp_html_escape(in, out, sizeof out);
+        assert_int_equal(made > 1, is_one_of(u, "&<>\"'"));
+    }
+}
+
+static void absent_texts_are_spelled_as_nothing(void **state)
+{
+    (void)state;
+    char out[4] = "abc";
+    assert_int_equal(uhttp_html_escape(NULL, out, sizeof out), UHTTP_ERR_INVALID);
+    assert_string_equal(out, "");
+    strcpy(out, "abc");
+    assert_int_equal(uhttp_percent_encode(NULL, out, sizeof out), UHTTP_ERR_INVALID);
+    assert_string_equal(out, "");
+    assert_int_equal(uhttp_percent_encode("a", NULL, 5), UHTTP_ERR_INVALID);
+    assert_int_equal(uhttp_html_escape("a", NULL, 0), UHTTP_ERR_INVALID);
+    assert_int_equal(uhttp_html_escape(NULL, NULL, 0), UHTTP_ERR_INVALID);
+}
+
+static void slices_are_compared_with_strings(void **state)
+{
+    (void)state;
+    const uhttp_str none = { NULL, 0 };
+    for (size_t i = 0; i < COUNT(words); i++) {
+        uhttp_str in = text_exact(words[i].in.ptr, words[i].in.len);
+        assert_for(in, uhttp_str_equals(in, words[i].word) == words[i].same);
+        text_free(in);
+    }
+    assert_false(uhttp_str_equals(none, ""));
+    assert_false(uhttp_str_equals(none, NULL));
+    assert_false(uhttp_str_equals(text_slice("a", 1), NULL));
+}
+
+static void slices_are_copied_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    const uhttp_str none = { NULL, 0 };
+    char out[4] = "abc";
+    assert_int_equal(uhttp_str_copy(text_slice("xyz", 3), out, sizeof out), 3);
+    assert_string_equal(out, "xyz");
+    assert_int_equal(uhttp_str_copy(text_slice("xyz", 0), out, 1), 0);
+    assert_string_equal(out, "");
+    strcpy(out, "abc");
+    assert_int_equal(uhttp_str_copy(text_slice("wxyz", 4), out, sizeof out), UHTTP_ERR_MEMORY);
+    assert_string_equal(out, "");
+    strcpy(out, "abc");
+    assert_int_equal(uhttp_str_copy(none, out, sizeof out), UHTTP_ERR_INVALID);
+    assert_string_equal(out, "");
+    strcpy(out, "abc");
+    assert_int_equal(uhttp_str_copy(text_slice("a\0b", 3), out, sizeof out), UHTTP_ERR_INVALID);
+    assert_string_equal(out, "");
+    assert_int_equal(uhttp_str_copy(text_slice("a", 1), NULL, 5), UHTTP_ERR_INVALID);
+    assert_int_equal(uhttp_str_copy(text_slice("a", 1), out, 0), UHTTP_ERR_MEMORY);
+    assert_int_equal(uhttp_str_copy(text_slice("", 0), out, 0), UHTTP_ERR_MEMORY);
+}
+
 /*--- absent slices --------------------------------------------------------------------*/
 
 /* ptr NULL means absent; whoever hands on what is absent gets the answer of the empty text. */
@@ -1002,6 +1109,11 @@ int main(void)
         TEST(statuses_of_http_have_their_registered_phrases),
         TEST(other_numbers_have_no_phrase),
         TEST(phrases_are_printable),
+        TEST(texts_are_spelled_for_urls_and_for_pages),
+        TEST(every_byte_is_spelled_so_that_it_reads_back),
+        TEST(absent_texts_are_spelled_as_nothing),
+        TEST(slices_are_compared_with_strings),
+        TEST(slices_are_copied_whole_or_not_at_all),
         TEST(absent_slices_are_empty_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
