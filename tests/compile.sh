@@ -433,6 +433,11 @@ for cc in $c_compilers; do
     done
 done
 
+for cxx in $cpp_compilers; do
+    check "$cxx, examples/hello.cpp" "$cxx -std=c++11 -Wall -Wextra -Wpedantic -Wshadow -Werror \
+          -c ../../examples/hello.cpp -o \$0.o"
+done
+
 # --- HTTPS --------------------------------------------------------------------------------
 
 echo '#include <mbedtls/ssl.h>' >mbedtls.c

@@ -1,0 +1,47 @@
+/* hello.cpp - the first program in C++: fields are set one by one instead of by designators
+ *
+ *     c++ -std=c++11 -o hello++ examples/hello.cpp && ./hello++ [port]
+ *     curl "http://localhost:8080/?name=you"
+ */
+#define UHTTP_IMPLEMENTATION
+#include "../uhttp_server.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+/* What comes from a client is escaped before it stands in a page. */
+static std::string greeting(uhttp_conn *c)
+{
+    char name[200];
+    const char *given = uhttp_query(c, "name");
+    if (given == nullptr || uhttp_html_escape(given, name, sizeof name) < 0)
+        return "<h1>hello</h1>";
+    return std::string("<h1>hello ") + name + "</h1>";
+}
+
+int main(int argc, char **argv)
+{
+    uhttp_server *server;
+    uhttp_config config = {};
+    config.port = argc > 1 ? std::atoi(argv[1]) : 8080;
+    if (argc > 2 || config.port < 1 || config.port > 65535) {
+        std::fprintf(stderr, "usage: %s [port]    a port is 1 to 65535\n", argv[0]);
+        return 2;
+    }
+    uhttp_result result = uhttp_server_open(&server, &config);
+    if (result != UHTTP_OK) {
+        std::fprintf(stderr, "cannot listen on port %d: %s\n", config.port,
+                     uhttp_strerror(result));
+        return 1;
+    }
+    for (;;) {
+        uhttp_conn *c = uhttp_wait(server, 1000);
+        if (c == nullptr)
+            continue;
+        if (std::string(uhttp_path(c)) == "/")
+            uhttp_respond_html(c, 200, greeting(c).c_str());
+        else
+            uhttp_respond_error(c, 404);
+    }
+}
