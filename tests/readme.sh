@@ -40,7 +40,7 @@ awk -v dir="$tmp" '/^```c$/ { n++; inside = 1; next } /^```$/ { inside = 0 }
 for snippet in "$tmp"/snippet*; do
     plain "$snippet" >"$snippet.plain"
     found=1
-    for example in "$root"/examples/*.c; do
+    for example in "$root"/examples/*.c "$root"/examples/*/*.c; do
         plain "$example" >"$tmp/example"
         if [ -s "$snippet.plain" ] && contains "$tmp/example" "$snippet.plain"; then
             found=0
@@ -52,7 +52,7 @@ done
 # Every link into the project leads somewhere: to a file, or to a headline of this page.
 grep -o '](\(examples/\|tests/\|uhttp_server\)[^)]*)' "$root/README.md" | tr -d '])(' | sort -u |
     while read -r file; do
-        [ -f "$root/$file" ] || echo "$file"
+        [ -e "$root/$file" ] || echo "$file"
     done >"$tmp/missing"
 sed -n 's/^##* //p' "$root/README.md" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9\n-' >"$tmp/headlines"
 grep -o '](#[^)]*)' "$root/README.md" | tr -d '])(#' | sort -u |
