@@ -1213,8 +1213,8 @@ UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c);
  * as uhttp_json_error(). */
 UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w);
 
-/* Starts the data of one Server-Sent Event in the stream that c is in, written straight into its
- * output; it is sent as a whole with uhttp_json_send_event(). As uhttp_json_begin_row().
+/* Starts the data of one Server-Sent Event in the stream that c is in, written straight into
+ * its output; it is sent as a whole with uhttp_json_send_event(). As uhttp_json_begin_row().
  *
  *     uhttp_json_begin_event(&w, c, NULL);
  *     uhttp_json_object_begin(&w);
@@ -1330,8 +1330,8 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
  * UHTTP_ERR_INVALID for NULL; after a failure buffer holds "". RFC 3986 section 2. */
 UHTTP_API int uhttp_percent_encode(const char *text, char *buffer, size_t size);
 
-/* Writes text so that it can be part of an HTML page, between tags or in a quoted attribute: the
- * characters & < > " ' become entities. Otherwise the same; six times the text, and one, always
+/* Writes text so that it can be part of an HTML page, between tags or in a quoted attribute:
+ * the characters & < > " ' become entities. Otherwise the same; six times the text, and one, always
  * suffice. What a client has sent must go through this before it is part of a page. */
 UHTTP_API int uhttp_html_escape(const char *text, char *buffer, size_t size);
 
@@ -3282,7 +3282,7 @@ static char *uh_text_puts(char *out, const char *string)
     return uh_text_put(out, string, strlen(string));
 }
 
-/* Writes text as put() spells each of its characters, in up to six; the length, or a failure. */
+/* Writes text as put() spells each of its characters, in up to six; its length, or why not. */
 static int uh_text_spell(const char *text, char *buffer, size_t size,
                          size_t (*put)(char c, char *out))
 {
@@ -9449,7 +9449,8 @@ UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
 #define UH_EVENT_END "\n\n"
 
 /* Makes room for more of a piece that is sent as a whole, and for its end. */
-static uhttp_result uh_json_room_in_piece(uhttp_conn *c, size_t length, size_t end, char **where)
+static uhttp_result uh_json_room_in_piece(uhttp_conn *c, size_t length, size_t end,
+                                          char **where)
 {
     uhttp_result result = uh_conn_may(c, UH_IN_STREAM);
     *where = NULL;

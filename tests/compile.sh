@@ -422,8 +422,9 @@ for cc in $c_compilers; do
         [ -f "$source" ] || continue
         source=${source#"$root/"}
         case $source in tests/bench/*) is_linux || continue ;; esac
-        for header in mbedtls/ssl.h openssl/ssl.h; do
-            case $header in mbedtls*) mark='#define UHTTP_TLS' ;; *) mark='#include <openssl/' ;; esac
+        for header in mbedtls/ssl.h openssl/ssl.h cjson/cJSON.h; do
+            mark="#include <${header%%/*}/"
+            [ $header != mbedtls/ssl.h ] || mark='#define UHTTP_TLS'
             echo "#include <$header>" >header.c
             ! grep -q "$mark" "$root/$source" || $cc -c header.c -o header.o 2>/dev/null ||
                 continue 2

@@ -38,6 +38,15 @@ part() {
 }
 version=$(part MAJOR).$(part MINOR).$(part PATCH)
 
+# What is tracked, or without git what is there, but for what the tests build.
+top_level() {
+    { git -C "$root" ls-files 2>/dev/null | grep . || ls -A "$root"; } | sed 's|/.*||' |
+        grep -v -x -e build -e .git | sort -u >top
+    printf '%s\n' .ci .clang-format .github .gitignore CMakeLists.txt LICENSE README.md examples \
+        tests uhttp_server.h | sort | diff - top
+}
+check "the top level holds what it should and nothing else" top_level
+
 cat >program.c <<'EOF'
 #define UHTTP_IMPLEMENTATION
 #include <uhttp_server.h>

@@ -139,6 +139,10 @@ has_libssl() {
     echo '#include <openssl/ssl.h>' | compiles "$cc" -c
 }
 
+has_cjson() {
+    echo '#include <cjson/cJSON.h>' | compiles "$cc" -c
+}
+
 packages_apt() {
     units="unit asan clang m32 tsan loops tls valgrind"
     missing "$all" "has cc" gcc libc6-dev
@@ -147,6 +151,7 @@ packages_apt() {
     missing "tls examples compile packaging long" has_mbedtls libmbedtls-dev
     missing "tls examples long" "has openssl" openssl
     missing "examples compile" has_libssl libssl-dev
+    missing "compile" has_cjson libcjson-dev
     missing "tls" "has curl" curl
     missing "long" "has_daemon nginx" nginx
     missing "long" "has_daemon haproxy" haproxy
@@ -176,6 +181,9 @@ packages_apt() {
     missing "long" "has s390x-linux-gnu-gcc" gcc-s390x-linux-gnu libc6-dev-s390x-cross
     missing "long" "has mips-linux-gnu-gcc" gcc-mips-linux-gnu libc6-dev-mips-cross
     missing "long" "has arm-linux-gnueabihf-gcc" gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+    missing "long" "has debootstrap" debootstrap
+    missing "long" "has ip" iproute2
+    missing "long" "has git" git
     missing "long" "has chromium" chromium
     missing "long" "has node" nodejs
     missing "long" "has npm" npm
@@ -188,6 +196,7 @@ packages_dnf() {
     missing "tls examples compile" has_mbedtls mbedtls-devel mbedtls-static
     missing "tls examples" "has openssl" openssl
     missing "examples compile" has_libssl openssl-devel
+    missing "compile" has_cjson cjson-devel
     missing "long" "has_daemon nginx" nginx
     missing "long" "has_daemon haproxy" haproxy
     missing "long" "has openssl" openssl
@@ -214,6 +223,7 @@ packages_apk() {
     missing "tls examples compile" has_mbedtls mbedtls-dev mbedtls-static
     missing "tls examples" "has openssl" openssl
     missing "examples compile" has_libssl openssl-dev
+    missing "compile" has_cjson cjson-dev
     missing "long" "has_daemon nginx" nginx
     missing "long" "has_daemon haproxy" haproxy
     missing "long" "has openssl" openssl
