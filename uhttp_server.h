@@ -163,6 +163,12 @@
  *==============================================================================
  * Functions that can fail return UHTTP_OK or a negative uhttp_result. A call that
  * fails leaves everything as it found it, unless its comment says otherwise.
+ *
+ * Any argument may be NULL. Where a string, a struct, a connection or a server is needed, NULL
+ * is UHTTP_ERR_INVALID: uhttp_respond_text(c, 200, uhttp_query(c, "name")) fails if there is no
+ * such parameter, and does not crash. Comparisons with NULL are false, look-ups find nothing.
+ * A uhttp_conn * of an open server can always be passed, even one that was let go of long ago:
+ * the call then fails, or is about the request that this connection has now.
  */
 
 #define UHTTP_VERSION_MAJOR  0
@@ -230,8 +236,8 @@ typedef enum uhttp_event_type {
  * Transport: how bytes travel. The header brings plain TCP and, with UHTTP_TLS, mbedTLS;
  * a program may bring another TLS library through uhttp_tls_config. The functions work on
  * a non-blocking socket and must never block. recv, send and handshake return a count
- * (handshake: 0 when done) or one of the words below. After UHTTP_FAILED only close(t,
- * false) follows.
+ * (handshake: 0 when done) or one of the words below; a count larger than what was asked for is
+ * taken for UHTTP_FAILED. After UHTTP_FAILED only close(t, false) follows. None may be NULL.
  */
 #define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
 #define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
@@ -309,7 +315,8 @@ typedef struct uhttp_tls_config {
 /*------------------------------------------------------------------------------
  * Files: the system's own where it has some (POSIX, Windows), or functions of the program's
  * for LittleFS, FatFS or whatever holds its files. They are called from within the server's
- * functions, must not call it back, and block everybody for as long as they take.
+ * functions, must not call it back, and block everybody for as long as they take. open, read
+ * and close are needed; what they return is checked.
  */
 typedef struct uhttp_file_info {
     uint64_t size;
@@ -3107,9 +3114,16 @@ static uhttp_str uh_text_slice(const char *p, const char *end)
 /* An absent slice (NULL) ends where it begins: C knows no NULL + 0. */
 static const char *uh_text_end(uhttp_str s) { return s.len > 0 ? s.ptr + s.len : s.ptr; }
 
+/* NULL is an absent text. */
 static uhttp_str uh_text_of(const char *string)
 {
-    return uh_text_slice(string, string + strlen(string));
+    return uh_text_slice(string, string != NULL ? string + strlen(string) : string);
+}
+
+/* Is one of what a function must be given missing? */
+static bool uh_is_missing(const void *a, const void *b, const void *c)
+{
+    return a == NULL || b == NULL || c == NULL;
 }
 
 static bool uh_text_is(uhttp_str s, const char *word)
@@ -3192,7 +3206,7 @@ static bool uh_text_has_control(uhttp_str s)
 
 static bool uh_name_is_good(uhttp_str name)
 {
-    const char *end = name.ptr + name.len;
+    const char *end = uh_text_end(name);
     return name.len > 0 && uh_text_token(name.ptr, end) == end;
 }
 
@@ -3259,6 +3273,8 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
     const char *p = in.ptr;
     const char *end = uh_text_end(in);
     char *to = out;
+    if (length == NULL || (out == NULL && p < end))
+        return UHTTP_ERR_INVALID;
     while (p < end) {
         char c = *p;
         if (c == '%') {
@@ -3410,6 +3426,8 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
 {
     const char *p = url.ptr;
     const char *end = uh_text_end(url);
+    if (parts == NULL)
+        return UHTTP_ERR_INVALID;
     memset(parts, 0, sizeof *parts);
     if (p == end || !uh_text_is_url(url))
         return UHTTP_ERR_INVALID;
@@ -3439,7 +3457,7 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
 
 UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value)
 {
-    while (query->len > 0) {
+    while (!uh_is_missing(query, name, value) && query->len > 0) {
         const char *p = query->ptr;
         const char *end = p + query->len;
         const char *stop = uh_text_find(p, end, '&');
@@ -3459,7 +3477,7 @@ UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *va
 
 UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str *value)
 {
-    while (cookies->len > 0) {
+    while (!uh_is_missing(cookies, name, value) && cookies->len > 0) {
         const char *p = cookies->ptr;
         const char *end = p + cookies->len;
         const char *stop = uh_text_find(p, end, ';');
@@ -3476,7 +3494,7 @@ UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str 
 
 UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element)
 {
-    while (list->len > 0) {
+    while (list != NULL && element != NULL && list->len > 0) {
         const char *end = list->ptr + list->len;
         const char *stop = uh_text_find(list->ptr, end, ',');
         *element = uh_text_trim(uh_text_slice(list->ptr, stop));
@@ -3517,6 +3535,8 @@ static bool uh_path_matches(const char *path, const char *pattern, uhttp_str *ca
 
 UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret)
 {
+    if (given == NULL || secret == NULL)
+        return false;
     size_t given_length = strlen(given);
     size_t secret_length = strlen(secret);
     volatile unsigned difference = given_length != secret_length;
@@ -3543,6 +3563,8 @@ static const char *uh_text_quoted(const char *p, const char *end)
 
 UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *value)
 {
+    if (uh_is_missing(params, name, value))
+        return false;
     const char *p = params->ptr;
     const char *end = uh_text_end(*params);
     while (p < end && (*p == ';' || uh_char_is_blank(*p)))
@@ -3585,7 +3607,7 @@ static char *uh_text_unescape(uhttp_str quoted, bool any, char *out)
 
 UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length)
 {
-    if (value.len == 0)
+    if (value.len == 0 || uh_is_missing(value.ptr, out, length))
         return UHTTP_ERR_INVALID;
     if (uh_text_quoted(value.ptr, value.ptr + value.len) == value.ptr + value.len) {
         *length = (size_t)(uh_text_unescape(value, true, out) - out);
@@ -3692,7 +3714,7 @@ UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t 
     }
     while (*p == '.' || *p == ' ')
         p++;
-    if (size == 0)
+    if (size == 0 || buffer == NULL)
         return 0;
     size_t length = uh_file_copy(p, end, buffer, size - 1);
     if (size > 1 && (length == 0 || uh_file_is_device(buffer, buffer + length))) {
@@ -3821,6 +3843,8 @@ static const char *uh_head_value(const char *p, const char *end, uhttp_str *valu
 
 UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *value)
 {
+    if (uh_is_missing(fields, name, value))
+        return false;
     const char *end = uh_text_end(*fields);
     const char *p = fields->len > 0 ? uh_head_name(fields->ptr, end, name) : NULL;
     if (p != NULL)
@@ -4049,6 +4073,8 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
 
 UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head)
 {
+    if (head == NULL)
+        return -400;
     memset(head, 0, sizeof *head);
     if (text.len > UH_SIZE_MAX)
         return UH_REFUSE(head, 413, UH_WHY("text too long"));
@@ -4154,6 +4180,9 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
     size_t used = 0;
     size_t made = 0;
     uhttp_result result = UHTTP_ERR_AGAIN;
+    if (uh_is_missing(chunked, in_length, out_length) || (in == NULL && *in_length > 0) ||
+        (out == NULL && *out_length > 0))
+        return UHTTP_ERR_INVALID;
     while (chunked->state != UH_CHUNK_DONE && used < *in_length) {
         if (chunked->state == UH_CHUNK_DATA) {
             char *to = made > 0 ? out + made : out;     /* out may be absent, without room */
@@ -4513,9 +4542,11 @@ static uhttp_formdata_event uh_form_step(uhttp_formdata *f)
 UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *content_type,
                                             char *buffer, size_t size)
 {
+    if (form == NULL)
+        return UHTTP_ERR_INVALID;
     memset(form, 0, sizeof *form);
     form->buffer = buffer;
-    form->size = size;
+    form->size = buffer != NULL ? size : 0;
     form->max_parts = UH_FORM_PARTS;
     uh_form_enter_data(form);
     if (content_type == NULL || !uh_form_read_type(form, uh_text_of(content_type))) {
@@ -4531,6 +4562,8 @@ UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *co
 UHTTP_API uhttp_result uhttp_formdata_feed(uhttp_formdata *form, const void *data,
                                            size_t length)
 {
+    if (form == NULL || (data == NULL && length > 0))
+        return UHTTP_ERR_INVALID;
     if (form->in.len > 0 && form->state != UH_FORM_PAST)
         return UHTTP_ERR_STATE;
     form->in.ptr = (const char *)data;
@@ -4541,6 +4574,8 @@ UHTTP_API uhttp_result uhttp_formdata_feed(uhttp_formdata *form, const void *dat
 UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form)
 {
     uhttp_formdata_event event;
+    if (form == NULL)
+        return UHTTP_FORMDATA_MORE;
     do {
         event = uh_form_step(form);
     } while (event == UHTTP_FORMDATA_MORE &&
@@ -4551,8 +4586,8 @@ UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form)
 UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text)
 {
     if (text != NULL)
-        *text = form->why != NULL ? form->why : "";
-    return form->error;
+        *text = form != NULL && form->why != NULL ? form->why : "";
+    return form != NULL ? form->error : UHTTP_ERR_INVALID;
 }
 
 #else
@@ -4563,6 +4598,8 @@ UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *co
     (void)content_type;
     (void)buffer;
     (void)size;
+    if (form == NULL)
+        return UHTTP_ERR_INVALID;
     memset(form, 0, sizeof *form);
     form->error = UHTTP_ERR_UNSUPPORTED;
     return UHTTP_ERR_UNSUPPORTED;
@@ -4585,9 +4622,10 @@ UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form)
 
 UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text)
 {
+    (void)form;
     if (text != NULL)
         *text = "";
-    return form->error;
+    return UHTTP_ERR_UNSUPPORTED;
 }
 
 #endif
@@ -4620,7 +4658,7 @@ UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *leng
     size_t made = uh_base64_length(in);
     uint32_t bits = 0;
     size_t n = 0;
-    if (in.len % 4 != 0)
+    if (in.len % 4 != 0 || length == NULL || (out == NULL && made > 0))
         return UHTTP_ERR_INVALID;
     for (size_t i = 0; i < in.len; i++) {
         bool padding = i >= in.len - (in.len / 4 * 3 - made);
@@ -4651,6 +4689,8 @@ static char *uh_text_put_two(char *out, int n)
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
 {
     static const char names[] = "ThuFriSatSunMonTueWedMarAprMayJunJulAugSepOctNovDecJanFeb";
+    if (out == NULL)
+        return;
     int64_t days = seconds / 86400;
     int second = (int)(seconds % 86400);
     if (second < 0) {
@@ -4688,7 +4728,7 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
 /* Appends to a line; NULL: no room for it and a NUL. */
 static char *uh_line_put(char *out, const char *end, const char *text, bool escape)
 {
-    for (; out != NULL && *text != '\0'; text++) {
+    for (; out != NULL && text != NULL && *text != '\0'; text++) {
         unsigned char u = (unsigned char)*text;
         bool plain = !escape || (u > 0x1f && u < 0x7f && u != '"' && u != '\\');
         if (end - out < (plain ? 2 : 5))
@@ -4710,6 +4750,8 @@ UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_
     char date[30];
     char when[32];
     char result[32];
+    if (entry == NULL || buffer == NULL)
+        return UHTTP_ERR_INVALID;
     const char *end = buffer + size;
     uhttp_date_format(entry->time_s, date);             /* "Sun, 06 Nov 1994 08:49:37 GMT" */
     char *p = uh_text_put(when, date + 5, 20);
@@ -4719,11 +4761,12 @@ UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_
     p = uh_text_put_decimal(result, (unsigned)entry->status);
     *p++ = ' ';
     *uh_text_put_decimal(p, entry->bytes) = '\0';
-    p = uh_line_put(buffer, end, *entry->address != '\0' ? entry->address : "-", false);
+    bool has_address = entry->address != NULL && *entry->address != '\0';
+    p = uh_line_put(buffer, end, has_address ? entry->address : "-", false);
     p = uh_line_put(p, end, " - - [", false);
     p = uh_line_put(p, end, when, false);
     p = uh_line_put(p, end, "] \"", false);
-    if (*entry->method != '\0') {
+    if (entry->method != NULL && *entry->method != '\0') {
         p = uh_line_put(p, end, entry->method, true);
         p = uh_line_put(p, end, " ", false);
         p = uh_line_put(p, end, entry->url, true);
@@ -4884,7 +4927,7 @@ UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds)
         while (date.year > this_year - 100 && uh_date_seconds(&date) - now > 50 * year)
             date.year -= 100;
     }
-    if (!uh_date_has_day(&date))
+    if (!uh_date_has_day(&date) || seconds == NULL)
         return false;
     *seconds = uh_date_seconds(&date);
     return true;
@@ -4898,6 +4941,8 @@ UHTTP_API uhttp_range_kind uhttp_range_parse(uhttp_str value, uint64_t size, uin
     uhttp_str list, range, more;
     int64_t from = 0;
     int64_t to = 0;
+    if (first == NULL || length == NULL)
+        return UHTTP_RANGE_WHOLE;
     *first = 0;
     *length = size;
     if (equals == end || !uh_text_is_nocase(uh_text_slice(value.ptr, equals), "bytes"))
@@ -5436,7 +5481,7 @@ UHTTP_API uhttp_json_iter uhttp_json_iterate(uhttp_json_value container)
 
 UHTTP_API bool uhttp_json_next(uhttp_json_iter *it)
 {
-    if (!uh_json_step(it))
+    if (it == NULL || !uh_json_step(it))
         return false;
     it->value = uh_json_value_at(it->next, it->end);
     if (it->value.type == UHTTP_JSON_NONE)
@@ -5505,11 +5550,12 @@ UHTTP_API uhttp_json_value uhttp_json_find(uhttp_str text, const char *path)
     return uh_json_value_at(path == NULL ? end : p, end);
 }
 
-/* Reads an integer from -lowest to highest, a negative one as its complement. */
+/* Reads an integer from -lowest to highest, a negative one as its complement; number is where
+ * the program wants it. */
 static bool uh_json_integer(uhttp_json_value value, uint64_t lowest, uint64_t highest,
-                            uint64_t *bits)
+                            const void *number, uint64_t *bits)
 {
-    if (value.type != UHTTP_JSON_NUMBER)
+    if (value.type != UHTTP_JSON_NUMBER || number == NULL)
         return false;
     bool negative = *value.text.ptr == '-';
     uint64_t limit = negative ? lowest : highest;
@@ -5527,7 +5573,7 @@ static bool uh_json_integer(uhttp_json_value value, uint64_t lowest, uint64_t hi
 UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *number)
 {
     uint64_t bits;
-    if (!uh_json_integer(value, (uint64_t)INT32_MAX + 1, INT32_MAX, &bits))
+    if (!uh_json_integer(value, (uint64_t)INT32_MAX + 1, INT32_MAX, number, &bits))
         return UHTTP_ERR_INVALID;
     *number = (int32_t)bits;
     return UHTTP_OK;
@@ -5536,7 +5582,7 @@ UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *numb
 UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *number)
 {
     uint64_t bits;
-    if (!uh_json_integer(value, 0, UINT32_MAX, &bits))
+    if (!uh_json_integer(value, 0, UINT32_MAX, number, &bits))
         return UHTTP_ERR_INVALID;
     *number = (uint32_t)bits;
     return UHTTP_OK;
@@ -5545,7 +5591,7 @@ UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *nu
 UHTTP_API uhttp_result uhttp_json_to_int64(uhttp_json_value value, int64_t *number)
 {
     uint64_t bits;
-    if (!uh_json_integer(value, (uint64_t)INT64_MAX + 1, INT64_MAX, &bits))
+    if (!uh_json_integer(value, (uint64_t)INT64_MAX + 1, INT64_MAX, number, &bits))
         return UHTTP_ERR_INVALID;
     *number = (int64_t)bits;
     return UHTTP_OK;
@@ -5553,12 +5599,13 @@ UHTTP_API uhttp_result uhttp_json_to_int64(uhttp_json_value value, int64_t *numb
 
 UHTTP_API uhttp_result uhttp_json_to_uint64(uhttp_json_value value, uint64_t *number)
 {
-    return uh_json_integer(value, 0, UINT64_MAX, number) ? UHTTP_OK : UHTTP_ERR_INVALID;
+    bool good = uh_json_integer(value, 0, UINT64_MAX, number, number);
+    return good ? UHTTP_OK : UHTTP_ERR_INVALID;
 }
 
 UHTTP_API uhttp_result uhttp_json_to_bool(uhttp_json_value value, bool *flag)
 {
-    if (value.type != UHTTP_JSON_BOOL)
+    if (value.type != UHTTP_JSON_BOOL || flag == NULL)
         return UHTTP_ERR_INVALID;
     *flag = *value.text.ptr == 't';
     return UHTTP_OK;
@@ -5597,7 +5644,7 @@ UHTTP_API uhttp_result uhttp_json_to_bytes(uhttp_json_value value, char *buffer,
     size_t decoded = uh_json_decode(value.text, NULL, &has_nul);
     if (has_nul && length == NULL)
         return UHTTP_ERR_INVALID;
-    if (decoded >= size)
+    if (buffer == NULL || decoded >= size)
         return UHTTP_ERR_MEMORY;
     uh_json_decode(value.text, buffer, &has_nul);
     buffer[decoded] = '\0';
@@ -5613,7 +5660,7 @@ UHTTP_API uhttp_result uhttp_json_to_string(uhttp_json_value value, char *buffer
 
 UHTTP_API bool uhttp_json_equals(uhttp_json_value value, const char *text)
 {
-    return value.type == UHTTP_JSON_STRING &&
+    return value.type == UHTTP_JSON_STRING && text != NULL &&
            uh_json_is_name(value.text, text, text + strlen(text), false);
 }
 
@@ -5753,7 +5800,7 @@ static uint64_t uh_json_double_bits(const char *p, const char *end)
 
 UHTTP_API uhttp_result uhttp_json_to_double(uhttp_json_value value, double *number)
 {
-    if (value.type != UHTTP_JSON_NUMBER)
+    if (value.type != UHTTP_JSON_NUMBER || number == NULL)
         return UHTTP_ERR_INVALID;
     bool negative = *value.text.ptr == '-';
     const char *end = value.text.ptr + value.text.len;
@@ -5861,6 +5908,8 @@ static char *uh_json_append_double(char *to, uint64_t bits)
 
 UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
 {
+    if (w == NULL)
+        return;
     memset(w, 0, sizeof *w);
     w->buffer = buffer;
     w->size = buffer != NULL ? size : 0;
@@ -5875,14 +5924,24 @@ UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
 static void uh_json_begin_sink(uhttp_json_writer *w, void *user,
                                uhttp_result (*room)(void *user, size_t length, char **where))
 {
+    if (w == NULL)
+        return;
     uhttp_json_begin(w, NULL, 0);
     w->room = room;
     w->user = user;
 }
 
+/* Nothing can be written: it has failed before, or there is no writer at all. */
+static bool uh_json_is_broken(const uhttp_json_writer *w)
+{
+    return w == NULL || w->error != UHTTP_OK;
+}
+
 /* Remembers the first error. */
 static uhttp_result uh_json_fail(uhttp_json_writer *w, uhttp_result result)
 {
+    if (w == NULL)
+        return UHTTP_ERR_INVALID;
     if (w->error != UHTTP_OK)
         return w->error;
     if (result != UHTTP_ERR_AGAIN || w->whole)
@@ -5911,10 +5970,12 @@ static uhttp_result uh_json_room(uhttp_json_writer *w, size_t length, char **whe
 /* Makes room for a key or a value, if one may stand here, and writes the comma it needs. */
 static uhttp_result uh_json_place(uhttp_json_writer *w, bool key, size_t length, char **where)
 {
+    if (uh_json_is_broken(w))
+        return uh_json_fail(w, UHTTP_ERR_STATE);
     bool object = (w->kinds & 1) != 0;          /* at the top there are no bits */
     bool fits = object ? key != w->named : !key && (w->depth > 0 || w->empty);
     bool comma = !w->empty && !w->named;
-    if (w->error != UHTTP_OK || !fits)
+    if (!fits)
         return uh_json_fail(w, UHTTP_ERR_STATE);
     uhttp_result result = uh_json_room(w, length + comma, where);
     if (result != UHTTP_OK)
@@ -5937,7 +5998,7 @@ static uhttp_result uh_json_put(uhttp_json_writer *w, const char *text, size_t l
 
 static uhttp_result uh_json_open(uhttp_json_writer *w, bool object)
 {
-    if (w->depth == UHTTP_JSON_MAX_DEPTH)
+    if (uh_json_is_broken(w) || w->depth == UHTTP_JSON_MAX_DEPTH)
         return uh_json_fail(w, UHTTP_ERR_STATE);
     uhttp_result result = uh_json_put(w, object ? "{" : "[", 1);
     if (result != UHTTP_OK)
@@ -5951,7 +6012,7 @@ static uhttp_result uh_json_open(uhttp_json_writer *w, bool object)
 static uhttp_result uh_json_close(uhttp_json_writer *w, bool object)
 {
     char *to;
-    if (w->error != UHTTP_OK || w->depth == 0 || w->named || (w->kinds & 1) != object)
+    if (uh_json_is_broken(w) || w->depth == 0 || w->named || (w->kinds & 1) != object)
         return uh_json_fail(w, UHTTP_ERR_STATE);
     uhttp_result result = uh_json_room(w, 1, &to);
     if (result != UHTTP_OK)
@@ -6031,7 +6092,7 @@ static uhttp_result uh_json_put_string(uhttp_json_writer *w, bool key, const cha
     char *to;
     if (text == NULL && !key)
         return uh_json_put(w, "null", 4);
-    if (w->error != UHTTP_OK || text == NULL)
+    if (uh_json_is_broken(w) || text == NULL)
         return uh_json_fail(w, UHTTP_ERR_INVALID);
     if (length > SIZE_MAX / 8)                  /* escaped it may be six times as long */
         return uh_json_fail(w, UHTTP_ERR_MEMORY);
@@ -6117,14 +6178,14 @@ UHTTP_API uhttp_result uhttp_json_raw(uhttp_json_writer *w, const char *text, si
 
 UHTTP_API uhttp_result uhttp_json_error(const uhttp_json_writer *w)
 {
-    if (w->error != UHTTP_OK)
-        return w->error;
+    if (uh_json_is_broken(w))
+        return w != NULL ? w->error : UHTTP_ERR_INVALID;
     return w->depth > 0 || w->empty ? UHTTP_ERR_STATE : UHTTP_OK;
 }
 
 UHTTP_API size_t uhttp_json_length(const uhttp_json_writer *w)
 {
-    return w->length;
+    return w != NULL ? w->length : 0;
 }
 
 #else
@@ -6133,6 +6194,8 @@ UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
 {
     (void)buffer;
     (void)size;
+    if (w == NULL)
+        return;
     memset(w, 0, sizeof *w);
     w->error = UHTTP_ERR_UNSUPPORTED;
 }
@@ -6957,6 +7020,8 @@ static uhttp_result uh_tls_load_identities(const uh_tls_loader *l)
 {
     uh_tls *tls = l->tls;
     const uhttp_tls_config *config = l->config;
+    if (config->more == NULL && config->more_count > 0)
+        return uh_tls_refuse(l, "more", "none was given");
     tls->identities = (uh_tls_identity *)mbedtls_calloc(1 + config->more_count,
                                                         sizeof *tls->identities);
     if (tls->identities == NULL)
@@ -7940,6 +8005,8 @@ static void uh_conn_drop(uhttp_conn *c) { uh_conn_end(c, false); }     /* deadli
  * refreshes the clock: the program may come back after a long time. */
 static uhttp_result uh_conn_may(uhttp_conn *c, unsigned states)
 {
+    if (c == NULL)
+        return UHTTP_ERR_INVALID;
     c->server->now = UHTTP_MILLIS();
     if (!c->told)
         return c->state == UH_CLOSED ? UHTTP_ERR_CLOSED : UHTTP_ERR_STATE;
@@ -8180,6 +8247,8 @@ static void uh_conn_pull(uhttp_conn *c)
     if (room == 0)
         return;
     int n = (c->transport->recv)(c->t, to != NULL ? to->data + to->tail : trash, room);
+    if (n > 0 && (uint32_t)n > room)
+        n = UHTTP_FAILED;           /* the program's transport has lost count */
     c->readable = false;
     if (n > 0) {
         c->server->stats.bytes_in += (unsigned)n;
@@ -8235,6 +8304,8 @@ static bool uh_conn_flush(uhttp_conn *c)
     int n = UH_FILES && c->source_kind != UH_SOURCE_STATIC && c->source_left > 0
                 ? (c->server->files->send)(c, &offered)
                 : uh_conn_offer(c, &offered);
+    if (n > 0 && (size_t)n > offered)
+        n = UHTTP_FAILED;           /* the program's transport has lost count */
     if (n <= 0) {
         c->blocked = uh_conn_wants(c, n);
         if (!c->blocked)
@@ -8355,7 +8426,7 @@ static const char *uh_server_date(uhttp_server *s)
 
 static bool uh_value_is_good(const char *value)
 {
-    return !uh_text_has_control(uh_text_of(value));
+    return value != NULL && !uh_text_has_control(uh_text_of(value));
 }
 
 /* Settles whether the connection survives the response that is about to be composed. */
@@ -8663,19 +8734,26 @@ UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const cha
     return uh_respond(c, status, content_type, data, length, false);
 }
 
+/* A getter's NULL means "absent": as a body it is refused, like a length without data. */
+static uhttp_result uh_respond_string(uhttp_conn *c, int status, const char *content_type,
+                                      const char *text)
+{
+    return uh_respond(c, status, content_type, text, text != NULL ? strlen(text) : 1, true);
+}
+
 UHTTP_API uhttp_result uhttp_respond_text(uhttp_conn *c, int status, const char *text)
 {
-    return uh_respond(c, status, "text/plain; charset=utf-8", text, strlen(text), true);
+    return uh_respond_string(c, status, "text/plain; charset=utf-8", text);
 }
 
 UHTTP_API uhttp_result uhttp_respond_html(uhttp_conn *c, int status, const char *html)
 {
-    return uh_respond(c, status, "text/html; charset=utf-8", html, strlen(html), true);
+    return uh_respond_string(c, status, "text/html; charset=utf-8", html);
 }
 
 UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char *json)
 {
-    return uh_respond(c, status, "application/json", json, strlen(json), true);
+    return uh_respond_string(c, status, "application/json", json);
 }
 
 /* Makes room for bytes of a body in the making, behind what is drafted; NULL: there is none. */
@@ -8818,7 +8896,7 @@ static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_
 
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value)
 {
-    unsigned frames = c->request.parts ? (unsigned)UH_IN_STREAM : 0;
+    unsigned frames = c != NULL && c->request.parts ? (unsigned)UH_IN_STREAM : 0;
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND | frames);
     if (may != UHTTP_OK)
         return may;
@@ -8885,11 +8963,13 @@ UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *c
 {
     static const char *const same_site[] = { "; SameSite=Lax", "; SameSite=Strict",
                                              "; SameSite=None" };
-    const char *path = cookie->path != NULL ? cookie->path : "/";
-    bool secure = cookie->secure || (uh_conn_is_secure(c) && !cookie->insecure);
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
+    if (cookie == NULL)
+        return UHTTP_ERR_INVALID;
+    const char *path = cookie->path != NULL ? cookie->path : "/";
+    bool secure = cookie->secure || (uh_conn_is_secure(c) && !cookie->insecure);
     if ((unsigned)cookie->same_site > UHTTP_SAME_SITE_NONE ||
         !uh_cookie_is_good(cookie, path, secure))
         return UHTTP_ERR_INVALID;
@@ -8953,7 +9033,7 @@ UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const c
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
-    if ((status < 301 || status > 303) && status != 307 && status != 308)
+    if (url == NULL || ((status < 301 || status > 303) && status != 307 && status != 308))
         return uh_response_fail(c, UHTTP_ERR_INVALID);
     for (const char *p = url; *p != '\0'; p++) {
         if (*p <= ' ' || *p > '~')          /* also those beyond ASCII, char signed or not */
@@ -9036,6 +9116,8 @@ static size_t uh_stream_need(const uhttp_conn *c, size_t length)
 
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
 {
+    if (c == NULL)
+        return 0;
     size_t limit = c->server->config.max_send_buffer;
     size_t used = uh_buf_used(&c->tx) - c->draft;
     size_t room = c->state == UH_STREAM && c->told && limit > used ? limit - used : 0;
@@ -9251,6 +9333,8 @@ UHTTP_API uhttp_result uhttp_sse_send(uhttp_conn *c, const uhttp_sse_event *even
     uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
     if (may != UHTTP_OK)
         return may;
+    if (event == NULL)
+        return UHTTP_ERR_INVALID;
     bool silent = event->id == NULL && event->retry_ms == 0;
     if (event->data == NULL && (silent || event->event != NULL || event->data_length > 0))
         return UHTTP_ERR_INVALID;
@@ -9290,7 +9374,7 @@ UHTTP_API uhttp_result uhttp_ndjson_send(uhttp_conn *c, const char *json)
     uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
     if (may != UHTTP_OK)
         return may;
-    if (*json == '\0' || !uh_text_is_one_line(json))
+    if (json == NULL || *json == '\0' || !uh_text_is_one_line(json))
         return UHTTP_ERR_INVALID;
     size_t length = strlen(json);
     uhttp_result result = uh_stream_reserve(c, length + 1, &where);
@@ -9409,13 +9493,14 @@ static uhttp_result uh_json_room_in_response(void *user, size_t length, char **w
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
 {
     uh_json_begin_sink(w, c, uh_json_room_in_response);
-    w->error = uh_conn_may(c, UH_MAY_RESPOND);
-    if (w->error == UHTTP_OK)
+    if (uh_json_fail(w, uh_conn_may(c, UH_MAY_RESPOND)) == UHTTP_OK)
         uh_draft_drop(c, c->request.composed);
 }
 
 UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
 {
+    if (w == NULL)
+        return UHTTP_ERR_INVALID;
     uhttp_conn *c = (uhttp_conn *)w->user;
     if (w->room != uh_json_room_in_response)
         return UHTTP_ERR_STATE;
@@ -9427,7 +9512,7 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
     else if (result == UHTTP_OK && uhttp_json_error(w) != UHTTP_OK)
         result = uh_response_fail(c, uhttp_json_error(w));
     if (result != UHTTP_OK) {
-        if (c->told)
+        if (c != NULL && c->told)
             uh_draft_drop(c, c->request.composed);
         return result;
     }
@@ -9442,7 +9527,7 @@ static uhttp_result uh_json_room_in_stream(void *user, size_t length, char **whe
 UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
 {
     uh_json_begin_sink(w, c, uh_json_room_in_stream);
-    w->error = uh_conn_may(c, UH_IN_STREAM);
+    (void)uh_json_fail(w, uh_conn_may(c, UH_IN_STREAM));
 }
 
 #define UH_ROW_END   "\n"
@@ -9480,6 +9565,8 @@ static uhttp_result uh_json_room_in_event(void *user, size_t length, char **wher
 static void uh_json_begin_piece(uhttp_json_writer *w, uhttp_conn *c,
                                 uhttp_result (*room)(void *user, size_t length, char **where))
 {
+    if (w == NULL)
+        return;
     uh_json_begin_sink(w, c, room);
     w->whole = true;
     w->error = uh_conn_may(c, UH_IN_STREAM);
@@ -9524,6 +9611,8 @@ UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c)
 
 UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
 {
+    if (w == NULL)
+        return UHTTP_ERR_INVALID;
     if (w->room != uh_json_room_in_row)
         return UHTTP_ERR_STATE;
     return uh_json_send_piece(w, UH_ROW_END);
@@ -9538,10 +9627,10 @@ UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
     if (event != NULL)
         head = *event;
     uh_json_begin_piece(w, c, uh_json_room_in_event);
-    if (w->error == UHTTP_OK && (head.data != NULL || !uh_text_is_one_line(head.event) ||
-                                 !uh_text_is_one_line(head.id)))
+    if (!uh_json_is_broken(w) && (head.data != NULL || !uh_text_is_one_line(head.event) ||
+                                  !uh_text_is_one_line(head.id)))
         w->error = UHTTP_ERR_INVALID;
-    if (w->error != UHTTP_OK)
+    if (uh_json_is_broken(w))
         return;
     head.data = "";
     head.data_length = 0;
@@ -9555,6 +9644,8 @@ UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
 
 UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w)
 {
+    if (w == NULL)
+        return UHTTP_ERR_INVALID;
     if (w->room != uh_json_room_in_event)
         return UHTTP_ERR_STATE;
     return uh_json_send_piece(w, UH_EVENT_END);
@@ -9565,12 +9656,13 @@ UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w)
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
 {
     uhttp_json_begin(w, NULL, 0);
-    w->user = c;
+    if (w != NULL)
+        w->user = c;
 }
 
 UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
 {
-    uhttp_conn *c = (uhttp_conn *)w->user;
+    uhttp_conn *c = w != NULL ? (uhttp_conn *)w->user : NULL;
     (void)status;
     return c != NULL ? uh_response_unsupported(c) : UHTTP_ERR_UNSUPPORTED;
 }
@@ -9863,16 +9955,20 @@ static char *uh_request_at(const uhttp_conn *c, uint32_t offset)
     return (char *)c->rx.data + c->request.at + offset;
 }
 
-static const char *uh_request_string(const uhttp_conn *c, uint32_t offset)
+/* Is there a request to be asked about? */
+static bool uh_request_is_here(const uhttp_conn *c)
 {
-    return c->request.head_len > 0 ? uh_request_at(c, offset) : "";
+    return c != NULL && c->request.head_len > 0;
 }
 
-UHTTP_API const char *uhttp_method(const uhttp_conn *c) { return uh_request_string(c, 0); }
+UHTTP_API const char *uhttp_method(const uhttp_conn *c)
+{
+    return uh_request_is_here(c) ? uh_request_at(c, 0) : "";
+}
 
 UHTTP_API const char *uhttp_url(const uhttp_conn *c)
 {
-    return uh_request_string(c, c->request.url);
+    return uh_request_is_here(c) ? uh_request_at(c, c->request.url) : "";
 }
 
 UHTTP_API bool uhttp_is_get(const uhttp_conn *c)
@@ -9888,32 +9984,32 @@ static uint32_t uh_request_protocol(const uhttp_conn *c)
 /* Where the field lines begin: behind the version and its CRLF. */
 static uint32_t uh_request_fields(const uhttp_conn *c)
 {
-    return uh_request_protocol(c) + 8 + 2;
+    return !uh_request_is_here(c) ? 0 : uh_request_protocol(c) + 8 + 2;
 }
 
 UHTTP_API const char *uhttp_protocol(const uhttp_conn *c)
 {
-    if (c->request.head_len == 0)
+    if (!uh_request_is_here(c))
         return "";
     return c->request.minor ? "HTTP/1.1" : "HTTP/1.0";
 }
 
 UHTTP_API const char *uhttp_path(const uhttp_conn *c)
 {
-    return uh_request_string(c, c->request.path);
+    return uh_request_is_here(c) ? uh_request_at(c, c->request.path) : "";
 }
 
 UHTTP_API const char *uhttp_host(const uhttp_conn *c)
 {
-    return c->request.host > 0 ? uh_request_string(c, c->request.host) : NULL;
+    bool has = uh_request_is_here(c) && c->request.host > 0;
+    return has ? uh_request_at(c, c->request.host) : NULL;
 }
 
 /* Walks the field lines, whose names and values have been ended where they stand. */
 static bool uh_request_field(const uhttp_conn *c, uint32_t *at, const char **name,
                              const char **value)
 {
-    const uh_request *r = &c->request;
-    if (r->head_len == 0 || *at + 2 >= r->head_len)
+    if (!uh_request_is_here(c) || *at + 2 >= c->request.head_len)
         return false;
     const char *p = uh_request_at(c, *at);
     *name = p;
@@ -9941,7 +10037,7 @@ UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name)
 {
     const char *field, *value;
     uint32_t at = uh_request_fields(c);
-    while (uh_request_field(c, &at, &field, &value)) {
+    while (name != NULL && uh_request_field(c, &at, &field, &value)) {
         if (uh_same_name(field, name))
             return value;
     }
@@ -9996,7 +10092,7 @@ static const char *uh_query_decode(uhttp_conn *c, const char *query, uhttp_str p
 static bool uh_query_step(uhttp_conn *c, uint32_t *at, const char **name, const char **value)
 {
     uhttp_str raw_name, raw_value;
-    if (c->request.query == 0 || c->request.head_len == 0)
+    if (c->request.query == 0)
         return false;
     const char *query = uh_request_at(c, c->request.query);
     const char *p = query + *at;
@@ -10056,6 +10152,8 @@ static bool uh_strings_step(const char *text, const char *end, uint32_t *at, con
 static bool uh_list_step(uhttp_conn *c, uh_list list, uint32_t *at, const char **name,
                          const char **value)
 {
+    if (!uh_request_is_here(c))
+        return false;
     uh_request *r = &c->request;
     if (list == UH_LIST_QUERY)
         return uh_query_step(c, at, name, value);
@@ -10063,7 +10161,7 @@ static bool uh_list_step(uhttp_conn *c, uh_list list, uint32_t *at, const char *
         const char *form = (const char *)uh_window(c)->data + r->body;
         return uh_strings_step(form, form + r->body_len, at, name, value);
     }
-    if (list == UH_LIST_FORM || r->head_len == 0)
+    if (list == UH_LIST_FORM)
         return false;
     if (r->cookies_end == 0)
         uh_cookies_copy(c);
@@ -10075,7 +10173,7 @@ static const char *uh_list_find(uhttp_conn *c, uh_list list, const char *name)
 {
     const char *n, *value;
     uint32_t at = 0;
-    while (uh_list_step(c, list, &at, &n, &value)) {
+    while (name != NULL && uh_list_step(c, list, &at, &n, &value)) {
         if (strcmp(n, name) == 0)
             return value;
     }
@@ -10096,6 +10194,8 @@ static size_t uh_list_count(uhttp_conn *c, uh_list list)
 static bool uh_list_at(uhttp_conn *c, uh_list list, size_t index, const char **name,
                        const char **value)
 {
+    if (c == NULL)
+        return false;
     uh_request *r = &c->request;
     const char *n = NULL;
     const char *v = NULL;
@@ -10145,7 +10245,8 @@ UHTTP_API bool uhttp_cookie_at(uhttp_conn *c, size_t index, const char **name,
 UHTTP_API bool uhttp_path_match(const uhttp_conn *c, const char *pattern, uhttp_str *captures,
                                 size_t capacity)
 {
-    return uh_path_matches(uhttp_path(c), pattern, captures, capacity);
+    return uh_request_is_here(c) && pattern != NULL &&
+           uh_path_matches(uhttp_path(c), pattern, captures, capacity);
 }
 
 UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_t size,
@@ -10153,6 +10254,8 @@ UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_
 {
     const char *field = uhttp_header(c, "authorization");
     size_t length = 0;
+    if (uh_is_missing(buffer, user, password))
+        return UHTTP_ERR_INVALID;
     if (field == NULL || strlen(field) < 6 || field[5] != ' ' ||
         !uh_text_is_nocase(uh_text_slice(field, field + 5), "basic"))
         return UHTTP_ERR_INVALID;
@@ -10257,6 +10360,8 @@ static uhttp_str uh_request_vouched(const uhttp_conn *c, const char *name)
 /* Writes an address, "" for none; its length, or UHTTP_ERR_MEMORY. */
 static int uh_request_address(const uh_peer *peer, char *buffer, size_t size)
 {
+    if (buffer == NULL)
+        return UHTTP_ERR_INVALID;
     if (size > 0)
         buffer[0] = '\0';
     size_t length = uh_peer_format(peer, buffer, size);
@@ -10265,6 +10370,8 @@ static int uh_request_address(const uh_peer *peer, char *buffer, size_t size)
 
 UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t size, int *port)
 {
+    if (c == NULL)
+        return UHTTP_ERR_INVALID;
     if (port != NULL)
         *port = c->peer.port;
     return uh_request_address(&c->peer, buffer, size);
@@ -10273,6 +10380,8 @@ UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t siz
 UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t size)
 {
     uh_peer client;
+    if (c == NULL)
+        return UHTTP_ERR_INVALID;
     (void)uh_request_client(c, &client);
     return uh_request_address(&client, buffer, size);
 }
@@ -10284,6 +10393,8 @@ UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t s
     uhttp_str element;
     uh_peer peer;
     int length = 0;
+    if (c == NULL || buffer == NULL)
+        return UHTTP_ERR_INVALID;
     size_t hops = uh_request_client(c, &peer);
     size_t left = uh_request_element(c, name, SIZE_MAX, &element);
     for (; uh_elements_next(c, name, &e, &element); left--) {
@@ -10318,6 +10429,8 @@ static size_t uh_request_local_host(const uhttp_conn *c, char *out, size_t size)
 UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
 {
     char local[64];
+    if (c == NULL || buffer == NULL)
+        return UHTTP_ERR_INVALID;
     uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
     bool secure = uh_text_is_nocase(said, "https") ||
                   (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http"));
@@ -10349,6 +10462,8 @@ UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
 
 UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c)
 {
+    if (c == NULL)
+        return 0;
     const uh_request *r = &c->request;
     return r->chunked && uh_body_is_whole(r) ? (int64_t)r->framing.data : r->content_length;
 }
@@ -10358,34 +10473,43 @@ UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
     return uhttp_header(c, "content-type");
 }
 
-UHTTP_API bool uhttp_is_secure(const uhttp_conn *c) { return uh_conn_is_secure(c); }
-UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c) { return uh_body_is_whole(&c->request); }
+UHTTP_API bool uhttp_is_secure(const uhttp_conn *c)
+{
+    return c != NULL && uh_conn_is_secure(c);
+}
+
+UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c)
+{
+    return c != NULL && uh_body_is_whole(&c->request);
+}
 
 UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size)
 {
+    if (c == NULL || buffer == NULL)
+        return UHTTP_ERR_INVALID;
     return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size) : UHTTP_ERR_CLOSED;
 }
 
 
 UHTTP_API bool uhttp_is_open(const uhttp_conn *c)
 {
-    return c->state != UH_CLOSED && c->state != UH_FREE && !c->fin;
+    return c != NULL && c->state != UH_CLOSED && c->state != UH_FREE && !c->fin;
 }
 
 UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c)
 {
-    return c->fd != UH_NO_SOCKET ? (intptr_t)c->fd : -1;
+    return c != NULL && c->fd != UH_NO_SOCKET ? (intptr_t)c->fd : -1;
 }
 
 UHTTP_API uint64_t uhttp_id(const uhttp_conn *c)
 {
-    return c->serial << 24 | uh_conn_slot(c);
+    return c != NULL ? c->serial << 24 | uh_conn_slot(c) : 0;
 }
 
 UHTTP_API uhttp_conn *uhttp_find(uhttp_server *server, uint64_t id)
 {
     uint64_t slot = id & UH_SLOTS_MAX;
-    if (id == 0 || slot >= server->config.max_connections)
+    if (server == NULL || id == 0 || slot >= server->config.max_connections)
         return NULL;
     uhttp_conn *c = &server->slots[slot];
     if (!c->told || c->serial != id >> 24)
@@ -10398,7 +10522,7 @@ UHTTP_API uhttp_conn *uhttp_find(uhttp_server *server, uint64_t id)
 UHTTP_API uhttp_conn *uhttp_next(uhttp_server *server, const uhttp_conn *c)
 {
     uint32_t slot = c != NULL ? uh_conn_slot(c) + 1 : 0;
-    for (; slot < server->config.max_connections; slot++) {
+    for (; server != NULL && slot < server->config.max_connections; slot++) {
         if (server->slots[slot].told)
             return &server->slots[slot];
     }
@@ -10407,24 +10531,31 @@ UHTTP_API uhttp_conn *uhttp_next(uhttp_server *server, const uhttp_conn *c)
 
 UHTTP_API void uhttp_set_context(uhttp_conn *c, void *context)
 {
-    if (c->told)            /* a stale pointer must not reach the next request */
+    if (c != NULL && c->told)           /* a stale pointer must not reach the next request */
         c->request.context = context;
 }
 
-UHTTP_API void *uhttp_context(const uhttp_conn *c) { return c->request.context; }
-UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c) { return c->server; }
+UHTTP_API void *uhttp_context(const uhttp_conn *c)
+{
+    return c != NULL ? c->request.context : NULL;
+}
+
+UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c)
+{
+    return c != NULL ? c->server : NULL;
+}
 
 UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c)
 {
-    return (uhttp_event_type)c->event;
+    return c != NULL ? (uhttp_event_type)c->event : UHTTP_EVENT_NONE;
 }
 
 UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text)
 {
-    const char *why = c->request.why;
-    int error = c->event == UHTTP_EVENT_ERROR ? c->request.error : 0;
+    int error = c != NULL && c->event == UHTTP_EVENT_ERROR ? c->request.error : 0;
     if (text != NULL)
-        *text = error == 0 ? "" : why != NULL ? why : uhttp_status_phrase(error);
+        *text = error == 0 ? "" : c->request.why != NULL ? c->request.why
+              : uhttp_status_phrase(error);
     return error;
 }
 
@@ -10695,13 +10826,14 @@ static uh_next uh_step_skip(uhttp_conn *c)
  * or absent: the program need not know which of both it was. */
 static uhttp_result uh_accept_may(uhttp_conn *c)
 {
-    const uh_request *r = &c->request;
     uhttp_result may = uh_conn_may(c, UH_IN_OFFER | UH_IN_ANSWER);
+    if (may != UHTTP_OK || c->state != UH_ANSWER)
+        return may;
+    const uh_request *r = &c->request;
     bool was_given = r->body_state == UH_BODY_GIVEN || r->body_state == UH_BODY_NONE;
-    if (may == UHTTP_OK && c->state == UH_ANSWER &&
-        (!c->server->config.event_mode || !was_given || r->sink != UH_SINK_NONE || r->error != 0))
-        return UHTTP_ERR_STATE;
-    return may;
+    bool can = c->server->config.event_mode && was_given && r->sink == UH_SINK_NONE &&
+               r->error == 0;
+    return can ? UHTTP_OK : UHTTP_ERR_STATE;
 }
 
 /* It is accepted: one that was given already comes as any other, one that is absent is empty. */
@@ -10731,7 +10863,7 @@ static uhttp_result uh_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 UHTTP_API uhttp_result uhttp_accept_body(uhttp_conn *c, uint64_t limit)
 {
     return uh_accept(c, UH_SINK_COLLECT,
-                     limit > 0 ? limit : c->server->config.max_content_length);
+                     limit > 0 || c == NULL ? limit : c->server->config.max_content_length);
 }
 
 UHTTP_API uhttp_result uhttp_accept_body_streaming(uhttp_conn *c, uint64_t limit)
@@ -10741,6 +10873,8 @@ UHTTP_API uhttp_result uhttp_accept_body_streaming(uhttp_conn *c, uint64_t limit
 
 UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length)
 {
+    if (c == NULL || length == NULL)
+        return NULL;
     uh_request *r = &c->request;
     *length = 0;
     if (r->sink != UH_SINK_STREAM || r->piece == UH_PIECE_TAKEN || !c->told ||
@@ -10765,13 +10899,12 @@ static void uh_body_reclaim(uhttp_conn *c)
 
 UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length)
 {
-    const uh_request *r = &c->request;
-    bool has = r->body_state == UH_BODY_GIVEN;
+    bool has = c != NULL && c->request.body_state == UH_BODY_GIVEN;
     if (length != NULL)
-        *length = has ? r->body_len : 0;
+        *length = has ? c->request.body_len : 0;
     if (!has)
         return NULL;
-    return (c->body.data != NULL ? c->body.data : c->rx.data) + r->body;
+    return (c->body.data != NULL ? c->body.data : c->rx.data) + c->request.body;
 }
 
 UHTTP_API uhttp_str uhttp_body_str(const uhttp_conn *c)
@@ -10782,7 +10915,10 @@ UHTTP_API uhttp_str uhttp_body_str(const uhttp_conn *c)
     return body;
 }
 
-UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c) { return c->request.framing.data; }
+UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c)
+{
+    return c != NULL ? c->request.framing.data : 0;
+}
 
 /*--- forms --------------------------------------------------------------------------------*/
 
@@ -10850,6 +10986,8 @@ static bool uh_is_form_type(const char *type)
 
 UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c)
 {
+    if (c == NULL)
+        return UHTTP_ERR_INVALID;
     uh_request *r = &c->request;
     uint32_t bare;
     if (r->body_state == UH_BODY_FORM || uhttp_content_length(c) == 0)
@@ -11104,11 +11242,11 @@ static uhttp_result uh_upload_begin(uhttp_conn *c, const char *record, size_t le
 UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
                                                  uint64_t limit)
 {
-    const uhttp_files *files = c->server->config.files;
-    uh_request *r = &c->request;
     uhttp_result may = uh_accept_may(c);
     if (may != UHTTP_OK)
         return may;
+    const uhttp_files *files = c->server->config.files;
+    uh_request *r = &c->request;
     if (files == NULL || files->create == NULL)
         return UHTTP_ERR_UNSUPPORTED;
     if (path == NULL || path[0] == '\0')
@@ -11168,7 +11306,8 @@ static void uh_found_validate(uh_found *f)
     f->etag = info->etag;
     if (f->etag != NULL) {
         f->weak = false;
-        if (strlen(f->etag) > UH_ETAG_MOST || strchr(f->etag, '"') != NULL)
+        if (strlen(f->etag) > UH_ETAG_MOST || strchr(f->etag, '"') != NULL ||
+            !uh_value_is_good(f->etag))
             f->etag = NULL;
     } else if (info->modified > 0) {
         char *p = uh_put_hex(f->room, info->size, 10);
@@ -11553,6 +11692,8 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char
         return may;
     if (files == NULL)
         return uh_response_unsupported(c);
+    if (root == NULL || prefix == NULL)
+        return uh_response_fail(c, UHTTP_ERR_INVALID);
     if (!c->request.is_head && strcmp(uhttp_method(c), "GET") != 0)
         return uhttp_respond_not_allowed(c, "GET, HEAD");
     uh_draft_drop(c, c->request.composed);
@@ -11586,7 +11727,7 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char
 UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
                                             const uhttp_file_options *options)
 {
-    return uh_serve(c, c->server->config.files, root, prefix,
+    return uh_serve(c, c != NULL ? c->server->config.files : NULL, root, prefix,
                     options != NULL ? options : &uh_file_no_options);
 }
 
@@ -11610,7 +11751,7 @@ static uhttp_result uh_rom_open(void *user, const char *path, const char *root, 
     size_t length = strlen(name);
     for (size_t i = 0; i < rom->count; i++) {
         const uhttp_rom_file *candidate = &rom->files[i];
-        if (strncmp(candidate->path, name, length) != 0)
+        if (candidate->path == NULL || strncmp(candidate->path, name, length) != 0)
             continue;
         if (candidate->path[length] == '/')
             info->is_dir = true;
@@ -11633,7 +11774,7 @@ UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *file
     uh_rom rom;
     uhttp_files hooks;
     rom.files = files;
-    rom.count = count;
+    rom.count = files != NULL ? count : 0;
     memset(&hooks, 0, sizeof hooks);
     hooks.user = &rom;
     hooks.open = uh_rom_open;
@@ -12131,6 +12272,8 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
 {
     uhttp_server *s = server;
     bool asked = false;
+    if (s == NULL)
+        return NULL;
     s->now = UHTTP_MILLIS();
     uint32_t start = s->now;
     uh_server_take_back(s);
@@ -12167,9 +12310,11 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
                                            size_t count)
 {
     uhttp_server *s = server;
+    if (s == NULL)
+        return NULL;
     s->now = UHTTP_MILLIS();
     uh_server_take_back(s);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; ready != NULL && i < count; i++) {
         if (ready[i].ready != 0 && ready[i].token < s->poller.tokens)
             uh_server_mark(s, ready[i].token, ready[i].ready);
     }
@@ -12187,6 +12332,8 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
 
 UHTTP_API int uhttp_server_timeout(uhttp_server *server)
 {
+    if (server == NULL)
+        return -1;
     server->now = UHTTP_MILLIS();
     uint32_t time = uh_server_idle_time(server);
     return time == UHTTP_NEVER ? -1 : (int)uh_min(time, (uint32_t)INT32_MAX);
@@ -12194,11 +12341,13 @@ UHTTP_API int uhttp_server_timeout(uhttp_server *server)
 
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity)
 {
+    if (server == NULL)
+        return 0;
     uh_poller *p = &server->poller;
     size_t count = 0;
     for (uint32_t token = 0; token < p->tokens; token++) {
         uh_socket fd = p->watched[token];
-        if (fd == UH_NO_SOCKET || count++ >= capacity)
+        if (fd == UH_NO_SOCKET || count++ >= capacity || list == NULL)
             continue;
         unsigned wish = 0;
         if (uh_fd_sets_has(&p->sets, UH_WANT_R, fd))
@@ -12216,6 +12365,8 @@ UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, siz
 UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set,
                                             void *write_set, int *max_fd)
 {
+    if (server == NULL || uh_is_missing(read_set, write_set, max_fd))
+        return UHTTP_ERR_INVALID;
     uh_poller *p = &server->poller;
     uint32_t count = (uint32_t)uhttp_server_watch(server, NULL, 0);
     for (uint32_t i = 0; i < p->tokens; i++) {
@@ -12244,7 +12395,7 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
     uhttp_server *s = server;
     fd_set *readable = (fd_set *)(uintptr_t)read_set;       /* FD_ISSET knows no const */
     fd_set *writable = (fd_set *)(uintptr_t)write_set;
-    uint32_t tokens = read_set != NULL && write_set != NULL ? s->poller.tokens : 0;
+    uint32_t tokens = uh_is_missing(s, read_set, write_set) ? 0 : s->poller.tokens;
     for (uint32_t token = 0; token < tokens; token++) {
         uh_socket fd = s->poller.watched[token];
         unsigned got = 0;
@@ -12262,6 +12413,8 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
 
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server)
 {
+    if (server == NULL)
+        return UHTTP_ERR_INVALID;
     if (!server->can_wake)
         return UHTTP_ERR_UNSUPPORTED;
     int error = uh_sys_error_keep();        /* that of whom a signal has interrupted */
@@ -12280,6 +12433,13 @@ static uint32_t uh_or_default_ms(uint32_t value, uint32_t standard)
 static size_t uh_or_default(size_t value, size_t standard)
 {
     return value != 0 ? value : standard;
+}
+
+/* Files are read by three functions, and written by three more or not at all. */
+static bool uh_files_are_whole(const uhttp_files *f)
+{
+    return f->open != NULL && f->read != NULL && f->close != NULL &&
+           (f->create == NULL || (f->write != NULL && f->finish != NULL));
 }
 
 /* Replaces every zero by its default; false: a value out of range. */
@@ -12305,7 +12465,8 @@ static bool uh_config_complete(uhttp_config *config)
     if (config->max_headers_length > UH_SIZE_MAX / 8)
         config->max_headers_length = UH_SIZE_MAX / 8;
     return config->port >= -1 && config->port <= 65535 && config->backlog > 0 &&
-           config->max_connections <= UH_SLOTS_MAX && (UH_HEAP || config->memory != NULL);
+           config->max_connections <= UH_SLOTS_MAX && (UH_HEAP || config->memory != NULL) &&
+           (!UH_FILES || config->files == NULL || uh_files_are_whole(config->files));
 }
 
 static void uh_times_complete(uint32_t *times, const uhttp_config *config)
@@ -12427,6 +12588,13 @@ static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *con
     return UHTTP_OK;
 }
 
+/* Has the program filled in all of its transport? */
+static bool uh_transport_is_whole(const uhttp_transport *t)
+{
+    return t->open != NULL && t->handshake != NULL && t->recv != NULL && t->send != NULL &&
+           t->pending != NULL && t->close != NULL;
+}
+
 /* Has a listener speak TLS: the program's, or mbedTLS. */
 static uhttp_result uh_listener_secure(const uhttp_server *s, uh_listener *l,
                                        const uhttp_tls_config *tls)
@@ -12437,8 +12605,9 @@ static uhttp_result uh_listener_secure(const uhttp_server *s, uh_listener *l,
                                          (s->config.max_connections + 1) / 2);
     l->transport = tls->transport != NULL ? tls->transport : UH_TLS_TRANSPORT;
     l->transport_user = tls->transport_user;
-    return tls->transport != NULL ? UHTTP_OK
-                                  : uh_tls_load(&s->config, tls, &l->transport_user);
+    if (tls->transport == NULL)
+        return uh_tls_load(&s->config, tls, &l->transport_user);
+    return uh_transport_is_whole(l->transport) ? UHTTP_OK : UHTTP_ERR_INVALID;
 }
 
 /* Gives back what uh_listener_secure() has loaded. */
@@ -12472,6 +12641,8 @@ static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls)
 {
+    if (server == NULL)
+        return UHTTP_ERR_INVALID;
     const uhttp_config *config = &server->config;
     uh_socket fd;
     if (server->stopping)
@@ -12527,6 +12698,8 @@ static void uh_server_free(uhttp_server *s)
 UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config)
 {
     uhttp_config complete;
+    if (server == NULL)
+        return UHTTP_ERR_INVALID;
     *server = NULL;
     memset(&complete, 0, sizeof complete);
     if (config != NULL)
@@ -12561,6 +12734,8 @@ UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
 {
     void *loaded[UHTTP_MAX_LISTENERS] = { NULL, NULL, NULL, NULL };
     uhttp_result result = UH_TLS ? UHTTP_ERR_STATE : UHTTP_ERR_UNSUPPORTED;
+    if (server == NULL || tls == NULL)
+        return UHTTP_ERR_INVALID;
     for (uint32_t i = 0; i < server->listener_count; i++) {
         const uh_listener *l = &server->listeners[i];
         if (!uh_tls_is_renewable(l->transport, l->transport_user))
@@ -12594,6 +12769,8 @@ static void uh_server_empty_backlogs(uhttp_server *s)
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
 {
     uhttp_server *s = server;
+    if (s == NULL)
+        return UHTTP_ERR_INVALID;
     if (!s->stopping) {
         s->stopping = true;
         s->now = UHTTP_MILLIS();
@@ -12647,21 +12824,27 @@ UHTTP_API int uhttp_server_port(const uhttp_server *server)
 
 UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server)
 {
-    return server->listener_count > 0 ? (intptr_t)server->listeners[0].fd : -1;
+    bool has = server != NULL && server->listener_count > 0;
+    return has ? (intptr_t)server->listeners[0].fd : -1;
 }
 
 UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server)
 {
-    return server->listeners[0].transport != &uh_plain;
+    return server != NULL && server->listeners[0].transport != &uh_plain;
 }
 
 UHTTP_API bool uhttp_server_event_mode(const uhttp_server *server)
 {
-    return server->config.event_mode;
+    return server != NULL && server->config.event_mode;
 }
 
 UHTTP_API void uhttp_server_stats(const uhttp_server *server, uhttp_stats *stats)
 {
+    if (stats == NULL)
+        return;
+    memset(stats, 0, sizeof *stats);
+    if (server == NULL)
+        return;
     *stats = server->stats;
     stats->connections = server->config.max_connections - server->counts[UH_FREE];
     for (uint32_t i = 0; i < server->config.max_connections; i++) {
@@ -12711,7 +12894,9 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        HTTPS through mbedTLS, client certificates, reload of certificates;
  *        a response that fails is logged and, unless another follows, answered with 500;
  *        bodies are accepted after UHTTP_EVENT_REQUEST as after _HEADERS;
- *        formatted responses, JSON as the data of an event, escaping for pages and URLs
+ *        formatted responses, JSON as the data of an event, escaping for pages and URLs;
+ *        any argument may be NULL, which is refused and never a crash; hooks and transports
+ *        that return more than they had room for have failed
  */
 
 /* MIT License
