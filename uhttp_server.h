@@ -7537,9 +7537,14 @@ static int uh_tls_subject(const uhttp_transport *transport, const void *t, char 
 
 /* What a state lets the connection read, and which deadline it arms. */
 typedef enum uh_reads { UH_READ_NONE, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
+
+/* The deadlines by their length; each is a list of the connections that have it, in the order
+ * in which they are due. SILENT has not spoken yet; DUE was due before its last turn already;
+ * handshakes have a list for each listener. */
 typedef enum uh_time {
-    UH_TIME_NONE, UH_TIME_HANDSHAKE, UH_TIME_IDLE, UH_TIME_REQUEST, UH_TIME_RESPONSE,
-    UH_TIME_BODY, UH_TIME_SEND, UH_TIME_LINGER, UH_TIMES
+    UH_TIME_NONE, UH_TIME_IDLE, UH_TIME_LINGER, UH_TIME_SILENT, UH_TIME_REQUEST,
+    UH_TIME_RESPONSE, UH_TIME_BODY, UH_TIME_SEND, UH_TIME_DUE, UH_TIME_HANDSHAKE,
+    UH_TIMES = UH_TIME_HANDSHAKE + UHTTP_MAX_LISTENERS
 } uh_time;
 
 /* The machine, once: the enum and its columns are made of it here, the table of steps in
@@ -7666,8 +7671,15 @@ typedef struct uh_request {
     int64_t content_length;     /* announced; -1: none */
 } uh_request;
 
+/* A place in a ring of deadlines: a list's head, or a slot, of which it is the first member.
+ * Alone it is its own neighbour. */
+typedef struct uh_link {
+    struct uh_link *before, *after;
+} uh_link;
+
 struct uhttp_conn {
-    uhttp_server *server;       /* the slot's own, which outlive its client: these and serial */
+    uh_link link;               /* the slot's own, which outlive its client: these and serial */
+    uhttp_server *server;
     uhttp_conn *next;           /* in the ready queue */
     uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
     bool queued;                /* in the ready queue; stays true for a slot freed there */
@@ -7677,7 +7689,8 @@ struct uhttp_conn {
     uint8_t pending;            /* what it must hear next; NONE: nothing */
     uint8_t interest;           /* what the poller was told */
     uint8_t wants;              /* what the transport waits for beside what we do */
-    bool armed, spared;         /* deadline is valid; it was due at its last turn already */
+    uint8_t time;               /* of uh_time: the list it is in; NONE: it has no deadline */
+    uint8_t listener;           /* the one it came from */
     bool set_aside;             /* in the list of those that owe held output, or are closed */
     bool readable;              /* recv may have something */
     bool blocked;               /* send would not take more */
@@ -7698,8 +7711,7 @@ struct uhttp_conn {
     } source;                   /* what follows tx */
     uh_extent source_left;
     uh_socket fd;
-    uint32_t deadline;          /* valid while armed */
-    uint32_t since;             /* when the state was entered */
+    uint32_t since;             /* when its deadline began to run */
     uint32_t progress;          /* bytes since the deadline was renewed */
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
@@ -7713,7 +7725,6 @@ typedef struct uh_listener {
     uh_socket fd;
     const uhttp_transport *transport;
     void *transport_user;
-    uint32_t handshake_ms;
     uint32_t max_handshakes;    /* no newcomers while so many are under way, of all listeners */
     uint8_t failures;           /* of accept() in a row */
     bool ready;                 /* accept() may have something */
@@ -7746,6 +7757,7 @@ struct uhttp_server {
     uhttp_config config;        /* completed: no zero means default any more */
     size_t default_headers_length;
     uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
+    uh_link lists[UH_TIMES];    /* and who has it; that of UH_TIME_NONE is not used */
     uint32_t counts[UH_STATE_COUNT];
     uhttp_stats stats;
     uh_listener listeners[UHTTP_MAX_LISTENERS];
@@ -7846,39 +7858,83 @@ static uhttp_conn *uh_aside_pop(uhttp_conn **list)
     return c;
 }
 
-/*--- deadlines ------------------------------------------------------------------*/
+/*--- deadlines ------------------------------------------------------------------
+ *
+ * A list for each length of time, in the order in which they began to run: arming appends at
+ * the end, so the first is the next that is due, and the one that has waited longest.
+ */
 
-static uint32_t uh_conn_time(const uhttp_conn *c)
+static void uh_link_to_itself(uh_link *l) { l->before = l->after = l; }
+
+/* Takes it out of its list, if it is in one. */
+static void uh_conn_disarm(uhttp_conn *c)
 {
-    unsigned time = uh_state_time[c->state];
-    if (time == UH_TIME_IDLE && c->served == 0)     /* it has not spoken yet */
-        time = c->server->stopping ? UH_TIME_LINGER : UH_TIME_REQUEST;
-    return c->server->times[time];
+    uh_link *l = &c->link;
+    l->before->after = l->after;
+    l->after->before = l->before;
+    uh_link_to_itself(l);
+    c->time = UH_TIME_NONE;
 }
 
-/* Sets the deadline of the state anew. Later than the earliest known costs no more than
- * this; the scan that comes too early finds the next. */
-static void uh_conn_arm(uhttp_conn *c)
+/* When its deadline passes. */
+static uint32_t uh_conn_due(const uhttp_conn *c)
+{
+    return c->since + uh_min(c->server->times[c->time], UH_SIZE_MAX);
+}
+
+/* Notes when one of a list is due. Later than the earliest known costs no more than this; who
+ * looks too early finds the next. */
+static void uh_conn_note_due(const uhttp_conn *c)
 {
     uhttp_server *s = c->server;
-    uint32_t time = uh_conn_time(c);
-    c->progress = 0;
-    c->spared = false;
-    c->armed = time != UHTTP_NEVER;
-    if (!c->armed)
+    uint32_t due = uh_conn_due(c);
+    if (s->times[c->time] == UHTTP_NEVER ||
+        (s->armed && !uh_time_before(due, s->next_deadline)))
         return;
-    c->deadline = s->now + uh_min(time, UH_SIZE_MAX);
-    if (!s->armed || uh_time_before(c->deadline, s->next_deadline)) {
-        s->armed = true;
-        s->next_deadline = c->deadline;
-    }
+    s->armed = true;
+    s->next_deadline = due;
+}
+
+/* Moves it to the end of a list. */
+static void uh_conn_join(uhttp_conn *c, uint32_t list)
+{
+    uh_link *l = &c->link;
+    uh_link *head = &c->server->lists[list];
+    uh_conn_disarm(c);
+    c->time = (uint8_t)list;
+    l->before = head->before;
+    l->after = head;
+    head->before->after = l;
+    head->before = l;
+    uh_conn_note_due(c);
+}
+
+/* Lets the deadline of its state run, from now on. */
+static void uh_conn_arm(uhttp_conn *c)
+{
+    uint32_t list = uh_state_time[c->state];
+    if (list == UH_TIME_IDLE && c->served == 0)
+        list = UH_TIME_SILENT;
+    if (list == UH_TIME_HANDSHAKE)
+        list += c->listener;
+    c->progress = 0;
+    c->since = c->server->now;
+    if (list != UH_TIME_NONE)
+        uh_conn_join(c, list);
+}
+
+/* Has the deadline of its list passed? */
+static bool uh_conn_is_due(const uhttp_conn *c)
+{
+    uint32_t time = c->server->times[c->time];
+    return time != UHTTP_NEVER && !uh_time_before(c->server->now, uh_conn_due(c));
 }
 
 /* A byte now and then renews nothing; a kilobyte does, and so does the last of all. */
 static void uh_conn_made_progress(uhttp_conn *c, uint32_t bytes, bool all)
 {
     c->progress += bytes;
-    if (c->armed && (all || c->progress >= UH_PROGRESS))
+    if (c->time != UH_TIME_NONE && (all || c->progress >= UH_PROGRESS))
         uh_conn_arm(c);
 }
 
@@ -7920,7 +7976,8 @@ static void uh_conn_hang_up(uhttp_conn *c)
     c->interest = 0;
 }
 
-/* The single transition: arms the deadline and does what belongs to arriving. */
+/* The single transition: does what belongs to arriving. Its deadline runs from the end of the
+ * turn, which follows. */
 static void uh_conn_enter(uhttp_conn *c, uh_state state)
 {
     uhttp_server *s = c->server;
@@ -7928,8 +7985,7 @@ static void uh_conn_enter(uhttp_conn *c, uh_state state)
     s->counts[c->state]--;
     s->counts[state]++;
     c->state = (uint8_t)state;
-    c->since = s->now;
-    uh_conn_arm(c);
+    uh_conn_disarm(c);
     if (state == UH_LINGER && c->t != NULL) {
         UHTTP_ASSERT(!uh_conn_owes(c));
         (c->transport->close)(c->t, true);
@@ -8381,8 +8437,8 @@ static void uh_conn_settle(uhttp_conn *c)
     else if (c->state == UH_STREAM)
         peers_turn = uh_conn_owes(c) || c->fin;
     if (!peers_turn)
-        c->armed = false;
-    else if (!c->armed)
+        uh_conn_disarm(c);
+    else if (c->time == UH_TIME_NONE)
         uh_conn_arm(c);
     if (interest != c->interest) {
         if (!uh_conn_watch(c, interest)) {
@@ -11847,8 +11903,8 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
 {
     if (c->pending != UHTTP_EVENT_NONE || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
-    if (c->armed && !uh_time_before(c->server->now, c->deadline))
-        c->spared = true;       /* due, but it had spoken in time: this turn is its last */
+    if (uh_conn_is_due(c))      /* but it had spoken in time: this turn is its last */
+        uh_conn_join(c, UH_TIME_DUE);
     uh_body_reclaim(c);
     uh_conn_pull(c);
     for (;;) {
@@ -11869,17 +11925,14 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
  * room long before. So the output is offered once more before its deadline counts. */
 static bool uh_conn_makes_progress(uhttp_conn *c)
 {
-    c->armed = true;            /* so that progress renews it */
     c->blocked = false;
     uh_conn_flush(c);
-    return c->state == UH_CLOSED || !uh_conn_owes(c) ||
-           uh_time_before(c->server->now, c->deadline);
+    return c->state == UH_CLOSED || !uh_conn_owes(c) || !uh_conn_is_due(c);
 }
 
 /* The deadline of a state has passed. */
 UH_APART static void uh_conn_expire(uhttp_conn *c)
 {
-    c->armed = false;
     switch ((uh_state)c->state) {
     case UH_HEAD:
         (void)uh_refuse(c, 408, UH_WHY("request_timeout_ms"));
@@ -11889,6 +11942,7 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
         break;
     case UH_OFFER:
     case UH_ANSWER:
+        uh_conn_disarm(c);          /* it may stay in this state */
         (void)uh_body_fail(c, 503, UH_WHY("response_timeout_ms"));
         break;
     case UH_SEND:
@@ -11986,7 +12040,7 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     c->t = t;
     c->fd = fd;
     c->peer = *peer;
-    s->times[UH_TIME_HANDSHAKE] = l->handshake_ms;      /* asked once, on entering */
+    c->listener = (uint8_t)(l - s->listeners);
     c->readable = true;             /* a request comes with its connection, mostly */
     if (!uh_pool_is_fixed(&s->pool)) {
         c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
@@ -11998,38 +12052,26 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     return true;
 }
 
-/* How readily a connection gives way to a newcomer; UH_RANKS: not at all. */
-enum { UH_RANK_KEPT_ALIVE, UH_RANK_LINGERS, UH_RANK_SILENT, UH_RANKS };
-
-static int uh_conn_rank(const uhttp_conn *c)
+/* Its turn has come, or its request is with the program: it cannot give way. */
+static bool uh_conn_is_busy(const uhttp_conn *c)
 {
-    if (c->told || c->queued || c->set_aside)       /* its next request may be here */
-        return UH_RANKS;
-    if (c->state == UH_LINGER)
-        return UH_RANK_LINGERS;
-    if (c->state != UH_IDLE || uh_conn_owes(c))
-        return UH_RANKS;
-    if (c->served > 0)
-        return UH_RANK_KEPT_ALIVE;
-    return c->server->now - c->since >= UH_GRACE_MS ? UH_RANK_SILENT : UH_RANKS;
+    return c->told || c->queued || c->set_aside;
 }
 
 /* Who gives way to a newcomer: the one idle longest of those kept alive, else of those that
  * only wait to be closed, else of those that have not spoken for a second. */
 static uhttp_conn *uh_server_victim(uhttp_server *s)
 {
-    uhttp_conn *best = NULL;
-    int best_rank = UH_RANKS;
-    for (uint32_t i = 0; i < s->config.max_connections; i++) {
-        uhttp_conn *c = &s->slots[i];
-        int rank = uh_conn_rank(c);
-        if (rank < best_rank ||
-            (best != NULL && rank == best_rank && uh_time_before(c->since, best->since))) {
-            best = c;
-            best_rank = rank;
+    for (uint32_t list = UH_TIME_IDLE; list <= UH_TIME_SILENT; list++) {
+        for (uh_link *l = s->lists[list].after; l != &s->lists[list]; l = l->after) {
+            uhttp_conn *c = (uhttp_conn *)(void *)l;
+            if (list == UH_TIME_SILENT && s->now - c->since < UH_GRACE_MS)
+                break;
+            if (!uh_conn_is_busy(c))
+                return c;
         }
     }
-    return best;
+    return NULL;
 }
 
 /*--- accepting --------------------------------------------------------------------------*/
@@ -12121,25 +12163,30 @@ static void uh_server_watch_listeners(uhttp_server *s)
 
 /*--- time -------------------------------------------------------------------------------*/
 
-/* Ends what is due. A connection that has just spoken gets its turn first, once. */
+/* Ends those of one list that are due. A connection that has just spoken gets its turn first,
+ * once. */
+static void uh_server_expire_list(uhttp_server *s, uint32_t list)
+{
+    uh_link *next = s->lists[list].after;
+    while (next != &s->lists[list]) {
+        uhttp_conn *c = (uhttp_conn *)(void *)next;
+        next = next->after;
+        if (!uh_conn_is_due(c)) {
+            uh_conn_note_due(c);
+            return;
+        }
+        if (c->pending == UHTTP_EVENT_NONE && (!c->queued || list == UH_TIME_DUE))
+            uh_conn_expire(c);
+    }
+}
+
 static void uh_server_expire(uhttp_server *s)
 {
     if (!s->armed || uh_time_before(s->now, s->next_deadline))
         return;
     s->armed = false;
-    for (uint32_t i = 0; i < s->config.max_connections; i++) {
-        uhttp_conn *c = &s->slots[i];
-        if (!c->armed || c->pending != UHTTP_EVENT_NONE)
-            continue;
-        if (!uh_time_before(s->now, c->deadline) && (!c->queued || c->spared)) {
-            uh_conn_expire(c);
-            continue;
-        }
-        if (!s->armed || uh_time_before(c->deadline, s->next_deadline)) {
-            s->armed = true;
-            s->next_deadline = c->deadline;
-        }
-    }
+    for (uint32_t list = UH_TIME_NONE + 1; list < UH_TIMES; list++)
+        uh_server_expire_list(s, list);
 }
 
 static void uh_server_trim(uhttp_server *s)
@@ -12474,6 +12521,7 @@ static void uh_times_complete(uint32_t *times, const uhttp_config *config)
     times[UH_TIME_NONE] = UHTTP_NEVER;
     times[UH_TIME_IDLE] = uh_or_default_ms(config->keep_alive_timeout_ms, 30000);
     times[UH_TIME_REQUEST] = uh_or_default_ms(config->request_timeout_ms, 5000);
+    times[UH_TIME_SILENT] = times[UH_TIME_REQUEST];
     times[UH_TIME_RESPONSE] = uh_or_default_ms(config->response_timeout_ms, UHTTP_NEVER);
     times[UH_TIME_BODY] = uh_or_default_ms(config->body_timeout_ms, 10000);
     times[UH_TIME_SEND] = uh_or_default_ms(config->send_timeout_ms, 10000);
@@ -12534,11 +12582,14 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
     }
     for (uint32_t i = n; i-- > 0; ) {
         uhttp_conn *c = &s->slots[i];
+        uh_link_to_itself(&c->link);
         c->server = s;
         c->fd = UH_NO_SOCKET;
         c->aside = s->free_slot;
         s->free_slot = c;
     }
+    for (uint32_t list = 0; list < UH_TIMES; list++)
+        uh_link_to_itself(&s->lists[list]);
     uh_times_complete(s->times, config);
     s->counts[UH_FREE] = n;
     s->turns = UH_TURNS;
@@ -12596,11 +12647,11 @@ static bool uh_transport_is_whole(const uhttp_transport *t)
 }
 
 /* Has a listener speak TLS: the program's, or mbedTLS. */
-static uhttp_result uh_listener_secure(const uhttp_server *s, uh_listener *l,
+static uhttp_result uh_listener_secure(uhttp_server *s, uh_listener *l,
                                        const uhttp_tls_config *tls)
 {
-    l->handshake_ms = uh_min(uh_or_default_ms(tls->handshake_timeout_ms, 10000),
-                             UH_SIZE_MAX);      /* not NEVER, which would be asked again */
+    s->times[UH_TIME_HANDSHAKE + s->listener_count] =
+        uh_or_default_ms(tls->handshake_timeout_ms, 10000);
     l->max_handshakes = uh_or_default_ms(tls->max_handshakes,
                                          (s->config.max_connections + 1) / 2);
     l->transport = tls->transport != NULL ? tls->transport : UH_TLS_TRANSPORT;
@@ -12773,6 +12824,7 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
         return UHTTP_ERR_INVALID;
     if (!s->stopping) {
         s->stopping = true;
+        s->times[UH_TIME_SILENT] = UH_LINGER_MS;
         s->now = UHTTP_MILLIS();
         uh_server_empty_backlogs(s);
         uh_server_close_listeners(s);
@@ -12780,7 +12832,7 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
             uhttp_conn *c = &s->slots[i];
             if (c->state != UH_IDLE)
                 continue;
-            uh_conn_arm(c);
+            uh_conn_arm(c);             /* from now on */
             uh_ready_push(c);           /* its step closes it, unless it has not spoken yet */
         }
     }

@@ -511,7 +511,7 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
     CHECK((c->fd == UH_NO_SOCKET) == (c->state == UH_FREE || c->state == UH_CLOSED));
     CHECK((c->t == NULL) == (c->fd == UH_NO_SOCKET));
     if (c->state == UH_FREE) {
-        CHECK(!c->told && c->pending == UHTTP_EVENT_NONE && !c->armed);
+        CHECK(!c->told && c->pending == UHTTP_EVENT_NONE && c->time == UH_TIME_NONE);
         CHECK(c->rx.data == NULL && c->tx.data == NULL && c->body.data == NULL);
         return;
     }
@@ -522,8 +522,8 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
         CHECK(!quiet || c->told);
         return;
     }
-    if (c->armed && c->pending == UHTTP_EVENT_NONE)
-        CHECK(s->armed && !uh_time_before(c->deadline, s->next_deadline));
+    if (c->time != UH_TIME_NONE && !c->queued && s->times[c->time] != UHTTP_NEVER)
+        CHECK(s->armed && !uh_time_before(uh_conn_due(c), s->next_deadline));
     if (!quiet)
         return;
     CHECK(!c->queued && c->pending == UHTTP_EVENT_NONE && !c->set_aside);
@@ -560,6 +560,30 @@ static void world_check_queues(const uhttp_server *s)
     CHECK(aside == s->counts[UH_FREE]);
 }
 
+/* Every deadline is in the list of its length, behind those that began to run before it. */
+static void world_check_deadlines(const uhttp_server *s)
+{
+    uint32_t listed = 0;
+    for (uint32_t i = 0; i < s->config.max_connections; i++)
+        listed += s->slots[i].time != UH_TIME_NONE ? 1 : 0;
+    for (uint32_t list = 0; list < UH_TIMES; list++) {
+        const uh_link *head = &s->lists[list];
+        const uh_link *before = head;
+        const uhttp_conn *earlier = NULL;
+        for (const uh_link *l = head->after; l != head; l = l->after) {
+            const uhttp_conn *c = (const uhttp_conn *)(const void *)l;
+            CHECK(c->time == list && list != UH_TIME_NONE && listed-- > 0);
+            CHECK(l->before == before);
+            CHECK(earlier == NULL || list == UH_TIME_DUE ||
+                  !uh_time_before(c->since, earlier->since));
+            earlier = c;
+            before = l;
+        }
+        CHECK(head->before == before);
+    }
+    CHECK(listed == 0);
+}
+
 /* In fixed memory every block is free or in a buffer, and none was lost. */
 static void world_check_pool(const uhttp_server *s)
 {
@@ -593,6 +617,7 @@ static void world_check(bool quiet)
     CHECK(stats.connections == s->config.max_connections - counts[UH_FREE]);
     CHECK(stats.forgotten <= counts[UH_CLOSED]);
     world_check_queues(s);
+    world_check_deadlines(s);
     world_check_pool(s);
     for (size_t i = 0; i < world_memory_skip && world_memory != NULL; i++)
         CHECK(world_memory[i] == WORLD_GUARD);
