@@ -604,7 +604,7 @@ UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **n
                                const char **value);
 
 /* The decoded value of the first query parameter of that name ("?a=1&b=x+y"); "" when it
- * has none ("?flag"); NULL: absent. */
+ * has none ("?flag"); NULL: absent. A % that begins no escape stands for itself ("?a=100%"). */
 UHTTP_API const char *uhttp_query(uhttp_conn *c, const char *name);
 UHTTP_API size_t uhttp_query_count(uhttp_conn *c);
 /* The parameter of that index, in the order received; false: there is none. name and value may
@@ -663,7 +663,7 @@ UHTTP_API const char *uhttp_content_type(const uhttp_conn *c);      /* NULL: non
  * then on uhttp_body() returns NULL. The functions below do it by themselves; they find nothing
  * in what is no form. Fails, the body untouched, with
  *   UHTTP_ERR_STATE    the body is not collected in memory, or not yet
- *   UHTTP_ERR_INVALID  another content type, a malformed escape or a NUL
+ *   UHTTP_ERR_INVALID  another content type, %00 or a NUL
  *   UHTTP_ERR_MEMORY   names without '=' need a byte each, and there is no room
  */
 UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c);
@@ -943,7 +943,7 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
  *
  * All answer the request whatever is found and then return UHTTP_OK: 200, 206, 304 or 412, 416,
  * 404 for what is not there, 403 for what the system does not let us read, 503 without
- * descriptors or memory, and 406 if there is only a .gz and the client takes none. Failures are
+ * descriptors or memory, and 406 if there is only a .gz and the client refuses it. Failures are
  * those of a response, and UHTTP_ERR_UNSUPPORTED without files (see config.files).
  *
  * A file that becomes shorter while it is sent, or cannot be read, ends its connection; of one
@@ -965,7 +965,8 @@ typedef struct uhttp_file_options {
  *
  * If there is a path with .gz at its end, that is sent to clients that want it, with
  * Content-Encoding, as a representation of its own: its own entity tag, ranges of its own
- * bytes. It is believed to have the same content. */
+ * bytes. It is believed to have the same content. A .gz alone is also sent to clients that
+ * send no Accept-Encoding (RFC 9110 section 12.5.3). */
 UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
                                           const uhttp_file_options *options);
 
@@ -1259,7 +1260,7 @@ typedef enum uhttp_formdata_event {
 } uhttp_formdata_event;
 
 typedef struct uhttp_formdata {
-    /* From _PART until the next _PART; the strings end with NUL. */
+    /* From _PART until _PART_END; the strings end with NUL. */
     const char *name;           /* of the form's field; "" is possible */
     const char *filename;       /* as the client sent it, see uhttp_safe_filename(); NULL: this
                                    is no file; "": no file was chosen */
@@ -1314,20 +1315,22 @@ UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form);
  *   UHTTP_ERR_AGAIN    it is not: its last delimiter has not come
  *   UHTTP_ERR_INVALID  it is malformed, as the text says
  *   UHTTP_ERR_MEMORY   headers too long for the buffer, or more than max_parts
- * Strictness: lines end with CR LF; every part has "Content-Disposition: form-data" with a
- * name; a filename* is UTF-8 without control characters; Content-Transfer-Encoding changes
- * nothing. In a quoted name or filename a backslash escapes only the quote and itself; browsers
- * send %22, %0D and %0A for a quote and line ends, which stay as they are. */
+ * Lines must end with CR LF. A part whose headers are not those of a field is skipped:
+ * malformed lines, no "Content-Disposition: form-data" with a name, a Content-Transfer-Encoding
+ * that changes the data. In a quoted name or filename a backslash escapes only the quote and
+ * itself, and nothing in names that browsers end with one (filename="report\"); they send %22,
+ * %0D and %0A for a quote and line ends, which stay as they are. A filename* that is not UTF-8
+ * without control characters gives way to the filename, or to "" without one. */
 UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text);
 
 /*------------------------------------------------------------------------------
  * Pure parsers, usable without a server: no I/O, no allocation, never past the end.
  */
 
-/* Decodes %XX (and, in queries and forms, + as a blank) from in to out, which has room for
- * in.len bytes and may be where in lies. UHTTP_ERR_INVALID: a bad or cut escape, or %00; what
- * out holds then is of no use.
- * RFC 3986 section 2.1. */
+/* Decodes %XX from in to out, which has room for in.len bytes and may be where in is. With
+ * plus_is_blank it decodes a query or form: + is a space, and a % that begins no escape stands
+ * for itself, as in browsers. UHTTP_ERR_INVALID: %00, or outside queries and forms a malformed
+ * escape; what out holds then is of no use. RFC 3986 section 2.1. */
 UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
                                             size_t *length);
 
@@ -1354,7 +1357,8 @@ typedef struct uhttp_url_parts {
 } uhttp_url_parts;
 
 /* Splits an absolute URL or an origin form ("/path?query"). Nothing is decoded; user
- * information is refused. UHTTP_ERR_INVALID: malformed. RFC 3986 section 3. */
+ * information is refused. UHTTP_ERR_INVALID: malformed; a % that begins no escape is so before
+ * the query only. RFC 3986 section 3. */
 UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts);
 
 /* Takes the next raw "name=value" off *query; value.ptr is NULL without '='. Empty pairs
@@ -3259,12 +3263,12 @@ static char *uh_text_put_decimal(char *out, uint64_t n)
     return uh_text_put(out, digits + at, sizeof digits - at);
 }
 
-/* The byte an escape ("%41") stands for; -1: cut short, malformed, or a NUL. */
+/* The byte an escape ("%41") stands for, 0 for the NUL nobody takes; -1: no escape begins. */
 static int uh_text_escape(const char *p, const char *end)
 {
     int high = end - p >= 3 ? uh_char_hex(p[1]) : -1;
     int low = high >= 0 ? uh_char_hex(p[2]) : -1;
-    return low >= 0 && (high | low) != 0 ? high << 4 | low : -1;
+    return low >= 0 ? high << 4 | low : -1;
 }
 
 UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
@@ -3279,10 +3283,12 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
         char c = *p;
         if (c == '%') {
             int byte = uh_text_escape(p, end);
-            if (byte < 0)
+            if (byte == 0 || (byte < 0 && !plus_is_blank))
                 return UHTTP_ERR_INVALID;
-            c = (char)byte;
-            p += 2;
+            if (byte > 0) {
+                c = (char)byte;
+                p += 2;
+            }
         } else if (c == '+' && plus_is_blank) {
             c = ' ';
         }
@@ -3396,7 +3402,7 @@ static bool uh_text_split_host(uhttp_str s, uhttp_str *host, uhttp_str *port)
         p++;
     } else {
         for (; p < end && uh_char_is(*p, UH_IS_HOST); p++) {
-            if (*p == '%' && uh_text_escape(p, end) < 0)
+            if (*p == '%' && uh_text_escape(p, end) <= 0)
                 return false;
         }
     }
@@ -3411,12 +3417,15 @@ static bool uh_text_split_host(uhttp_str s, uhttp_str *host, uhttp_str *port)
                                             number <= 65535));
 }
 
-/* Could this stand in a URL: no blank, no control character, every escape whole? */
+/* Could this stand in a URL: no blank, no control character or NUL, and before the query every
+ * escape whole? In a query browsers send a '%' as it was typed. */
 static bool uh_text_is_url(uhttp_str s)
 {
     const char *end = s.ptr + s.len;
     for (const char *p = s.ptr; p < end; p++) {
-        if ((unsigned char)*p <= ' ' || *p == 0x7f || (*p == '%' && uh_text_escape(p, end) < 0))
+        int byte = *p == '%' ? uh_text_escape(p, end) : 1;
+        if ((unsigned char)*p <= ' ' || *p == 0x7f || byte == 0 ||
+            (byte < 0 && uh_text_find(s.ptr, p, '?') == p))
             return false;
     }
     return true;
@@ -3561,10 +3570,28 @@ static const char *uh_text_quoted(const char *p, const char *end)
     return NULL;
 }
 
-UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *value)
+/* Behind a value as some clients write it: between quotes a backslash is itself, and a quote
+ * ends only what a semicolon or nothing follows; without quotes it is any text without white
+ * space. NULL: it does not end. */
+static const char *uh_text_raw_value(const char *p, const char *end)
 {
-    if (uh_is_missing(params, name, value))
-        return false;
+    const char *from = p;
+    if (p < end && *p == '"') {
+        while ((p = uh_text_find(p + 1, end, '"')) < end) {
+            uhttp_str rest = uh_text_trim(uh_text_slice(p + 1, end));
+            if (rest.len == 0 || *rest.ptr == ';')
+                return p + 1;
+        }
+        return NULL;
+    }
+    while (p < end && *p != ';' && !uh_char_is_blank(*p))
+        p++;
+    return p > from ? p : NULL;
+}
+
+/* Takes the next parameter off the front; raw: its value may be odd. */
+static bool uh_param_take(uhttp_str *params, uhttp_str *name, uhttp_str *value, bool raw)
+{
     const char *p = params->ptr;
     const char *end = uh_text_end(*params);
     while (p < end && (*p == ';' || uh_char_is_blank(*p)))
@@ -3579,7 +3606,8 @@ UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *v
     value->len = 0;
     if (p < end && *p == '=') {
         const char *from = p + 1;
-        p = from < end && *from == '"' ? uh_text_quoted(from, end) : uh_text_token(from, end);
+        p = raw ? uh_text_raw_value(from, end)
+            : from < end && *from == '"' ? uh_text_quoted(from, end) : uh_text_token(from, end);
         if (p == NULL || p == from || !uh_name_is_good(*name))
             return false;
         *value = uh_text_slice(from, p);
@@ -3590,6 +3618,11 @@ UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *v
         return false;
     *params = uh_text_slice(p, end);
     return true;
+}
+
+UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *value)
+{
+    return !uh_is_missing(params, name, value) && uh_param_take(params, name, value, false);
 }
 
 /* Copies what stands between quotes. A backslash escapes any character, or only the quote and
@@ -3765,30 +3798,34 @@ static bool uh_network_holds(const uh_network *network, const uh_peer *peer)
            (rest == 0 || (a[bytes] ^ b[bytes]) >> (8 - rest) == 0);
 }
 
-/* Are all of these networks, or "unix"? */
-static bool uh_networks_are_good(const char *networks)
+/* Looks for a peer in networks and, under the name "unix", among those without an address. 1: it
+ * is in there; 0: it is not; -1: *element is malformed. */
+static int uh_networks_find(const char *networks, const uh_peer *peer, uhttp_str *element)
 {
     uhttp_str list = uh_text_of(networks);
-    uhttp_str element;
     uh_network network;
-    while (uhttp_list_next(&list, &element)) {
-        if (!uh_text_is(element, "unix") && !uh_network_parse(element, &network))
-            return false;
+    while (uhttp_list_next(&list, element)) {
+        bool is_unix = uh_text_is(*element, "unix");
+        if (!is_unix && !uh_network_parse(*element, &network))
+            return -1;
+        if (is_unix ? peer->family == 0 : uh_network_holds(&network, peer))
+            return 1;
     }
-    return true;
+    return 0;
+}
+
+static bool uh_networks_are_good(const char *networks, uhttp_str *bad)
+{
+    uh_peer nobody;
+    memset(&nobody, 0, sizeof nobody);
+    nobody.family = 1;
+    return uh_networks_find(networks, &nobody, bad) == 0;
 }
 
 static bool uh_networks_hold(const char *networks, const uh_peer *peer)
 {
-    uhttp_str list = uh_text_of(networks);
     uhttp_str element;
-    uh_network network;
-    while (uhttp_list_next(&list, &element)) {
-        if (peer->family == 0 ? uh_text_is(element, "unix")
-                : uh_network_parse(element, &network) && uh_network_holds(&network, peer))
-            return true;
-    }
-    return false;
+    return uh_networks_find(networks, peer, &element) > 0;
 }
 
 /* Reads what proxies write into X-Forwarded-For: an address, some with a port behind it,
@@ -3929,8 +3966,9 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
     case 6:
         if (uh_text_is_nocase(name, "cookie"))
             head->cookie_length += value.len + 2;   /* and "; " between two of them */
-        else if (uh_text_is_nocase(name, "expect") && head->version_minor > 0) {
-            if (uh_text_is_nocase(value, "100-continue"))
+        while (uh_text_is_nocase(name, "expect") && head->version_minor > 0 &&
+               uhttp_list_next(&value, &option)) {
+            if (uh_text_is_nocase(option, "100-continue"))
                 head->expect_continue = true;
             else
                 seen->expect_unknown++;
@@ -4090,7 +4128,9 @@ UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head)
 
 typedef enum uh_chunk_state {
     UH_CHUNK_SIZE,          /* before the first digit */
-    UH_CHUNK_DIGITS, UH_CHUNK_EXTENSION, UH_CHUNK_SIZE_LF,
+    UH_CHUNK_DIGITS,
+    UH_CHUNK_BLANK,         /* before an extension (RFC 9112 section 7.1.1), nowhere else */
+    UH_CHUNK_EXTENSION, UH_CHUNK_SIZE_LF,
     UH_CHUNK_DATA, UH_CHUNK_DATA_CR, UH_CHUNK_DATA_LF,
     UH_CHUNK_TRAILER,       /* at the start of a line */
     UH_CHUNK_TRAILER_NAME, UH_CHUNK_TRAILER_VALUE, UH_CHUNK_TRAILER_LF, UH_CHUNK_END_LF,
@@ -4114,6 +4154,7 @@ static const struct {
 } uh_chunk_ends[] = {
     { '\0', 0 },                        /* SIZE: by its first digit only */
     { '\r', UH_CHUNK_SIZE_LF },         /* DIGITS */
+    { ';',  UH_CHUNK_EXTENSION },       /* BLANK */
     { '\r', UH_CHUNK_SIZE_LF },         /* EXTENSION */
     { '\n', UH_CHUNK_TRAILER },         /* SIZE_LF, unless data follow */
     { '\0', 0 },                        /* DATA: by its length only */
@@ -4137,7 +4178,11 @@ static int uh_chunk_byte(uhttp_chunked *d, char c)
     case UH_CHUNK_DIGITS:
         if (c == ';')
             return UH_CHUNK_EXTENSION;
+        if (uh_char_is_blank(c))
+            return UH_CHUNK_BLANK;
         return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
+    case UH_CHUNK_BLANK:
+        return uh_char_is_blank(c) ? UH_CHUNK_BLANK : -1;
     case UH_CHUNK_SIZE:
         return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
     case UH_CHUNK_TRAILER:
@@ -4211,7 +4256,7 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
 /* Bytes that certainly still belong to the body: its data and the shortest end. */
 static uint64_t uh_chunk_certain(const uhttp_chunked *d)
 {
-    static const uint8_t shortest[] = { 5, 4, 4, 3, 2, 7, 6, 2, 5, 4, 3, 1, 0 };
+    static const uint8_t shortest[] = { 5, 4, 5, 4, 3, 2, 7, 6, 2, 5, 4, 3, 1, 0 };
     return shortest[d->state] + (d->left > 0 ? d->left + 5 : 0);        /* 5: 0 CR LF CR LF */
 }
 
@@ -4242,7 +4287,7 @@ static bool uh_form_char_is_boundary(char c)
            (c != '\0' && strchr("'()+_,-./:=? ", c) != NULL);
 }
 
-/* Writes the delimiter of a boundary, a token or a quoted string; false: it is malformed. */
+/* Writes the delimiter of a boundary, quoted or not; false: it is malformed. */
 static bool uh_form_set_boundary(uhttp_formdata *f, uhttp_str value)
 {
     if (value.len >= 2 && *value.ptr == '"')
@@ -4265,7 +4310,7 @@ static bool uh_form_read_type(uhttp_formdata *f, uhttp_str type)
     if (!uhttp_param_next(&type, &name, &value) ||
         !uh_text_is_nocase(name, "multipart/form-data"))
         return false;
-    while (uhttp_param_next(&type, &name, &value)) {
+    while (uh_param_take(&type, &name, &value, true)) {     /* "a/b=c:d" without quotes */
         if (uh_text_is_nocase(name, "boundary") &&
             (f->length > 0 || !uh_form_set_boundary(f, value)))
             return false;
@@ -4379,6 +4424,7 @@ static uhttp_formdata_event uh_form_tail(uhttp_formdata *f)
 typedef struct uh_form_fields {
     uhttp_str disposition, type;
     uhttp_str name, filename, extended;     /* extended: of filename* */
+    bool raw;                               /* backslashes in them are themselves */
 } uh_form_fields;
 
 /* Notes a value that may come once; false: it has come before. */
@@ -4408,13 +4454,16 @@ static bool uh_form_read_headers(uhttp_str headers, uh_form_fields *fields)
 }
 
 /* Reads "form-data; name=...; filename=..." */
-static bool uh_form_read_disposition(uh_form_fields *fields)
+static bool uh_form_read_disposition(uh_form_fields *fields, bool raw)
 {
+    const uhttp_str none = { NULL, 0 };
     uhttp_str rest = fields->disposition;
     uhttp_str name, value;
+    fields->name = fields->filename = fields->extended = none;
+    fields->raw = raw;
     bool good = uhttp_param_next(&rest, &name, &value) && value.ptr == NULL &&
                 uh_text_is_nocase(name, "form-data");
-    while (good && uhttp_param_next(&rest, &name, &value)) {
+    while (good && uh_param_take(&rest, &name, &value, raw)) {
         if (uh_text_is_nocase(name, "name"))
             good = uh_form_note(&fields->name, value);
         else if (uh_text_is_nocase(name, "filename"))
@@ -4454,7 +4503,7 @@ static bool uh_form_decode_extended(char *string)
 
 /* Copies a value without its quotes behind the header lines, as a string; an absent one is
  * NULL. False: there is no room. */
-static bool uh_form_copy(uhttp_formdata *f, uhttp_str value, char **string)
+static bool uh_form_copy(uhttp_formdata *f, uhttp_str value, bool raw, char **string)
 {
     char *to = f->buffer + f->used;
     *string = NULL;
@@ -4462,41 +4511,56 @@ static bool uh_form_copy(uhttp_formdata *f, uhttp_str value, char **string)
         return true;
     if (value.len >= f->size - f->used)
         return false;
-    char *end = value.len > 0 && *value.ptr == '"' ? uh_text_unescape(value, false, to)
-                                                   : uh_text_put(to, value.ptr, value.len);
+    bool quoted = value.len > 0 && *value.ptr == '"';
+    if (raw && quoted)
+        value = uh_text_slice(value.ptr + 1, value.ptr + value.len - 1);
+    char *end = quoted && !raw ? uh_text_unescape(value, false, to)
+                               : uh_text_put(to, value.ptr, value.len);
     *end = '\0';
     *string = to;
     f->used = (size_t)(end + 1 - f->buffer);
     return true;
 }
 
-/* A part's header lines are whole. What do they say? */
+/* Copies the strings of a part whose headers have been read; false: there is no room. A
+ * filename* that cannot be decoded leaves the filename beside it, or an empty one. */
+static bool uh_form_name_part(uhttp_formdata *f, uh_form_fields *fields)
+{
+    char *name, *filename, *type;
+    if (!uh_form_copy(f, fields->name, fields->raw, &name) ||
+        !uh_form_copy(f, fields->type, false, &type) ||
+        !uh_form_copy(f, fields->extended, fields->raw, &filename))
+        return false;
+    if (filename != NULL && !uh_form_decode_extended(filename)) {
+        if (fields->filename.ptr == NULL)
+            fields->filename.ptr = "";
+        filename = NULL;
+    }
+    if (filename == NULL && !uh_form_copy(f, fields->filename, fields->raw, &filename))
+        return false;
+    f->name = name;
+    f->filename = filename;
+    f->content_type = type;
+    return true;
+}
+
+/* A part's header lines are whole. What do they say? A part that is no field is passed over,
+ * as the common servers do. */
 static uhttp_formdata_event uh_form_begin_part(uhttp_formdata *f)
 {
     uh_form_fields fields;
-    char *name, *filename, *type;
     memset(&fields, 0, sizeof fields);
     f->headers = uh_text_slice(f->buffer, f->buffer + f->used - 2);
     if (f->parts++ >= f->max_parts)
         return uh_form_fail(f, UHTTP_ERR_MEMORY, UH_WHY("form has more parts than max_parts"));
-    if (!uh_form_read_headers(f->headers, &fields))
-        return uh_form_fail(f, UHTTP_ERR_INVALID, UH_WHY("malformed headers of a form's part"));
-    if (!uh_form_read_disposition(&fields))
-        return uh_form_fail(f, UHTTP_ERR_INVALID,
-                            UH_WHY("malformed Content-Disposition of a form's part"));
-    bool extended = fields.extended.ptr != NULL;
-    if (!uh_form_copy(f, fields.name, &name) || !uh_form_copy(f, fields.type, &type) ||
-        !uh_form_copy(f, extended ? fields.extended : fields.filename, &filename))
+    f->open = uh_form_read_headers(f->headers, &fields) &&
+              (uh_form_read_disposition(&fields, false) ||
+               uh_form_read_disposition(&fields, true));
+    if (f->open && !uh_form_name_part(f, &fields))
         return uh_form_fail(f, UHTTP_ERR_MEMORY,
                             UH_WHY("headers of a form's part exceed the buffer"));
-    if (extended && !uh_form_decode_extended(filename))
-        return uh_form_fail(f, UHTTP_ERR_INVALID, UH_WHY("malformed filename* in a form"));
-    f->name = name;
-    f->filename = filename;
-    f->content_type = type;
-    f->open = true;
     uh_form_enter_data(f);
-    return UHTTP_FORMDATA_PART;
+    return f->open ? UHTTP_FORMDATA_PART : UHTTP_FORMDATA_MORE;
 }
 
 /* Collects header lines up to the empty one. */
@@ -5106,35 +5170,36 @@ static int uh_quality(uhttp_str parameter)
     return value <= 1000 ? value : -1;
 }
 
-/* How welcome a list of codings says that one is: its quality in thousandths; -1: it says
- * nothing. What is malformed is not welcome. */
-static int uh_coding_quality(uhttp_str list, const char *coding)
+/* How welcome codings are, in thousandths; -1: nothing is said of them. */
+typedef struct uh_codings {
+    int gzip, identity, others;
+} uh_codings;
+
+static const uh_codings uh_codings_none = { -1, -1, -1 };
+
+/* Notes an element of Accept-Encoding. What is malformed is not welcome. */
+static void uh_codings_note(uh_codings *q, uhttp_str element)
 {
-    uhttp_str element;
-    int others = -1;
-    while (uhttp_list_next(&list, &element)) {
-        const char *end = element.ptr + element.len;
-        const char *semicolon = uh_text_find(element.ptr, end, ';');
-        uhttp_str name = uh_text_trim(uh_text_slice(element.ptr, semicolon));
-        int quality = 1000;
-        if (semicolon < end)
-            quality = uh_quality(uh_text_trim(uh_text_slice(semicolon + 1, end)));
-        if (name.len > 2 && uh_text_is_nocase(uh_text_slice(name.ptr, name.ptr + 2), "x-"))
-            name = uh_text_slice(name.ptr + 2, uh_text_end(name));      /* x-gzip is gzip */
-        if (uh_text_is_nocase(name, coding))
-            return quality > 0 ? quality : 0;
-        if (uh_text_is(name, "*"))
-            others = quality > 0 ? quality : 0;
-    }
-    return others;
+    const char *end = uh_text_end(element);
+    const char *semicolon = uh_text_find(element.ptr, end, ';');
+    uhttp_str name = uh_text_trim(uh_text_slice(element.ptr, semicolon));
+    int quality = 1000;
+    if (semicolon < end)
+        quality = uh_quality(uh_text_trim(uh_text_slice(semicolon + 1, end)));
+    int *noted = uh_text_is_nocase(name, "gzip") || uh_text_is_nocase(name, "x-gzip") ? &q->gzip
+               : uh_text_is_nocase(name, "identity") ? &q->identity
+               : uh_text_is(name, "*") ? &q->others : NULL;
+    if (noted != NULL && *noted < 0)
+        *noted = quality > 0 ? quality : 0;
 }
 
-/* Does an Accept-Encoding want gzip, at least as much as no coding? RFC 9110 section 12.5.3 */
-static bool uh_wants_gzip(uhttp_str list)
+/* Is gzip welcome, and unless there is nothing else, as much as no coding? RFC 9110 section
+ * 12.5.3 */
+static bool uh_codings_want_gzip(const uh_codings *q, bool alone)
 {
-    int gzip = uh_coding_quality(list, "gzip");
-    int identity = uh_coding_quality(list, "identity");
-    return gzip > 0 && gzip >= identity;
+    int gzip = q->gzip >= 0 ? q->gzip : q->others;
+    int identity = q->identity >= 0 ? q->identity : q->others;
+    return gzip > 0 && (alone || gzip >= identity);
 }
 
 /* May this name one file or directory, everywhere the same one? Not: empty, "." and "..", a
@@ -7753,6 +7818,7 @@ struct uhttp_server {
     uhttp_conn *last;           /* returned by the last wait */
     bool failed;                /* a response to that one's request could not begin */
     const uh_file_calls *files; /* NULL until one is used */
+    bool (*trusts)(const char *networks, const uh_peer *peer);  /* NULL: without proxies */
     uhttp_conn *writer;         /* the stream last written to */
     uhttp_config config;        /* completed: no zero means default any more */
     size_t default_headers_length;
@@ -9967,6 +10033,21 @@ static uh_next uh_request_await_end(uhttp_conn *c)
     return c->fin ? uh_conn_finish(c) : UH_WAIT;
 }
 
+static bool uh_peer_is_trusted(const uhttp_conn *c, const uh_peer *peer)
+{
+    const uhttp_server *s = c->server;
+    return s->trusts != NULL && s->trusts(s->config.trusted_proxies, peer);
+}
+
+/* Does it ask without TLS for what is only to be had with it? A trusted proxy has seen to that.
+ * RFC 9110 section 7.4 */
+static bool uh_request_is_misdirected(const uhttp_conn *c, const uhttp_head *head)
+{
+    const char *p = head->target.ptr;
+    bool is_https = *p >= 'A' && p[4] != ':';   /* the scheme of an absolute target, or http */
+    return is_https && !uh_conn_is_secure(c) && !uh_peer_is_trusted(c, &c->peer);
+}
+
 static uh_next uh_step_head(uhttp_conn *c)
 {
     uh_request *r = &c->request;
@@ -9977,6 +10058,8 @@ static uh_next uh_step_head(uhttp_conn *c)
         return UH_MORE;
     }
     const char *text = (const char *)c->rx.data + c->rx.head;
+    if (*text == 0x16)                  /* a handshake record, RFC 8446 section 5.1 */
+        return uh_refuse(c, 400, UH_WHY("TLS spoken to a plain listener"));
     uint32_t limit = (uint32_t)c->server->config.max_headers_length;
     const char *end = text + uh_min(uh_buf_used(&c->rx), limit);
     /* Input mostly ends with a head: then an end is there, and the parser finds the first. */
@@ -9996,6 +10079,8 @@ static uh_next uh_step_head(uhttp_conn *c)
             length = UH_REFUSE(&head, 400, UH_WHY("LF without CR"));
         return uh_refuse(c, -length, head.why);
     }
+    if (uh_request_is_misdirected(c, &head))
+        return uh_refuse(c, 421, UH_WHY("https target on a plain listener"));
     if (!uh_request_begin(c, &head, (uint32_t)length))
         return uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
     if (uh_body_is_whole(r))
@@ -10366,12 +10451,6 @@ static size_t uh_request_element(const uhttp_conn *c, const char *name, size_t i
             *element = one;
     }
     return count;
-}
-
-static bool uh_peer_is_trusted(const uhttp_conn *c, const uh_peer *peer)
-{
-    const char *trusted = c->server->config.trusted_proxies;
-    return trusted != NULL && uh_networks_hold(trusted, peer);
 }
 
 /* Finds the client: how many elements of X-Forwarded-For, from its end, are to be believed. The
@@ -10985,8 +11064,8 @@ static bool uh_form_is_good(uhttp_str form, uint32_t *bare)
     const char *end = form.ptr + form.len;
     if (uh_text_find(form.ptr, end, '\0') < end)
         return false;
-    for (const char *p = form.ptr; (p = uh_text_find(p, end, '%')) < end; p += 3) {
-        if (uh_text_escape(p, end) < 0)
+    for (const char *p = form.ptr; (p = uh_text_find(p, end, '%')) < end; p++) {
+        if (uh_text_escape(p, end) == 0)
             return false;
     }
     *bare = 0;
@@ -11386,13 +11465,30 @@ static int uh_found_status(uhttp_result result)
     return result == UHTTP_ERR_DENIED ? 403 : result == UHTTP_ERR_MEMORY ? 503 : 404;
 }
 
+/* What all Accept-Encoding fields together say. Without one any coding will do, and none is
+ * best: who can decode says so. */
+static uh_codings uh_request_codings(const uhttp_conn *c)
+{
+    static const char name[] = "accept-encoding";
+    uh_elements e = { { NULL, 0 }, 0 };
+    uhttp_str element;
+    uh_codings q = uh_codings_none;
+    if (uhttp_header(c, name) == NULL) {
+        q.identity = 1000;
+        q.others = 1;
+    }
+    while (uh_elements_next(c, name, &e, &element))
+        uh_codings_note(&q, element);
+    return q;
+}
+
 /* Opens a file or the .gz beside it; path has room for that. Returns 200, or a status to be
  * answered with. */
 static int uh_found_choose(const uhttp_conn *c, uh_found *f, char *path, const char *root,
                            const uhttp_file_options *options)
 {
     size_t length = strlen(path);
-    const char *accepts = uhttp_header(c, "accept-encoding");
+    uh_codings accepts = uh_request_codings(c);
     bool is_gz = length >= 3 && strcmp(path + length - 3, ".gz") == 0;
     bool may_gz = !options->no_gzip && !is_gz && path[length - 1] != '/';
     uh_found gz = *f;
@@ -11406,14 +11502,16 @@ static int uh_found_choose(const uhttp_conn *c, uh_found *f, char *path, const c
         }
     }
     gz.gzip = gz.vary = f->vary = may_gz;
-    if (may_gz && accepts != NULL && uh_wants_gzip(uh_text_of(accepts))) {
+    bool gz_first = may_gz && uh_codings_want_gzip(&accepts, false);
+    uhttp_result result = gz_first ? UHTTP_ERR_SYSTEM : uh_found_open(f, path, root);
+    bool gz_alone = may_gz && result == UHTTP_ERR_SYSTEM;
+    if (gz_alone && uh_codings_want_gzip(&accepts, true)) {
         *f = gz;
         return 200;
     }
-    uhttp_result result = uh_found_open(f, path, root);
     if (may_gz)
         uh_found_close(&gz);
-    return may_gz && result == UHTTP_ERR_SYSTEM ? 406 : uh_found_status(result);
+    return gz_alone ? 406 : uh_found_status(result);
 }
 
 /*--- conditions -------------------------------------------------------------------------*/
@@ -12749,6 +12847,7 @@ static void uh_server_free(uhttp_server *s)
 UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config)
 {
     uhttp_config complete;
+    uhttp_str bad;
     if (server == NULL)
         return UHTTP_ERR_INVALID;
     *server = NULL;
@@ -12758,7 +12857,7 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     if (!uh_config_complete(&complete) ||
         (complete.default_headers != NULL &&
          !uh_default_headers_are_good(complete.default_headers)) ||
-        (complete.trusted_proxies != NULL && !uh_networks_are_good(complete.trusted_proxies)))
+        (complete.trusted_proxies != NULL && !uh_networks_are_good(complete.trusted_proxies, &bad)))
         return UHTTP_ERR_INVALID;
     uhttp_result result = uh_server_new(server, &complete);
     if (result != UHTTP_OK) {
@@ -12768,6 +12867,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     uhttp_server *s = *server;
     if (complete.default_headers != NULL)
         s->default_headers_length = strlen(complete.default_headers);
+    if (complete.trusted_proxies != NULL)
+        s->trusts = uh_networks_hold;
     if (complete.listen_fd != NULL)
         result = uh_server_adopt(s, (uh_socket)*complete.listen_fd, complete.tls);
     else
@@ -12948,7 +13049,10 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        bodies are accepted after UHTTP_EVENT_REQUEST as after _HEADERS;
  *        formatted responses, JSON as the data of an event, escaping for pages and URLs;
  *        any argument may be NULL, which is refused and never a crash; hooks and transports
- *        that return more than they had room for have failed
+ *        that return more than they had room for have failed;
+ *        a % that begins no escape stands for itself in queries and forms, odd parts of a
+ *        form cost nothing beside them, a .gz alone is sent to clients without
+ *        Accept-Encoding, 421 for https targets on plain listeners
  */
 
 /* MIT License

@@ -34,7 +34,7 @@ is "nor an empty form" "403" "$(visit -d '' "$url/login")"
 is "nor another user" "403" \
     "$(visit -d user=root --data-urlencode "password=$secret" "$url/login")"
 is "and sets no cookie" "" "$(head_of Set-Cookie)"
-is "a broken escape is a broken form" "400" "$(visit -d 'user=admin&password=%2' "$url/login")"
+is "an escaped NUL is a broken form" "400" "$(visit -d 'user=admin&password=%00' "$url/login")"
 is "and what is no form is none" "400" \
     "$(visit -H 'Content-Type: text/plain' -d 'user=admin' "$url/login")"
 

@@ -90,10 +90,16 @@ static void check_tags(uhttp_str s)
 
 static void check_codings(uhttp_str s)
 {
-    int gzip = uh_coding_quality(s, "gzip");
-    promise(gzip >= -1 && gzip <= 1000);
-    promise(!uh_wants_gzip(s) || gzip > 0);
-    promise(gzip <= 0 || has(s, "*") || s.len >= 4);
+    uhttp_str rest = s;
+    uhttp_str element;
+    uh_codings q = uh_codings_none;
+    while (uhttp_list_next(&rest, &element))
+        uh_codings_note(&q, element);
+    promise(q.gzip >= -1 && q.gzip <= 1000 && q.identity >= -1 && q.identity <= 1000);
+    promise(q.others >= -1 && q.others <= 1000);
+    bool alone = uh_codings_want_gzip(&q, true);
+    promise(!uh_codings_want_gzip(&q, false) || alone);
+    promise(!alone || has(s, "*") || s.len >= 4);
 }
 
 static void check_path(uhttp_str s)

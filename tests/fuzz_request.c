@@ -111,12 +111,13 @@ static void check_path(uhttp_str s)
 static void check_addresses(uhttp_str s)
 {
     uh_peer peer, again;
+    uhttp_str bad;
     char text[64];
     if (uh_text_forwarded(s, &peer)) {
         size_t length = uh_peer_format(&peer, text, sizeof text);
         promise(length > 0 && uh_peer_parse(uh_text_of(text), &again));
         promise(memcmp(&peer, &again, sizeof peer) == 0);
-        promise(uh_networks_are_good(text) && uh_networks_hold(text, &peer));
+        promise(uh_networks_are_good(text, &bad) && uh_networks_hold(text, &peer));
     }
     char *list = copy_of(s, s.len + 1);
     list[s.len] = '\0';
@@ -125,7 +126,8 @@ static void check_addresses(uhttp_str s)
     peer.family = 4;
     memcpy(peer.address, "\x7f\0\0\1", 4);
     (void)uh_networks_hold(list, &peer);
-    (void)uh_networks_are_good(list);
+    promise(uh_networks_are_good(list, &bad) ||
+            (bad.len > 0 && bad.ptr >= list && uh_text_end(bad) <= list + s.len));
     free(list);
 }
 

@@ -36,6 +36,16 @@ static bool has(uhttp_str s, char c)
     return s.len > 0 && memchr(s.ptr, c, s.len) != NULL;
 }
 
+/* "%00", which no text may hold. */
+static bool has_escaped_nul(uhttp_str s)
+{
+    for (size_t i = 0; i + 2 < s.len; i++) {
+        if (memcmp(s.ptr + i, "%00", 3) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void check_percent(uhttp_str s, bool plus_is_blank)
 {
     char *out = (char *)malloc(s.len + 1);
@@ -49,13 +59,20 @@ static void check_percent(uhttp_str s, bool plus_is_blank)
     bool clean = true;
     for (size_t i = 0; i < s.len; i++)
         clean = clean && (unsigned char)s.ptr[i] > ' ' && s.ptr[i] != 0x7f;
-    promise((result == UHTTP_OK && clean) == uh_text_is_url(s));
+    promise(!plus_is_blank || (result == UHTTP_OK) == !has_escaped_nul(s));
+    if (!has(s, '?'))
+        promise(plus_is_blank || (result == UHTTP_OK && clean) == uh_text_is_url(s));
+    else
+        promise(!uh_text_is_url(s) || (clean && !has_escaped_nul(s)));
     uhttp_str in_place = uh_text_slice(copy, copy + s.len);
     promise(uhttp_percent_decode(in_place, plus_is_blank, copy, &again) == result);
     if (result == UHTTP_OK) {
         size_t escapes = 0;
-        for (size_t i = 0; i < s.len; i++)
-            escapes += s.ptr[i] == '%';
+        for (size_t i = 0; i < s.len; i++) {
+            bool whole = uh_text_escape(s.ptr + i, s.ptr + s.len) > 0;
+            promise(plus_is_blank || s.ptr[i] != '%' || whole);
+            escapes += s.ptr[i] == '%' && whole;
+        }
         promise(made == s.len - 2 * escapes);
         promise(made == again && memcmp(out, copy, made) == 0);
         promise(has(s, '\0') || !has(uh_text_slice(out, out + made), '\0'));

@@ -67,8 +67,9 @@ static const struct { const char *body, *form; } forms[] = {
     { "=v&%41=%26",         "[|v][A|&]" },
     { "&&",                 "" },
     { "",                   "" },
-    { "a=%4",               NULL },
-    { "a=1&b=%zz",          NULL },
+    { "a=%4",               "[a|%4] a=%4" },
+    { "a=1&b=%00",          NULL },
+    { "a=1&b=%zz",          "[a|1][b|%zz] a=1" },
     { "a=%00",              NULL },
 };
 

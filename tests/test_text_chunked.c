@@ -138,6 +138,8 @@ static const struct { uhttp_str in, out, rest; } bodies[] = {
     { TEXT("5;a\r\nhello\r\n0;b\r\n\r\n"),      TEXT("hello"),  TEXT("") },
     { TEXT("5;a=b;c=\"d;\\\"e\"\r\nhello\r\n0\r\n\r\n"), TEXT("hello"), TEXT("") },
     { TEXT("5; a = b\t\r\nhello\r\n0\r\n\r\n"), TEXT("hello"),  TEXT("") },
+    { TEXT("5 ;a\r\nhello\r\n0\t;b\r\n\r\n"),    TEXT("hello"),  TEXT("") },
+    { TEXT("5 \t ; a\r\nhello\r\n0 ;\r\n\r\n"), TEXT("hello"),  TEXT("") },
     { TEXT("1;5\r\na\r\n0\r\n\r\n"),            TEXT("a"),      TEXT("") },
     { TEXT("1;\xff\r\na\r\n0\r\n\r\n"),         TEXT("a"),      TEXT("") },
     { TEXT("0\r\nA: b\r\n\r\n"),                TEXT(""),       TEXT("x") },
@@ -163,9 +165,12 @@ static const struct { uhttp_str in, out, rest; } malformed[] = {
     { TEXT("0"),                    TEXT(""),       TEXT("x5\r\nhello\r\n") },
     { TEXT("0"),                    TEXT(""),       TEXT("X5\r\n") },
     { TEXT("5"),                    TEXT(""),       TEXT("h\r\nhello\r\n") },
-    { TEXT("5"),                    TEXT(""),       TEXT(" \r\nhello\r\n") },
-    { TEXT("5"),                    TEXT(""),       TEXT(" ;a\r\nhello\r\n") },
-    { TEXT("5"),                    TEXT(""),       TEXT("\t\r\nhello\r\n") },
+    { TEXT("5 "),                   TEXT(""),       TEXT("\r\nhello\r\n") },
+    { TEXT("5\t"),                  TEXT(""),       TEXT("\r\nhello\r\n") },
+    { TEXT("5 "),                   TEXT(""),       TEXT("0\r\nhello\r\n") },
+    { TEXT("5 "),                   TEXT(""),       TEXT("a;b\r\nhello\r\n") },
+    { TEXT("5 \t"),                 TEXT(""),       TEXT("\v;a\r\nhello\r\n") },
+    { TEXT("5 "),                   TEXT(""),       TEXT("\n;a\r\nhello\r\n") },
     { TEXT("5"),                    TEXT(""),       TEXT("_0\r\n") },
     { TEXT("5"),                    TEXT(""),       TEXT(",5\r\n") },
     { TEXT("5"),                    TEXT(""),       TEXT(".\r\n") },
@@ -548,8 +553,13 @@ static outcome decode_by_grammar(uhttp_str in)
     memset(&o, 0, sizeof o);
     while (size > 0 && r.result == UHTTP_OK) {
         size = read_size(&r);
+        bool blank = false;
+        for (; peek(&r) == ' ' || peek(&r) == '\t'; r.p++)
+            blank = true;
         if (peek(&r) == ';')
             read_text(&r);
+        else if (blank && r.result == UHTTP_OK)
+            r.result = UHTTP_ERR_INVALID;
         expect_byte(&r, '\r');
         expect_byte(&r, '\n');
         for (uint64_t i = 0; i < size && r.result == UHTTP_OK; i++) {
@@ -661,7 +671,8 @@ static void certain_rest_is_never_more_than_the_shortest_end(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "0\r\n\r\n", "00;a\r\nA:\r\nBc: d\r\n\r\n", "1\r\nx\r\n0\r\n\r\n",
+        "0\r\n\r\n", "0 \t;a\r\n\r\n", "2 ;a\r\nxy\r\n0 ;\r\n\r\n",
+        "00;a\r\nA:\r\nBc: d\r\n\r\n", "1\r\nx\r\n0\r\n\r\n",
         "02;a=b\r\nxy\r\n1;\r\nz\r\n0\r\n\r\n", "1f;\t \r\n0123456789012345678901234567890\r\n",
         "a\r\n0123456789\r\nA;b",
     };

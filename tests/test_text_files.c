@@ -296,39 +296,46 @@ static void entity_tags_are_compared_strongly_or_weakly(void **state)
 
 /*--- codings --------------------------------------------------------------------------*/
 
-static const struct { uhttp_str in; bool wanted; } codings[] = {
-    { TEXT("gzip"),                         true  },
-    { TEXT("GZIP"),                         true  },
-    { TEXT("x-gzip"),                       true  },
-    { TEXT("gzip, deflate, br, zstd"),      true  },
-    { TEXT("deflate,gzip;q=0.5"),           true  },
-    { TEXT("gzip;q=1.0, identity; q=0.5, *;q=0"), true },
-    { TEXT("gzip ; q=0.001"),               true  },
-    { TEXT("*"),                            true  },
-    { TEXT("*;q=0.1"),                      true  },
-    { TEXT("identity;q=0, gzip;q=0.1"),     true  },
-    { TEXT("gzip;q=1."),                    true  },
-    { TEXT("gzip;Q=0.5"),                   true  },
-    { TEXT(""),                             false },
-    { TEXT("identity"),                     false },
-    { TEXT("deflate, br"),                  false },
-    { TEXT("gzip;q=0"),                     false },
-    { TEXT("gzip;q=0.000"),                 false },
-    { TEXT("gzip;q=0, *"),                  false },
-    { TEXT("*, gzip;q=0"),                  false },
-    { TEXT("*;q=0"),                        false },
-    { TEXT("identity;q=1, gzip;q=0.5"),     false },
-    { TEXT("gzip;q=1.001"),                 false },
-    { TEXT("gzip;q=2"),                     false },
-    { TEXT("gzip;q=-1"),                    false },
-    { TEXT("gzip;q=0.0001"),                false },
-    { TEXT("gzip;q="),                      false },
-    { TEXT("gzip;q"),                       false },
-    { TEXT("gzip;"),                        false },
-    { TEXT("gzip;x=1"),                     false },
-    { TEXT("gzip;q=0,5"),                   false },
-    { TEXT("gzipped"),                      false },
-    { TEXT("xgzip"),                        false },
+/* Is gzip wanted where there is the file itself as well, and where there is nothing else? */
+static const struct { uhttp_str in; bool wanted, alone; } codings[] = {
+    { TEXT("gzip"),                         true, true },
+    { TEXT("GZIP"),                         true, true },
+    { TEXT("x-gzip"),                       true, true },
+    { TEXT("gzip, deflate, br, zstd"),      true, true },
+    { TEXT("deflate,gzip;q=0.5"),           true, true },
+    { TEXT("gzip;q=1.0, identity; q=0.5, *;q=0"), true, true },
+    { TEXT("gzip ; q=0.001"),               true, true },
+    { TEXT("*"),                            true, true },
+    { TEXT("*;q=0.1"),                      true, true },
+    { TEXT("identity;q=0, gzip;q=0.1"),     true, true },
+    { TEXT("gzip;q=1."),                    true, true },
+    { TEXT("gzip;Q=0.5"),                   true, true },
+    { TEXT(""),                             false, false },
+    { TEXT("identity"),                     false, false },
+    { TEXT("deflate, br"),                  false, false },
+    { TEXT("gzip;q=0"),                     false, false },
+    { TEXT("gzip;q=0.000"),                 false, false },
+    { TEXT("gzip;q=0, *"),                  false, false },
+    { TEXT("*, gzip;q=0"),                  false, false },
+    { TEXT("*;q=0"),                        false, false },
+    { TEXT("identity;q=1, gzip;q=0.5"),     false, true },
+    { TEXT("identity, gzip;q=0.5"),         false, true },
+    { TEXT("gzip;q=0.5, *"),                false, true },
+    { TEXT("*;q=0.5, identity"),            false, true },
+    { TEXT(",, gzip ,"),                    true, true },
+    { TEXT("gzip;q=0.1, gzip"),             true, true },         /* the first counts */
+    { TEXT("gzip;q=0, gzip"),               false, false },
+    { TEXT("gzip;q=1.001"),                 false, false },
+    { TEXT("gzip;q=2"),                     false, false },
+    { TEXT("gzip;q=-1"),                    false, false },
+    { TEXT("gzip;q=0.0001"),                false, false },
+    { TEXT("gzip;q="),                      false, false },
+    { TEXT("gzip;q"),                       false, false },
+    { TEXT("gzip;"),                        false, false },
+    { TEXT("gzip;x=1"),                     false, false },
+    { TEXT("gzip;q=0,5"),                   false, false },
+    { TEXT("gzipped"),                      false, false },
+    { TEXT("xgzip"),                        false, false },
 };
 
 static void gzip_is_wanted_by_its_quality(void **state)
@@ -336,7 +343,13 @@ static void gzip_is_wanted_by_its_quality(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(codings); i++) {
         uhttp_str in = text_exact(codings[i].in.ptr, codings[i].in.len);
-        assert_for(in, uh_wants_gzip(in) == codings[i].wanted);
+        uhttp_str rest = in;
+        uhttp_str element;
+        uh_codings q = uh_codings_none;
+        while (uhttp_list_next(&rest, &element))
+            uh_codings_note(&q, element);
+        assert_for(in, uh_codings_want_gzip(&q, false) == codings[i].wanted);
+        assert_for(in, uh_codings_want_gzip(&q, true) == codings[i].alone);
         text_free(in);
     }
 }

@@ -405,6 +405,9 @@ targets[] = {
     { "GET", TEXT("//other/a"),     "//other/a", NULL, "field" },   /* no authority in it */
     { "GET", TEXT("/http://other/"), "/http://other/", NULL, "field" },
     { "GET", TEXT("/../%2e%2E/"),   "/../%2e%2E/", NULL, "field" },
+    { "GET", TEXT("/?a=100%"),      "/", "a=100%", "field" },   /* a parameter's own affair */
+    { "GET", TEXT("/?%4&%zz&%u0416&%"), "/", "%4&%zz&%u0416&%", "field" },
+    { "GET", TEXT("http://other?%0"), "/", "%0", "other" },
     { "GET", TEXT("/*"),            "/*", NULL, "field" },
     { "GET", TEXT("/a+b:c@d"),      "/a+b:c@d", NULL, "field" },
     { "GET", TEXT("http://other/a?b"), "/a", "b", "other" },
@@ -449,7 +452,8 @@ static void other_targets_are_refused(void **state)
         TEXT("htt://other/"), TEXT("://other/"), TEXT("http//other/"), TEXT("[::1]"),
         TEXT("\\"), TEXT("\\\\other\\a"), TEXT("http:\\\\other\\"), TEXT("c:/a"),
         TEXT("/%"), TEXT("/%4"), TEXT("/%4g"), TEXT("/%zz"), TEXT("/%00"), TEXT("/a%00b"),
-        TEXT("/?%"), TEXT("/?a=%0"), TEXT("/?a=%00"), TEXT("http://other/%"),
+        TEXT("/?%00"), TEXT("/%?a=0"), TEXT("/?a=%00"), TEXT("/?%%00"), TEXT("http://other/%"),
+        TEXT("http://other%?a"),
         TEXT("http://%00/"), TEXT("/a\tb"), TEXT("/a\0b"), TEXT("/a\x1f"), TEXT("/a\x7f"),
         TEXT("\xe4"),
     };
@@ -970,6 +974,11 @@ expects[] = {
     { "1", TEXT("Expect: x\r\n"),                               0, false },
     { "1", TEXT("Expect: x\r\nContent-Length: 0\r\n"),          0, false },
     { "1", TEXT("Expects: x\r\n" LENGTH_5),                     0, false },
+    { "1", TEXT("Expect: , 100-Continue ,\r\n" LENGTH_5),       0, true },      /* a list */
+    { "1", TEXT("Expect: 100-continue, 100-continue\r\n" LENGTH_5), 0, true },
+    { "1", TEXT("Expect:\r\n" LENGTH_5),                        0, false },
+    { "1", TEXT("Expect: ,\r\nExpect: 100-continue\r\n" LENGTH_5), 0, true },
+    { "1", TEXT("Expect: ,x\r\n" LENGTH_5),                     417, false },
     { "1", TEXT("Xxpect: 100-continue\r\n" LENGTH_5),           0, false },
     { "1", TEXT("Expect: x\r\n" LENGTH_5),                      417, false },
     { "1", TEXT("Expect: x\r\n" CHUNKED),                       417, false },

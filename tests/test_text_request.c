@@ -251,12 +251,13 @@ static void networks_hold_their_addresses_and_no_other(void **state)
 {
     (void)state;
     uh_peer none;
+    uhttp_str bad;
     memset(&none, 0, sizeof none);
     for (size_t i = 0; i < COUNT(network_cases); i++) {
         uhttp_str networks = text_slice(network_cases[i].networks,
                                         strlen(network_cases[i].networks));
         uh_peer inside, outside;
-        assert_for(networks, uh_networks_are_good(network_cases[i].networks));
+        assert_for(networks, uh_networks_are_good(network_cases[i].networks, &bad));
         assert_for(networks, uh_peer_parse(uh_text_of(network_cases[i].inside), &inside));
         assert_for(networks, uh_peer_parse(uh_text_of(network_cases[i].outside), &outside));
         assert_for(networks, uh_networks_hold(network_cases[i].networks, &inside));
@@ -264,7 +265,7 @@ static void networks_hold_their_addresses_and_no_other(void **state)
         assert_for(networks, uh_networks_hold(network_cases[i].networks, &none) ==
                                  (strstr(networks.ptr, "unix") != NULL));
     }
-    assert_true(uh_networks_are_good(""));
+    assert_true(uh_networks_are_good("", &bad));
     assert_false(uh_networks_hold("", &none));
 }
 
@@ -279,9 +280,14 @@ static const char *const bad_networks[] = {
 static void what_is_no_network_is_refused(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(bad_networks); i++)
-        assert_for(text_slice(bad_networks[i], strlen(bad_networks[i])),
-                   !uh_networks_are_good(bad_networks[i]));
+    for (size_t i = 0; i < COUNT(bad_networks); i++) {
+        char text[128];
+        uhttp_str bad;
+        const char *comma = strchr(bad_networks[i], ',');
+        snprintf(text, sizeof text, "10.0.0.0/8, unix ,%s", bad_networks[i]);
+        assert_for(uh_text_of(text), !uh_networks_are_good(text, &bad));
+        assert_for(uh_text_of(text), text_is(bad, comma != NULL ? "x" : bad_networks[i]));
+    }
 }
 
 static const struct { uhttp_str in; const char *out; } forwarded_cases[] = {
@@ -373,12 +379,15 @@ static const struct { uhttp_str in; const char *out; uint32_t bare; } form_cases
     { TEXT("a=%c3%A9\xff"),     "[a|\xc3\xa9\xff]", 0 },
     { TEXT(""),                 "",                 0 },
     { TEXT("&"),                "",                 0 },
-    { TEXT("a=%"),              NULL,               0 },
-    { TEXT("a=%4"),             NULL,               0 },
-    { TEXT("%4x=b"),            NULL,               0 },
+    { TEXT("a=%"),              "[a|%]",            0 },
+    { TEXT("a=%4"),             "[a|%4]",           0 },
+    { TEXT("%4x=b"),            "[%4x|b]",          0 },
+    { TEXT("a=%4&1=b"),         "[a|%4][1|b]",      0 },
+    { TEXT("a=b&%"),            "[a|b][%|]",        1 },
+    { TEXT("a=%u0416+%%41"),    "[a|%u0416 %A]",    0 },
     { TEXT("a=%00"),            NULL,               0 },
+    { TEXT("a=b&c=%%00"),       NULL,               0 },
     { TEXT("a=b\0c"),           NULL,               0 },
-    { TEXT("a=b&%"),            NULL,               0 },
 };
 
 static void forms_are_taken_apart_in_their_own_place(void **state)

@@ -291,7 +291,8 @@ static void decimal_reads_back_what_it_writes(void **state)
 
 /*--- percent decoding -----------------------------------------------------------------*/
 
-static const struct { uhttp_str in, plain, form; } escapes[] = {    /* ptr NULL: refused */
+/* ptr NULL: refused. In a form or query a sign that begins no escape stands for itself. */
+static const struct { uhttp_str in, plain, form; } escapes[] = {
     { TEXT(""),             TEXT(""),           TEXT("")          },
     { TEXT("abc"),          TEXT("abc"),        TEXT("abc")       },
     { TEXT("a%20b"),        TEXT("a b"),        TEXT("a b")       },
@@ -308,23 +309,26 @@ static const struct { uhttp_str in, plain, form; } escapes[] = {    /* ptr NULL:
     { TEXT("%01"),          TEXT("\x01"),       TEXT("\x01")      },
     { TEXT("%300"),         TEXT("00"),         TEXT("00")        },
     { TEXT("\xc3\xa4"),     TEXT("\xc3\xa4"),   TEXT("\xc3\xa4")  },
-    { TEXT("%"),            { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("100%"),         { NULL, 0 },        { NULL, 0 }       },    /* cut short */
-    { TEXT("%4"),           { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%41%"),         { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%41%4"),        { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%0x"),          { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%x0"),          { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%4g"),          { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%g4"),          { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%%41"),         { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%4%31"),        { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("% 41"),         { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%+4"),          { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%-1"),          { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%u0041"),       { NULL, 0 },        { NULL, 0 }       },
-    { TEXT("%4\xe1"),       { NULL, 0 },        { NULL, 0 }       },
+    { TEXT("%"),            { NULL, 0 },        TEXT("%")         },
+    { TEXT("100%"),         { NULL, 0 },        TEXT("100%")      },    /* cut short */
+    { TEXT("%4"),           { NULL, 0 },        TEXT("%4")        },
+    { TEXT("%41%"),         { NULL, 0 },        TEXT("A%")        },
+    { TEXT("%41%4"),        { NULL, 0 },        TEXT("A%4")       },
+    { TEXT("%0x"),          { NULL, 0 },        TEXT("%0x")       },
+    { TEXT("%x0"),          { NULL, 0 },        TEXT("%x0")       },
+    { TEXT("%4g"),          { NULL, 0 },        TEXT("%4g")       },
+    { TEXT("%g4"),          { NULL, 0 },        TEXT("%g4")       },
+    { TEXT("%%41"),         { NULL, 0 },        TEXT("%A")        },
+    { TEXT("%4%31"),        { NULL, 0 },        TEXT("%41")       },
+    { TEXT("% 41"),         { NULL, 0 },        TEXT("% 41")      },
+    { TEXT("%+4"),          { NULL, 0 },        TEXT("% 4")       },
+    { TEXT("%-1"),          { NULL, 0 },        TEXT("%-1")       },
+    { TEXT("%u0041"),       { NULL, 0 },        TEXT("%u0041")    },
+    { TEXT("%4\xe1"),       { NULL, 0 },        TEXT("%4\xe1")    },
     { TEXT("%00"),          { NULL, 0 },        { NULL, 0 }       },    /* would end a string */
+    { TEXT("%%00"),         { NULL, 0 },        { NULL, 0 }       },
+    { TEXT("%0%00"),        { NULL, 0 },        { NULL, 0 }       },
+    { TEXT("%%3000"),       { NULL, 0 },        TEXT("%000")      },    /* decoded once */
     { TEXT("index.html%00.png"), { NULL, 0 },   { NULL, 0 }       },
 };
 
@@ -385,7 +389,10 @@ static void escape_needs_two_hexadecimal_digits_whatever_the_bytes(void **state)
             text_mutable(s)[2] = (char)low;
             bool good = uh_char_hex((char)high) >= 0 && uh_char_hex((char)low) >= 0 &&
                         !(high == '0' && low == '0');
-            assert_for(s, (uhttp_percent_decode(s, true, out, &length) == UHTTP_OK) == good);
+            bool is_nul = high == '0' && low == '0';
+            assert_for(s, (uhttp_percent_decode(s, false, out, &length) == UHTTP_OK) == good);
+            assert_for(s, (uhttp_percent_decode(s, true, out, &length) == UHTTP_OK) == !is_nul);
+            assert_for(s, is_nul || length == (good ? 1 : 3));
             assert_for(s, uh_text_is_url(s) == good);
         }
     }
@@ -422,10 +429,14 @@ static void text_of_a_url_has_no_blanks_no_controls_and_can_be_decoded(void **st
     for (int round = 0; round < 20000; round++) {
         char bytes[24], out[24];
         size_t length = random_below(sizeof bytes);
-        random_text(bytes, length, round % 2 > 0 ? "%%%012aFg+" : "abc%41\x80");
+        random_text(bytes, length, round % 2 > 0 ? "%%%012aFg+?" : "abc%41\x80");
         uhttp_str s = text_exact(bytes, length);
         size_t made = 0;
-        bool good = uhttp_percent_decode(s, false, out, &made) == UHTTP_OK;
+        const char *mark = uh_text_find(s.ptr, s.ptr + length, '?');
+        uhttp_str path = text_slice(s.ptr, (size_t)(mark - s.ptr));
+        uhttp_str query = text_slice(mark, length - path.len);
+        bool good = uhttp_percent_decode(path, false, out, &made) == UHTTP_OK &&
+                    uhttp_percent_decode(query, true, out, &made) == UHTTP_OK;
         assert_for(s, made <= length);
         for (size_t i = 0; i < length; i++)
             good = good && (unsigned char)bytes[i] > ' ' && bytes[i] != 127;
@@ -518,6 +529,8 @@ static const struct {
     { TEXT("/http://a/"),       NULL, NULL, NULL, "/http://a/", NULL, NULL },
     { TEXT("/a%20b?%41#%42"),   NULL, NULL, NULL, "/a%20b", "%41", "%42" },
     { TEXT("/.././%2e%2e/"),    NULL, NULL, NULL, "/.././%2e%2e/", NULL, NULL },
+    { TEXT("/a?100%&%4&%zz=%"), NULL, NULL, NULL, "/a", "100%&%4&%zz=%", NULL },
+    { TEXT("http://a?%u0416"),  "http", "a", NULL, "", "%u0416", NULL },
     { TEXT("/a:b@c;d=e,f"),     NULL, NULL, NULL, "/a:b@c;d=e,f", NULL, NULL },
     { TEXT("http://a"),         "http", "a", NULL, "", NULL, NULL },
     { TEXT("http://a/"),        "http", "a", NULL, "/", NULL, NULL },
@@ -544,8 +557,8 @@ static const uhttp_str bad_urls[] = {
     TEXT("http://%/"), TEXT("http://%00/"), TEXT("http://a b/"),
     TEXT("/ "), TEXT(" /"), TEXT("/a b"), TEXT("/a\tb"), TEXT("/a\r"), TEXT("/a\n"),
     TEXT("/a\0"), TEXT("/\x7f"), TEXT("/?a b"), TEXT("/#a b"), TEXT("http://a/ "),
-    TEXT("/%"), TEXT("/%4"), TEXT("/%zz"), TEXT("/%00"), TEXT("/?%"), TEXT("/?a=%00"),
-    TEXT("/#%0"), TEXT("http://a/%g1"),
+    TEXT("/%"), TEXT("/%4"), TEXT("/%zz"), TEXT("/%00"), TEXT("/%?a"), TEXT("/?a=%00"),
+    TEXT("/#%0"), TEXT("http://a/%g1"), TEXT("http://a%?b"), TEXT("/?%%00"), TEXT("/a?b#%00"),
 };
 
 static void check_url(uhttp_str in, uhttp_url_parts *parts, uhttp_result expected)
