@@ -301,6 +301,20 @@ static uhttp_result fail_allow(uhttp_conn *c) { return uhttp_respond_not_allowed
 static uhttp_result fail_stream(uhttp_conn *c) { return uhttp_stream_begin(c, 304, NULL); }
 static uhttp_result fail_files(uhttp_conn *c) { return uhttp_respond_file(c, "", NULL); }
 
+static uhttp_result fail_text(uhttp_conn *c)
+{
+    return uhttp_respond_text(c, 200, uhttp_query(c, "absent"));
+}
+
+static uhttp_result fail_html(uhttp_conn *c) { return uhttp_respond_html(c, 200, NULL); }
+static uhttp_result fail_nowhere(uhttp_conn *c) { return uhttp_respond_redirect(c, 0, NULL); }
+static uhttp_result fail_none(uhttp_conn *c) { return uhttp_respond_not_allowed(c, NULL); }
+static uhttp_result fail_dir(uhttp_conn *c) { return uhttp_serve_dir(c, ".", NULL); }
+static uhttp_result fail_printf(uhttp_conn *c)
+{
+    return uhttp_respond_printf(c, 200, "text/plain", "%3000d", 1);
+}
+
 static uhttp_result fail_json(uhttp_conn *c)
 {
     uhttp_json_writer w;
@@ -333,6 +347,12 @@ static const struct {
     { fail_target, UHTTP_ERR_INVALID, "response" },
     { fail_allow, UHTTP_ERR_INVALID, "response" },
     { fail_stream, UHTTP_ERR_INVALID, "response" },
+    { fail_text, UHTTP_ERR_INVALID, "response" },
+    { fail_html, UHTTP_ERR_INVALID, "response" },
+    { fail_nowhere, UHTTP_ERR_INVALID, "response" },
+    { fail_none, UHTTP_ERR_INVALID, "response" },
+    { fail_dir, UH_FILES ? UHTTP_ERR_INVALID : UHTTP_ERR_UNSUPPORTED, "response" },
+    { fail_printf, UHTTP_ERR_MEMORY, "max_send_buffer" },
     { fail_json, UHTTP_ERR_STATE, "JSON" },
     { fail_files, UH_FILES ? UHTTP_ERR_INVALID : UHTTP_ERR_UNSUPPORTED, "response" },
 };
