@@ -336,8 +336,9 @@ typedef struct uhttp_files {
     /* Opens for reading. info comes zeroed.
      *   path  NUL-terminated, pieces divided by '/'
      *   root  NULL: the program named all of path. Else path begins with root and a slash, and
-     *         what follows comes from a client: checked (no "..", no empty piece), but a link
-     *         in it must not lead out of root. "" is a root as any other
+     *         what follows comes from a client: checked (no "..", no empty piece, no name like
+     *         "LONGNA~1"), but a link in it must not lead out of root. "" is a root as any
+     *         other
      * A directory may be opened: it is closed again. UHTTP_ERR_DENIED is answered with 403,
      * UHTTP_ERR_MEMORY (also of descriptors) with 503, any other failure with 404. */
     uhttp_result (*open)(void *user, const char *path, const char *root, void **file,
@@ -924,7 +925,7 @@ UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
  * beside it begins with ".upload-".
  *
  *   path   in an existing directory; what has this name is replaced. Needed only during the
- *          call: a copy stays behind the request's head
+ *          call: a copy, with the current directory before it, stays behind the request's head
  *   limit  as above; 0: none
  *
  * _ERROR follows if it cannot be created or written: 507 when no space is left, else 500; for
@@ -978,9 +979,11 @@ UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
  * A path with a slash at its end means index.html there; a directory named without one is
  * redirected (301). Other methods than GET and HEAD get 405. A path is refused with 404, not
  * resolved, if a piece of it is empty, "." or "..", begins with a dot (unless hidden), ends
- * with a dot or a blank, is not UTF-8, or has a control character, a backslash or a colon, or
- * is a device's name on Windows, on every system. Links below root are followed only where the
- * system promises that they stay there (Linux since 5.6; Windows), elsewhere not at all. */
+ * with a dot or a blank, is not UTF-8, has a control character, a backslash or a colon, is a
+ * device's name on Windows, or ends, in front of its extension, with '~' and digits, as the
+ * short names do that FAT and NTFS give to long ones; on every system. Links below root are
+ * followed only where the system promises that they stay there (Linux since 5.6; Windows),
+ * elsewhere not at all. */
 UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix);
 
 /* The same with options. With options->list the program answers for a directory that has no
@@ -1341,8 +1344,8 @@ UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, ch
 UHTTP_API int uhttp_percent_encode(const char *text, char *buffer, size_t size);
 
 /* Writes text so that it can be part of an HTML page, between tags or in a quoted attribute:
- * the characters & < > " ' become entities. Otherwise the same; six times the text, and one, always
- * suffice. What a client has sent must go through this before it is part of a page. */
+ * the characters & < > " ' become entities. Otherwise the same; six times the text, and one,
+ * always suffice. What a client has sent must go through this before it is part of a page. */
 UHTTP_API int uhttp_html_escape(const char *text, char *buffer, size_t size);
 
 /* Is the slice this text? False if either is absent. */
@@ -1399,7 +1402,8 @@ UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length)
 /* Makes a client's name for a file one that is safe in a directory of the program's own, on
  * every system: only what stands behind the last slash or backslash, as valid UTF-8, without
  * control characters and any of "*:<>?| (each becomes '_'), without dots and blanks at its
- * begin or end, not one of the names of devices on Windows, never empty ("_").
+ * begin or end, not one of the names of devices on Windows, nor a short name of FAT ("A~1"
+ * becomes "A_1"), never empty ("_").
  *
  *   filename      NULL is allowed
  *   buffer, size  for the name and its NUL; a longer name is cut between two characters. 2
@@ -1447,7 +1451,7 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
                                             size_t *in_length, char *out, size_t *out_length);
 
 /* Writes an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT") and a NUL: 30 bytes. Seconds since
- * 1970, up to the year 9999. RFC 9110 section 5.6.7. */
+ * 1970, from the year 0 (earlier ones become its begin) to 9999. RFC 9110 section 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
 
 /* Decodes base64 strictly: padded, and no bit set that is not used. out has room for three
@@ -1671,6 +1675,7 @@ typedef int uh_socket;
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -2346,6 +2351,24 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
     return result;
 }
 
+#define UH_PATH_BYTES (UH_PATH_MAX * 3)     /* of a path in UTF-8 */
+
+/* The same path with its drive and directories, so that it stays good when the program changes
+ * its directory; as it is if that cannot be told. out has UH_PATH_BYTES. */
+static const char *uh_file_absolute(const char *path, char *out)
+{
+    wchar_t wide[UH_PATH_MAX];
+    wchar_t full[UH_PATH_MAX];
+    DWORD length = uh_file_widen(path, wide) ? GetFullPathNameW(wide, UH_PATH_MAX, full, NULL)
+                                             : 0;
+    if (length == 0 || length >= UH_PATH_MAX ||
+        WideCharToMultiByte(CP_UTF8, 0, full, -1, out, UH_PATH_BYTES, NULL, NULL) == 0)
+        return path;
+    return out;
+}
+
+static void uh_file_root_close(int kept) { (void)kept; }
+
 #elif UH_FILES && !UH_LWIP
 
 /* Failures of files, in the words of uhttp_files. */
@@ -2383,10 +2406,11 @@ static int uh_file_fd(void *file) { return (int)((intptr_t)file - 1); }
 #define UH_FILE_PASSES (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #endif
 
-/* Opens a name below a directory, piece by piece, and follows no link; closes the directory. */
-static int uh_file_walk(int directory, const char *name)
+/* Opens a name below a directory, piece by piece, and follows no link. */
+static int uh_file_walk(int root, const char *name)
 {
     char piece[256];
+    int directory = root;
     for (;;) {
         size_t length = strcspn(name, "/");
         bool last = name[length] == '\0' || name[length + 1] == '\0';
@@ -2398,7 +2422,8 @@ static int uh_file_walk(int directory, const char *name)
                                                                : UH_FILE_FLAGS;
         int next = fits ? openat(directory, piece, flags | O_NOFOLLOW) : -1;
         int error = fits ? errno : ENAMETOOLONG;
-        close(directory);
+        if (directory != root)
+            close(directory);
         errno = error;
         if (next < 0 || last)
             return next;
@@ -2407,35 +2432,51 @@ static int uh_file_walk(int directory, const char *name)
     }
 }
 
-/* Opens a name below root; whatever links are in it, never outside. */
-static int uh_file_open_below(const char *root, const char *name)
+#if defined(O_LARGEFILE)        /* openat2() does not add it by itself */
+#define UH_FILE_LARGE O_LARGEFILE
+#elif defined(__O_LARGEFILE)
+#define UH_FILE_LARGE __O_LARGEFILE
+#else
+#define UH_FILE_LARGE 0
+#endif
+
+/* Opens a name below a directory; whatever links are in it, never outside. */
+static int uh_file_open_below(int root, const char *name)
 {
-    int directory = open(root[0] != '\0' ? root : ".", UH_FILE_PASSES);
-    if (directory < 0)
-        return -1;
 #if defined(SYS_openat2) && (defined(_GNU_SOURCE) || defined(_DEFAULT_SOURCE))
     struct {
         uint64_t flags, mode, resolve;
-    } how = { UH_FILE_FLAGS, 0, 0x0a };     /* RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS */
-    int fd = (int)syscall(SYS_openat2, directory, name[0] != '\0' ? name : ".", &how,
-                          sizeof how);
-    if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN)) {
-        int error = errno;
-        close(directory);
-        errno = error;
+    } how = { UH_FILE_FLAGS | UH_FILE_LARGE, 0, 0x0a };
+    /* that is: RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS */
+    int fd = (int)syscall(SYS_openat2, root, name[0] != '\0' ? name : ".", &how, sizeof how);
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != EAGAIN))
         return fd;
-    }
 #endif
-    return uh_file_walk(directory, name);
+    return uh_file_walk(root, name);
+}
+
+/* The root of files stays open at *user, from the first name below it until
+ * uh_file_root_close(): a file and the .gz beside it are looked for in turn. */
+static int uh_file_open_in_root(void *user, const char *root, const char *name)
+{
+    int *kept = (int *)user;
+    if (*kept < 0)
+        *kept = open(root[0] != '\0' ? root : ".", UH_FILE_PASSES);
+    return *kept >= 0 ? uh_file_open_below(*kept, name) : -1;
+}
+
+static void uh_file_root_close(int kept)
+{
+    if (kept >= 0)
+        close(kept);
 }
 
 static uhttp_result uh_file_open(void *user, const char *path, const char *root, void **file,
                                  uhttp_file_info *info)
 {
     struct stat about;
-    int fd = root != NULL ? uh_file_open_below(root, path + strlen(root) + 1)
+    int fd = root != NULL ? uh_file_open_in_root(user, root, path + strlen(root) + 1)
                           : open(path, UH_FILE_FLAGS);
-    (void)user;
     if (fd < 0)
         return uh_file_result();
     if (fstat(fd, &about) != 0 || (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))) {
@@ -2480,12 +2521,22 @@ static uhttp_result uh_file_create(void *user, const char *path, void **file)
     return UHTTP_OK;
 }
 
+/* Writing on would bring SIGXFSZ, which ends the process by default. */
+static bool uh_file_is_at_limit(int fd)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           (uint64_t)lseek(fd, 0, SEEK_CUR) >= (uint64_t)limit.rlim_cur;
+}
+
 static uhttp_result uh_file_write(void *user, void *file, const void *data, size_t length)
 {
     const char *p = (const char *)data;
     const char *end = p + length;
     (void)user;
     while (p < end) {
+        if (uh_file_is_at_limit(uh_file_fd(file)))
+            return UHTTP_ERR_MEMORY;
         ssize_t n = write(uh_file_fd(file), p, (size_t)(end - p));
         if (n < 0 && errno != EINTR)
             return uh_file_result();
@@ -2494,6 +2545,43 @@ static uhttp_result uh_file_write(void *user, void *file, const void *data, size
         p += n > 0 ? n : 0;
     }
     return UHTTP_OK;
+}
+
+#define UH_PATH_BYTES 4096      /* of a path with its NUL */
+
+/* A file's new name is safe when its directory is. One that cannot be opened, or whose file
+ * system knows no such thing, is left alone. */
+static bool uh_file_flush_directory(const char *path)
+{
+    char directory[UH_PATH_BYTES];
+    size_t length = strlen(path);
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    if (length + 2 > sizeof directory)
+        return true;
+    memcpy(directory, path, length);
+    memcpy(directory + length, ".", 2);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool failed = fd >= 0 && fsync(fd) != 0 && (errno == EIO || errno == ENOSPC);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return !failed;
+}
+
+/* The same path from the root of the file system, so that it stays good when the program
+ * changes its directory; as it is if that cannot be told. out has UH_PATH_BYTES. */
+static const char *uh_file_absolute(const char *path, char *out)
+{
+    if (path[0] == '/' || getcwd(out, UH_PATH_BYTES) == NULL || out[0] != '/')
+        return path;
+    size_t length = strlen(out);
+    if (strlen(path) + 2 > UH_PATH_BYTES - length)
+        return path;
+    out[length] = '/';
+    memcpy(out + length + 1, path, strlen(path) + 1);
+    return out;
 }
 
 static uhttp_result uh_file_finish(void *user, void *file, const char *written,
@@ -2506,13 +2594,28 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
         result = uh_file_result();
         flushed = false;
     }
-    if (flushed && rename(written, path) == 0)
-        return UHTTP_OK;
+    if (flushed && rename(written, path) == 0) {
+        if (uh_file_flush_directory(path))
+            return UHTTP_OK;
+        written = path;
+    }
     if (flushed)
         result = uh_file_result();
     unlink(written);
     return result;
 }
+
+#else
+
+#define UH_PATH_BYTES 1
+
+static const char *uh_file_absolute(const char *path, char *out)
+{
+    (void)out;
+    return path;
+}
+
+static void uh_file_root_close(int kept) { (void)kept; }
 
 #endif
 
@@ -3691,7 +3794,7 @@ static bool uh_file_char_is_bad(const char *p, size_t length)
     if (length == 1)
         return u[0] < 0x20 || u[0] == 0x7f || strchr("\"*/:<>?\\|", *p) != NULL;
     if (length == 2)
-        return u[0] == 0xc2 && u[1] < 0xa0;
+        return (u[0] == 0xc2 && u[1] < 0xa0) || (u[0] == 0xd8 && u[1] == 0x9c);
     return length == 3 && u[0] == 0xe2 &&
            ((u[1] == 0x80 && ((u[2] & 0xfe) == 0x8e || (u[2] >= 0xaa && u[2] <= 0xae))) ||
             (u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9));
@@ -3737,6 +3840,20 @@ static bool uh_file_is_device(const char *name, const char *end)
            uh_text_is(number, "\xc2\xb3");     /* superscript one, two and three */
 }
 
+/* Where a stem ends as that of the short name which FAT and NTFS give to a longer one,
+ * "HTPASS~1": the '~'; NULL: it does not. It would be a second name of that file. */
+static const char *uh_file_short_name(const char *p, const char *end)
+{
+    while ((p = uh_text_find(p, end, '~')) < end) {
+        const char *tilde = p++;
+        while (p < end && uh_char_is_digit(*p))
+            p++;
+        if (p > tilde + 1 && (p == end || *p == '.'))
+            return tilde;
+    }
+    return NULL;
+}
+
 UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t size)
 {
     const char *p = filename != NULL ? filename : "";
@@ -3754,6 +3871,8 @@ UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t 
         buffer[0] = '_';
         length = 1 + uh_file_copy(p, end, buffer + 1, size - 2);
     }
+    while ((p = uh_file_short_name(buffer, buffer + length)) != NULL)
+        buffer[p - buffer] = '_';
     buffer[length] = '\0';
     return length;
 }
@@ -4755,6 +4874,8 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
     static const char names[] = "ThuFriSatSunMonTueWedMarAprMayJunJulAugSepOctNovDecJanFeb";
     if (out == NULL)
         return;
+    if (seconds < -62167219200)             /* the year 0, which has four digits still */
+        seconds = -62167219200;
     int64_t days = seconds / 86400;
     int second = (int)(seconds % 86400);
     if (second < 0) {
@@ -4997,14 +5118,28 @@ UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds)
     return true;
 }
 
+/* Decimal digits and nothing else; what is beyond 64 bits counts as the largest number. */
+static bool uh_text_saturated(uhttp_str s, uint64_t *value)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (!uh_char_is_digit(s.ptr[i]))
+            return false;
+        unsigned digit = (unsigned)(s.ptr[i] - '0');
+        n = n > (UINT64_MAX - digit) / 10 ? UINT64_MAX : n * 10 + digit;
+    }
+    *value = n;
+    return s.len > 0;
+}
+
 UHTTP_API uhttp_range_kind uhttp_range_parse(uhttp_str value, uint64_t size, uint64_t *first,
                                              uint64_t *length)
 {
     const char *end = uh_text_end(value);
     const char *equals = uh_text_find(value.ptr, end, '=');
     uhttp_str list, range, more;
-    int64_t from = 0;
-    int64_t to = 0;
+    uint64_t from = 0;
+    uint64_t to = 0;
     if (first == NULL || length == NULL)
         return UHTTP_RANGE_WHOLE;
     *first = 0;
@@ -5018,27 +5153,25 @@ UHTTP_API uhttp_range_kind uhttp_range_parse(uhttp_str value, uint64_t size, uin
     const char *dash = uh_text_find(range.ptr, end, '-');
     if (dash == end)
         return UHTTP_RANGE_WHOLE;
-    uh_number has_from = uh_text_decimal(uh_text_slice(range.ptr, dash), &from);
-    uh_number has_to = uh_text_decimal(uh_text_slice(dash + 1, end), &to);
+    bool has_from = uh_text_saturated(uh_text_slice(range.ptr, dash), &from);
+    bool has_to = uh_text_saturated(uh_text_slice(dash + 1, end), &to);
     if (dash == range.ptr) {                            /* the last so many bytes */
-        if (has_to == UH_NUMBER_BAD || (size == 0 && to > 0))
+        if (!has_to || (size == 0 && to > 0))
             return UHTTP_RANGE_WHOLE;
-        if (has_to == UH_NUMBER_OK && to == 0)
+        if (to == 0)
             return UHTTP_RANGE_NONE;
-        *length = has_to == UH_NUMBER_OK && (uint64_t)to < size ? (uint64_t)to : size;
+        *length = to < size ? to : size;
         *first = size - *length;
         return UHTTP_RANGE_PART;
     }
-    bool is_open = dash + 1 == end;
-    if (has_from == UH_NUMBER_BAD || (has_to == UH_NUMBER_BAD && !is_open) ||
-        (has_to == UH_NUMBER_OK && (has_from == UH_NUMBER_LARGE || to < from)))
+    if (!has_from || (has_to ? to < from : dash + 1 != end))
         return UHTTP_RANGE_WHOLE;
-    if (has_from == UH_NUMBER_LARGE || (uint64_t)from >= size)
+    if (from >= size)
         return UHTTP_RANGE_NONE;
-    *first = (uint64_t)from;
-    *length = size - *first;
-    if (has_to == UH_NUMBER_OK && (uint64_t)(to - from) < *length)
-        *length = (uint64_t)(to - from) + 1;
+    *first = from;
+    *length = size - from;
+    if (has_to && to - from < *length)
+        *length = to - from + 1;
     return UHTTP_RANGE_PART;
 }
 
@@ -5203,7 +5336,8 @@ static bool uh_codings_want_gzip(const uh_codings *q, bool alone)
 }
 
 /* May this name one file or directory, everywhere the same one? Not: empty, "." and "..", a
- * trailing dot or blank, control characters, backslashes, colons, devices, not UTF-8. */
+ * trailing dot or blank, control characters, backslashes, colons, devices, short names, not
+ * UTF-8. */
 static bool uh_name_is_safe(uhttp_str name, bool hidden)
 {
     const char *p = name.ptr;
@@ -5214,7 +5348,8 @@ static bool uh_name_is_safe(uhttp_str name, bool hidden)
         if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '\\' || *p == ':')
             return false;
     }
-    return uhttp_utf8_valid(name) && !uh_file_is_device(name.ptr, end);
+    return uhttp_utf8_valid(name) && !uh_file_is_device(name.ptr, end) &&
+           uh_file_short_name(name.ptr, end) == NULL;
 }
 
 /* Is every piece of a decoded path below a directory safe? It begins without a slash, and may
@@ -11377,6 +11512,7 @@ static uhttp_result uh_upload_begin(uhttp_conn *c, const char *record, size_t le
 UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
                                                  uint64_t limit)
 {
+    char absolute[UH_PATH_BYTES];
     uhttp_result may = uh_accept_may(c);
     if (may != UHTTP_OK)
         return may;
@@ -11386,6 +11522,8 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
         return UHTTP_ERR_UNSUPPORTED;
     if (path == NULL || path[0] == '\0')
         return UHTTP_ERR_INVALID;
+    if (files == uh_system_files)
+        path = uh_file_absolute(path, absolute);
     /* How much of the body has come decides nothing here: it will have been written. */
     size_t record = sizeof(void *) + uh_upload_directory(path) + sizeof UH_UPLOAD_NAME +
                     strlen(path) + 1;
@@ -11410,6 +11548,8 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
 /* A file that has been opened. */
 typedef struct uh_found {
     const uhttp_files *files;
+    void *user;                 /* for open(): that of files; for the system's, see
+                                   uh_file_open_in_root() */
     void *file;
     uhttp_file_info info;
     const char *etag;           /* NULL: none */
@@ -11419,16 +11559,20 @@ typedef struct uh_found {
     char room[64];              /* for an entity tag of ours */
 } uh_found;
 
-static uhttp_result uh_found_open(uh_found *f, const char *path, const char *root)
-{
-    memset(&f->info, 0, sizeof f->info);
-    return (f->files->open)(f->files->user, path, root, &f->file, &f->info);
-}
-
 static void uh_found_close(const uh_found *f)
 {
     if (f->info.data == NULL)
         (f->files->close)(f->files->user, f->file);
+}
+
+static uhttp_result uh_found_open(uh_found *f, const char *path, const char *root)
+{
+    memset(&f->info, 0, sizeof f->info);
+    uhttp_result result = (f->files->open)(f->user, path, root, &f->file, &f->info);
+    if (result != UHTTP_OK || f->info.size <= INT64_MAX)
+        return result;
+    uh_found_close(f);                      /* a length no head can tell */
+    return UHTTP_ERR_SYSTEM;
 }
 
 /* Makes the validators. A time is no good to tell two versions apart while the second may still
@@ -11760,6 +11904,7 @@ UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
     f.files = c->server->config.files;
     if (f.files == NULL)
         return uh_response_unsupported(c);
+    f.user = f.files->user;
     if (path == NULL || path[0] == '\0')
         return uh_response_fail(c, UHTTP_ERR_INVALID);
     options = options != NULL ? options : &uh_file_no_options;
@@ -11836,8 +11981,10 @@ static uhttp_result uh_serve_listing(uhttp_conn *c, uh_found *f, const char *roo
     return is_dir ? UHTTP_ERR_UNSUPPORTED : uhttp_respond_error(c, 404);
 }
 
-static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char *root,
-                             const char *prefix, const uhttp_file_options *options)
+/* user: see uh_found */
+static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, void *user,
+                             const char *root, const char *prefix,
+                             const uhttp_file_options *options)
 {
     uh_found f;
     bool slash = false;
@@ -11858,6 +12005,7 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char
         return uh_serve_slash(c);
     memset(&f, 0, sizeof f);
     f.files = files;
+    f.user = user;
     size_t length = strlen(name);
     bool index = length == 0 || name[length - 1] == '/';
     char *path = uh_file_path(c, root, name, index ? "index.html" : "");
@@ -11881,8 +12029,13 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, const char
 UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
                                             const uhttp_file_options *options)
 {
-    return uh_serve(c, c != NULL ? c->server->config.files : NULL, root, prefix,
-                    options != NULL ? options : &uh_file_no_options);
+    const uhttp_files *files = c != NULL ? c->server->config.files : NULL;
+    int kept = -1;
+    void *user = files == uh_system_files || files == NULL ? (void *)&kept : files->user;
+    uhttp_result result = uh_serve(c, files, user, root, prefix,
+                                   options != NULL ? options : &uh_file_no_options);
+    uh_file_root_close(kept);
+    return result;
 }
 
 UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix)
@@ -11930,9 +12083,8 @@ UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *file
     rom.files = files;
     rom.count = files != NULL ? count : 0;
     memset(&hooks, 0, sizeof hooks);
-    hooks.user = &rom;
     hooks.open = uh_rom_open;
-    return uh_serve(c, &hooks, "", prefix, &uh_file_no_options);
+    return uh_serve(c, &hooks, &rom, "", prefix, &uh_file_no_options);
 }
 
 #else

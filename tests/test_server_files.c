@@ -7,10 +7,12 @@
 #define _FILE_OFFSET_BITS 64
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -31,20 +33,52 @@ static ssize_t counted_sendfile(int to, int from, off_t *at, size_t length)
     return sendfile_error != 0 ? -1 : sendfile(to, from, at, length);
 }
 
+static unsigned openat2_calls;
+static uint64_t openat2_flags;          /* of the last one */
+
 static long counted_openat2(long number, int at, const char *name, void *how, size_t size)
 {
+    openat2_calls++;
+    memcpy(&openat2_flags, how, sizeof openat2_flags);
     errno = ENOSYS;
     return openat2_is_missing ? -1 : syscall(number, at, name, how, size);
 }
 
+/* What has been flushed: a file or a directory, "f" or "d" each. */
+static unsigned fsync_calls;
+static char fsync_kinds[16];
+static char fsync_fails_at;             /* the kind that cannot be; NUL: none */
+
+static int counted_fsync(int fd)
+{
+    struct stat about;
+    char kind = fstat(fd, &about) == 0 && S_ISDIR(about.st_mode) ? 'd' : 'f';
+    if (fsync_calls < sizeof fsync_kinds - 1)
+        fsync_kinds[fsync_calls++] = kind;
+    errno = EIO;
+    return kind == fsync_fails_at ? -1 : fsync(fd);
+}
+
+static unsigned open_calls;
+
+static int counted_open(const char *path, int flags, ...)
+{
+    open_calls++;
+    return open(path, flags, 0666);     /* only O_CREAT looks at it */
+}
+
+#define open(...) counted_open(__VA_ARGS__)
 #define sendfile counted_sendfile
 #define syscall  counted_openat2
+#define fsync    counted_fsync
 #endif
 
 #include "loopback.h"
 
+#undef open
 #undef sendfile
 #undef syscall
+#undef fsync
 
 /*--- a directory of our own ---------------------------------------------------------------*/
 
@@ -103,6 +137,11 @@ static int files_setup(void **state)
     sendfile_calls = 0;
     sendfile_error = 0;
     openat2_is_missing = false;
+    openat2_calls = 0;
+    open_calls = 0;
+    fsync_calls = 0;
+    memset(fsync_kinds, 0, sizeof fsync_kinds);
+    fsync_fails_at = '\0';
 #endif
     return loop_setup(state);
 }
@@ -517,6 +556,42 @@ static void a_large_body_arrives_in_its_file(void **state)
     get_large(c, "", 0, LARGE);
 }
 
+static void a_relative_path_stays_good_when_the_program_changes_its_directory(void **state)
+{
+    (void)state;
+    char before[1024];
+    assert_non_null(getcwd(before, sizeof before));
+    uploads_open();
+    strcpy(upload_path, "file");
+    assert_int_equal(chdir(root), 0);
+    client *c = client_connect();
+    client_send(c, POST("/file", "8") "new ");
+    LOOP_UNTIL(names_in_root() == 1);
+    assert_int_equal(chdir(before), 0);
+    client_send(c, "data");
+    assert_int_equal(client_answer(c), 201);
+    assert_true(file_is(in_root("file"), "new data"));
+    assert_int_equal(names_in_root(), 1);
+}
+
+/* The bytes before the file has its name, the name before the program hears of it. */
+static void a_file_and_its_name_are_on_the_disk_when_it_is_complete(void **state)
+{
+    (void)state;
+#ifdef __linux__
+    uploads_open();
+    client *c = client_connect();
+    assert_int_equal(client_ask(c, POST("/file", "3") "abc"), 201);
+    assert_int_equal(fsync_calls, 2);
+    assert_string_equal(fsync_kinds, "fd");
+    fsync_fails_at = 'd';
+    assert_int_equal(client_ask(c, POST("/file", "3") "def"), 500);
+    assert_int_equal(names_in_root(), 0);
+#else
+    skip();
+#endif
+}
+
 static void a_name_in_no_directory_is_an_error(void **state)
 {
     (void)state;
@@ -532,7 +607,8 @@ static void a_name_in_no_directory_is_an_error(void **state)
     assert_int_equal(names_in_root(), 0);
 }
 
-/* A limit on the size of files stands for a disk that is full. */
+/* A limit on the size of files stands for a disk that is full. Going beyond it would bring a
+ * signal that ends the process. */
 static void a_full_disk_is_507_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -540,7 +616,7 @@ static void a_full_disk_is_507_and_leaves_nothing(void **state)
     uploads_open();
     write_file(upload_path, "old", 3);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_DFL);
     small = before;
     small.rlim_cur = 100000;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
@@ -595,6 +671,49 @@ static void an_upload_broken_off_leaves_nothing(void **state)
 #define FILES_TEST_PLAIN(name, why) FILES_TEST(name),
 #endif
 
+/* Looking for the .gz beside a file, for its index or its directory opens no root anew. */
+static void a_root_is_opened_once_for_each_request(void **state)
+{
+    (void)state;
+#ifdef __linux__
+    static const char *const paths[] = { "/file", "/none", "/", "/sub" };
+    write_file(in_root("file"), "abc", 3);
+    assert_int_equal(mkdir(in_root("sub"), 0755), 0);
+    files_open();
+    client *c = client_connect();
+    for (unsigned missing = 0; missing < 2; missing++) {
+        openat2_is_missing = missing;
+        for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+            open_calls = 0;
+            client_get(c, paths[i]);
+            assert_int_equal(open_calls, 1);
+        }
+    }
+#else
+    skip();
+#endif
+}
+
+/* Also where a pointer, and so a plain off_t, has 32 bits. A kernel of 64 bits takes them for
+ * granted in any case. */
+static void files_beyond_2_gib_are_found_below_a_directory(void **state)
+{
+    (void)state;
+    files_open();
+    write_file(in_root("large"), "", 0);
+    assert_int_equal(truncate(in_root("large"), (off_t)3 << 30), 0);
+    client *c = client_connect();
+    c->to_head = true;
+    assert_int_equal(client_ask(c, "HEAD /large" HOST "\r\n"), 200);
+    assert_string_equal(client_field(c, "content-length"), "3221225472");
+#ifdef __linux__
+    assert_true(openat2_calls == 2 && (openat2_flags & O_LARGEFILE) == O_LARGEFILE);
+#endif
+    c->to_head = false;
+    assert_int_equal(client_ask(c, "GET /large" HOST "Range: bytes=-4\r\n\r\n"), 206);
+    assert_int_equal(c->length, 4);
+}
+
 /* A chunk lies in the output buffer, which in fixed memory may be small. */
 static void chunks_of_files_are_larger_on_the_heap(void **state)
 {
@@ -633,6 +752,10 @@ int main(void)
         FILES_TEST(a_name_in_no_directory_is_an_error),
         FILES_TEST(a_full_disk_is_507_and_leaves_nothing),
         FILES_TEST(an_upload_broken_off_leaves_nothing),
+        FILES_TEST(a_relative_path_stays_good_when_the_program_changes_its_directory),
+        FILES_TEST(a_file_and_its_name_are_on_the_disk_when_it_is_complete),
+        FILES_TEST(a_root_is_opened_once_for_each_request),
+        FILES_TEST(files_beyond_2_gib_are_found_below_a_directory),
         LOOP_TEST(chunks_of_files_are_larger_on_the_heap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,7 @@ static void two_digits_of_a_year_are_never_more_than_fifty_years_ahead(void **st
 #define PART  UHTTP_RANGE_PART
 #define NONE  UHTTP_RANGE_NONE
 #define BIG   INT64_MAX
+#define HUGE_SIZE UINT64_MAX
 
 static const struct {
     uhttp_str in; uint64_t size; uhttp_range_kind kind; uint64_t first, length;
@@ -156,6 +157,12 @@ static const struct {
     { TEXT("bytes=5000000000-5000000001"), 6000000000u, PART, 5000000000u, 2 },
     { TEXT("bytes=9223372036854775806-"), BIG, PART, BIG - 1, 1 },
     { TEXT("bytes=0-9223372036854775807"), BIG, PART, 0, BIG },
+    { TEXT("bytes=9223372036854775808-"), HUGE_SIZE, PART, (uint64_t)BIG + 1, HUGE_SIZE - BIG - 1 },
+    { TEXT("bytes=0-18446744073709551614"), HUGE_SIZE, PART, 0, HUGE_SIZE },
+    { TEXT("bytes=18446744073709551614-18446744073709551614"), HUGE_SIZE, PART, HUGE_SIZE - 1, 1 },
+    { TEXT("bytes=18446744073709551615-"), HUGE_SIZE, NONE, 0, HUGE_SIZE },
+    { TEXT("bytes=-18446744073709551614"), HUGE_SIZE, PART, 1, HUGE_SIZE - 1 },
+    { TEXT("bytes=-9223372036854775808"), HUGE_SIZE, PART, BIG, (uint64_t)BIG + 1 },
 
     { TEXT("bytes=10-"),        10, NONE, 0, 10 },
     { TEXT("bytes=10-20"),      10, NONE, 0, 10 },
@@ -428,6 +435,17 @@ static const struct { uhttp_str path; bool safe, safe_if_hidden; } paths[] = {
     { TEXT("conin$"),               false, false },
     { TEXT("CONOUT$"),              false, false },
     { TEXT("clock$"),               false, false },
+    { TEXT("HTPASS~1"),             false, false },     /* on FAT another name of .htpasswd */
+    { TEXT("a/INDEX~12.HTM"),       false, false },
+    { TEXT("git~1/config"),         false, false },
+    { TEXT("a~1.b.c"),              false, false },
+    { TEXT("a~b~1"),                false, false },
+    { TEXT("~1"),                   false, false },
+    { TEXT("main.c~"),              true,  true  },
+    { TEXT("main.c.~1~"),           true,  true  },
+    { TEXT("a~1b"),                 true,  true  },
+    { TEXT("a~b1.txt"),             true,  true  },
+    { TEXT("a~.1"),                 true,  true  },
 };
 
 static void paths_are_safe_when_every_piece_is(void **state)

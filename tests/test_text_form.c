@@ -159,6 +159,10 @@ static const struct { const char *in; size_t size; const char *out; } names[] = 
     { "a\xc2\x85z", 64, "a_z" },        /* a control character beyond ASCII */
     { "a\xe2\x80\xaegpj.exe", 64, "a_gpj.exe" },        /* right to left from here */
     { "a\xe2\x80\x8e" "b\xe2\x81\xa9", 64, "a_b_" },
+    { "a\xd8\x9c" "b\xd8\x9d",           64, "a_b\xd8\x9d" },        /* U+061C, and one letter more */
+    { "HTPASS~1",      64, "HTPASS_1" },        /* on FAT it names another file */
+    { "a~1.b~22.c",    64, "a_1.b_22.c" },
+    { "main.c~",       64, "main.c~" },
     { "a\xe2\x80\x93" "b\xe2\x81\xa5", 64, "a\xe2\x80\x93" "b\xe2\x81\xa5" },   /* a dash */
     { "abcdef", 4, "abc" },
     { "abc", 4, "abc" },
