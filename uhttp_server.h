@@ -50,8 +50,8 @@
  *
  * HOW LONG STRINGS LIVE  Every string (path, headers, body) ends with NUL and lies in
  * the connection's own buffer. It is valid until the response is finished, and readable
- * until the next uhttp_wait() after that. A piece of a streamed body lives only until
- * the next uhttp_wait(). A NUL inside a string cannot happen: such a request is refused.
+ * until the next uhttp_wait() after that. A piece of a streamed body and a WebSocket message
+ * live only until the next uhttp_wait(). A NUL inside a string cannot happen: such a request is refused.
  *
  * ONE THREAD  All calls on a server and its connections are made in one thread, that of
  * the loop; only uhttp_server_wakeup() may be called from others and from signal
@@ -68,6 +68,7 @@
  *     UHTTP_NO_JSON          no JSON reader and writer
  *     UHTTP_NO_MULTIPART     no reader of multipart/form-data
  *     UHTTP_NO_FILES         no files: neither sent nor written
+ *     UHTTP_NO_WEBSOCKET     no WebSocket
  *     UHTTP_NO_LOG           no logging and no log texts: config.log and access_log are not
  *                            called
  *     UHTTP_NO_HEAP          fixed memory only: config.memory must be given, no allocator is
@@ -96,6 +97,7 @@
  *     09 REQUEST        what a head means; the accessors; the end
  *     10 BODY           length or chunked; collected, streamed, skipped
  *     11 FILES          sent and written; conditions, ranges, directories
+ *     12 WEBSOCKET      handshake, frames in and out
  *     13 MACHINE        the table of states
  *     14 SERVER         open, wait, deadlines, foreign loops, shutdown
  *     15 CHANGES        what changed in which version
@@ -117,7 +119,7 @@
  *  |  |        |                       +--------+
  *  |  |        |    event mode, body    |   |   | no body, or body all here:
  *  |  |        |    still to come:      |   |   | REQUEST
- *  |  |        |    HEADERS             v   |   |
+ *  |  |        |    HEADERS             v   |   | / WS_REQUEST
  *  |  |        |                 +-------+  |   |
  *  |  |        |<---- answer ----| OFFER |  |   |
  *  |  |        |                 +-------+  |   |
@@ -130,12 +132,14 @@
  *  |  |        |                             +--------+
  *  |  |        |<--------- respond* ---------| ANSWER |  with the program,
  *  |  |        |                             +--------+  for a microsecond or an hour
- *  |  |        v                    *_begin  |
- *  |  |    +--------+     *_end  +--------+  |
- *  |  '----|  SEND  |<-----------| STREAM |<-'
- *  |  keep +--------+            +--------+
- *  |        |  |
- *  |   keep,|  | close, all sent
+ *  |  |        |              *_begin |        | ws_accept
+ *  |  |        v                      v        v
+ *  |  |    +--------+     *_end  +--------+  +-----------+   we close   +---------+
+ *  |  '----|  SEND  |<-----------| STREAM |  | WEBSOCKET |------------->| GOODBYE |
+ *  |  keep +--------+            +--------+  +-----------+              +---------+
+ *  |        |  |  ^                                | peer closes             |
+ *  |   keep,|  |  '--------------------------------+-------------------------'
+ *  |        |  | close, all sent
  *  |  unread|  |
  *  |   body v  v
  *  |  +------+ +--------+  FIN, or deadline
@@ -220,7 +224,8 @@ typedef enum uhttp_result {
     UHTTP_ERR_UNSUPPORTED = -9      /* built without this feature */
 } uhttp_result;
 
-/* What uhttp_wait() returned a connection for. Outside event mode always REQUEST. */
+/* What uhttp_wait() returned a connection for. Outside event mode always REQUEST, or one of
+ * the two marked * for a WebSocket. */
 typedef enum uhttp_event_type {
     UHTTP_EVENT_NONE = 0,
     UHTTP_EVENT_REQUEST,    /* a whole request: no body, or one that is all here */
@@ -228,8 +233,15 @@ typedef enum uhttp_event_type {
     UHTTP_EVENT_DATA,       /* a piece of a streamed body: uhttp_read_buffer() */
     UHTTP_EVENT_COMPLETE,   /* the accepted body is whole */
     UHTTP_EVENT_ERROR,      /* it failed, see uhttp_error(); answer, or it is refused for you */
-    UHTTP_EVENT_WRITABLE,   /* a stream that had no room has room again */
-    UHTTP_EVENT_CLOSED      /* the client of a held request or a stream has gone */
+    UHTTP_EVENT_WRITABLE,   /* a stream or WebSocket that had no room has room again */
+    UHTTP_EVENT_CLOSED,     /* the client of a held request or a stream has gone */
+    UHTTP_EVENT_WS_REQUEST, /* as REQUEST, but it asks for a WebSocket: uhttp_ws_accept() */
+    UHTTP_EVENT_WS_MESSAGE, /* * a whole message: uhttp_ws_message() */
+    UHTTP_EVENT_WS_CHUNK_FIRST,     /* the first part of one beyond max_ws_message_length */
+    UHTTP_EVENT_WS_CHUNK_NEXT,      /* the next, */
+    UHTTP_EVENT_WS_CHUNK_LAST,      /* and the last */
+    UHTTP_EVENT_WS_PING,    /* a ping has come and was answered */
+    UHTTP_EVENT_WS_CLOSE    /* * the WebSocket has ended: uhttp_ws_code() */
 } uhttp_event_type;
 
 /*------------------------------------------------------------------------------
@@ -401,6 +413,11 @@ typedef struct uhttp_config {
     size_t max_headers_length;  /* request line, fields and empty line; else 431; 0: 4 KiB */
     size_t max_content_length;  /* of a body collected in memory; else 413; 0: 512 KiB */
     size_t max_send_buffer;     /* of a copied response, its head included; 0: 64 KiB */
+    size_t max_ws_message_length;   /* of a WebSocket message, else it comes in parts (event mode)
+                                   or is refused with 1009; 0: 64 KiB; in fixed memory at most
+                                   the buffer less 132 bytes */
+    uint32_t ws_ping_interval_ms;   /* a WebSocket peer silent for so long is pinged, and
+                                   disconnected when silent as long again; 0: 30000 */
 
     size_t file_chunk_size;     /* of a file that is read piece by piece; 0: 16 KiB on the heap,
                                    4 KiB in fixed memory */
@@ -429,7 +446,7 @@ typedef struct uhttp_config {
     (UHTTP_MEMORY_BASE + (size_t)(connections) *         \
      (UHTTP_MEMORY_SLOT + 2u * (((size_t)(buffer) + 7u) & ~(size_t)7u)))
 
-#define UHTTP_MEMORY_SLOT (sizeof(void *) > 4 ? 400u : 336u)    /* one connection */
+#define UHTTP_MEMORY_SLOT (sizeof(void *) > 4 ? 400u : 340u)    /* one connection */
 #ifdef _WIN32
 #define UHTTP_MEMORY_BASE 3800u                         /* the server; fd_set is large */
 #else
@@ -445,7 +462,8 @@ typedef struct uhttp_stats {
     uint64_t evicted;           /* idle connections that gave way to a newcomer */
     uint64_t accept_failures;   /* accept() without descriptors or memory */
     uint32_t connections;       /* now: slots taken, of max_connections */
-    uint32_t held;              /* now: requests with the program */
+    uint32_t held;              /* now: requests with the program, WebSockets included */
+    uint32_t websockets;        /* now: open WebSockets */
     uint32_t forgotten;         /* now: slots that wait for the program to learn that the
                                    client has gone; more and more of them are a leak */
 } uhttp_stats;
@@ -551,7 +569,8 @@ UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
  * ends the others with "Connection: close" after the request they are in. Who has connected,
  * if only to the backlog, and not spoken yet may do so for two seconds: its request may be on
  * the way. Returns UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it
- * and uhttp_wait() in turn. Held requests and streams are the program's to end. */
+ * and uhttp_wait() in turn. WebSockets are closed with 1001 (going away); held requests and
+ * streams are the program's to end. */
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
 
 /* Closes everything at once and frees everything, also what the program still holds: the log
@@ -819,7 +838,8 @@ UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_
 /* Ends the body and finishes the request; never fails for room. */
 UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c);
 
-/* Bytes the next uhttp_stream_write() could take now; 0 outside a stream. */
+/* Bytes the next uhttp_stream_write() or uhttp_ws_send() could take now; 0 outside a stream or
+ * WebSocket. */
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c);
 
 /*--- three kinds of streams. Their calls fail as uhttp_stream_write() does, and with
@@ -934,6 +954,133 @@ UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
  *   UHTTP_ERR_UNSUPPORTED  no files here: see config.files and UHTTP_NO_FILES */
 UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
                                                  uint64_t limit);
+
+/*------------------------------------------------------------------------------
+ * WebSocket (RFC 6455). A request that asks for one is answered with uhttp_ws_accept(); from
+ * then on messages come out of uhttp_wait() like requests, in both modes:
+ *
+ *     switch (uhttp_event(c)) {
+ *     case UHTTP_EVENT_WS_MESSAGE:
+ *         uhttp_ws_send(c, UHTTP_WS_TEXT, uhttp_ws_message(c, &length), length);
+ *         break;
+ *     case UHTTP_EVENT_WS_CLOSE:              // always the last event of a WebSocket
+ *         forget(uhttp_context(c));
+ *         break;
+ *     default:                                // a request
+ *         if (uhttp_is_websocket_request(c))
+ *             uhttp_ws_accept(c, NULL);
+ *         else
+ *             uhttp_respond_html(c, 200, page);
+ *     }
+ *
+ * c, uhttp_id(c) and uhttp_context(c) stay the same for the life of the WebSocket; the strings
+ * of its request are valid until the next uhttp_wait() only, so copy what is needed later.
+ * Masking, fragments, UTF-8, pongs and the close handshake are handled automatically. A peer
+ * that has been silent for ws_ping_interval_ms is pinged, and the connection is closed if the
+ * peer stays silent for as long again. To broadcast, walk the connections with uhttp_next().
+ *
+ * Every WebSocket ends with exactly one UHTTP_EVENT_WS_CLOSE, whichever side closes it and
+ * whatever calls returned UHTTP_ERR_CLOSED before; c is the server's again at the next
+ * uhttp_wait(). Only uhttp_close(), which drops the connection at once, has no event.
+ */
+
+/* Is this request a WebSocket handshake: GET, HTTP/1.1, without a body, and with "Upgrade:
+ * websocket"? False also with UHTTP_NO_WEBSOCKET. */
+UHTTP_API bool uhttp_is_websocket_request(const uhttp_conn *c);
+
+typedef struct uhttp_ws_options {
+    const char *origins;    /* web pages that may connect, as "https://example.org,
+                               https://www.example.org", in addition to pages of this server;
+                               "*": any page; NULL: only pages of this server */
+    const char *protocols;  /* subprotocols the program speaks, as "chat.v2, chat.v1"; the first
+                               one in the client's list is chosen; NULL: none */
+    uhttp_str *protocol;    /* receives the one chosen, a part of protocols; ptr NULL: none */
+} uhttp_ws_options;
+
+/* Accepts the handshake: the request becomes a WebSocket. Look at the request (path, cookies,
+ * authentication) first; to refuse it, answer it like any other. Fields added with
+ * uhttp_add_header() or uhttp_set_cookie() are sent with the 101 response.
+ *
+ *   options  NULL: all defaults
+ *
+ * A request with an Origin field (all browsers send it) is accepted only if the origin has the
+ * scheme, host and port that this request was sent to, as far as config.trusted_proxies tell,
+ * or is listed in origins: other sites' pages would connect with the user's cookies otherwise.
+ *
+ * Returns UHTTP_OK, or one of these, after which the request has been answered:
+ *   UHTTP_ERR_DENIED   another origin: 403 was sent
+ *   UHTTP_ERR_INVALID  not a valid handshake: 400 was sent, or 426 for another version
+ * or, with nothing sent:
+ *   UHTTP_ERR_CLOSED, UHTTP_ERR_STATE, UHTTP_ERR_MEMORY   as for a response
+ *   UHTTP_ERR_UNSUPPORTED   built with UHTTP_NO_WEBSOCKET
+ * RFC 6455 section 4.2. */
+UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options);
+
+/* The data of the event: of _WS_MESSAGE and the _WS_CHUNK events the message or its part, of
+ * _WS_PING its payload, of _WS_CLOSE the reason ("" if there is none). There is a NUL behind
+ * it; a text may contain NULs as well. Valid until the next uhttp_wait(). length may be NULL.
+ * NULL: this is not one of these events. */
+UHTTP_API const char *uhttp_ws_message(const uhttp_conn *c, size_t *length);
+
+/* Is the message a text (valid UTF-8), rather than binary? The parts of a long text may be cut
+ * within a character. */
+UHTTP_API bool uhttp_ws_is_text(const uhttp_conn *c);
+
+/* The status code of UHTTP_EVENT_WS_CLOSE: the one the client sent, 1005 if it sent none; 1006
+ * if the connection broke or timed out; 1002, 1007, 1009 or 1011 if the server had to close it:
+ * protocol error, invalid UTF-8, message too long, out of memory. Else 0. RFC 6455 section 7.4. */
+UHTTP_API int uhttp_ws_code(const uhttp_conn *c);
+
+/* Is c a WebSocket that messages can be sent to (accepted, and not closing)? */
+UHTTP_API bool uhttp_ws_is_open(const uhttp_conn *c);
+
+typedef enum uhttp_ws_type {
+    UHTTP_WS_TEXT = 1,      /* UTF-8, which is checked */
+    UHTTP_WS_BINARY = 2
+} uhttp_ws_type;
+
+/* Sends one message, all of it or nothing. Messages sent without a uhttp_wait() in between
+ * leave together. The functions below fail in the same way:
+ *
+ *   UHTTP_ERR_CLOSED   the client has disconnected or is closing; _WS_CLOSE follows
+ *   UHTTP_ERR_STATE    not a WebSocket, closing has begun, or another message is being sent in
+ *                      pieces
+ *   UHTTP_ERR_INVALID  a text that is not UTF-8; type, NULL or length out of range
+ *   UHTTP_ERR_AGAIN    no room now, the client reads slowly: skip the message, or send it again
+ *                      later (in event mode one UHTTP_EVENT_WRITABLE follows; see also
+ *                      uhttp_send_room())
+ *   UHTTP_ERR_MEMORY   larger than max_send_buffer (less 16 bytes), or out of memory
+ *   UHTTP_ERR_UNSUPPORTED   built with UHTTP_NO_WEBSOCKET */
+UHTTP_API uhttp_result uhttp_ws_send(uhttp_conn *c, uhttp_ws_type type, const void *data,
+                                     size_t length);
+
+/* Sends a text message formatted as by printf(). */
+UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
+    UHTTP_FORMAT(2, 3);
+
+/* Sends one message of any length in pieces: begin, pieces, end. It needs no more memory than
+ * one piece; the client receives it as one message. A piece is taken whole or not at all;
+ * pieces of a text may be cut within a character. Between begin and end no other message can be
+ * sent. uhttp_ws_end() never fails for want of room; with a text that ends within a character it
+ * is UHTTP_ERR_INVALID, and the message can only be continued or the WebSocket closed. */
+UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type);
+UHTTP_API uhttp_result uhttp_ws_piece(uhttp_conn *c, const void *data, size_t length);
+UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c);
+
+/* Sends a ping with up to 125 bytes, also between the pieces of a message. The pong is not
+ * reported. */
+UHTTP_API uhttp_result uhttp_ws_ping(uhttp_conn *c, const void *data, size_t length);
+
+/* Closes the WebSocket: sends a close frame behind all that was sent, and waits up to two
+ * seconds for the client's. Messages that still arrive are dropped, _WS_CLOSE follows.
+ *
+ *   code    1000: normal, 1001: going away, 1008: policy, 1011: internal error, 3000 to 4999:
+ *           the program's own; 0: none. Others of RFC 6455 section 7.4 are allowed if an
+ *           endpoint may send them
+ *   reason  UTF-8, up to 123 bytes; NULL or "": none. Omitted if there is no room for it
+ *
+ * Never fails for want of room. */
+UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reason);
 
 /*------------------------------------------------------------------------------
  * Files. They go out piece by piece, as the client takes them, however large they are: on
@@ -1241,6 +1388,16 @@ UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
 /* Sends the finished event, as uhttp_json_send_row(). */
 UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w);
 
+/* Starts a JSON text that becomes one message of the WebSocket c, written straight into its
+ * output. It is sent as a whole by uhttp_json_send_message(): here UHTTP_ERR_AGAIN is remembered
+ * like any error. Any other message or ping to c drops it. */
+UHTTP_API void uhttp_json_begin_message(uhttp_json_writer *w, uhttp_conn *c);
+
+/* Sends the finished text, or returns the writer's error and drops it. After UHTTP_ERR_AGAIN
+ * write the whole message again when there is room. UHTTP_ERR_STATE: sent or dropped before, or
+ * as uhttp_json_error(). */
+UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w);
+
 /*------------------------------------------------------------------------------
  * multipart/form-data (RFC 7578): what a browser sends for a form with files, read as it comes,
  * so a form may be larger than memory; or read from a body that is in memory. Bytes are fed,
@@ -1425,6 +1582,7 @@ typedef struct uhttp_head {
     bool chunked;
     bool close;                 /* Connection: close */
     bool keep_alive;            /* Connection: keep-alive */
+    bool upgrade;               /* Connection: upgrade; not with UHTTP_NO_WEBSOCKET */
     bool expect_continue;       /* Expect: 100-continue in 1.1, and a body is coming */
     const char *why;            /* after a failure: what is wrong; NULL with UHTTP_NO_LOG */
 } uhttp_head;
@@ -1459,6 +1617,41 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
  * then is of no use. RFC 4648 section 4 */
 UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *length);
 
+/* Encodes bytes as base64, padded, with a NUL: out has room for 4 bytes for each 3 or fewer of
+ * in, and one. Returns the length. RFC 4648 section 4 */
+UHTTP_API size_t uhttp_base64_encode(uhttp_str in, char *out);
+
+/* Computes the SHA-1 digest of bytes. Good for WebSocket handshakes and entity tags, no longer
+ * for anything an attacker may choose. RFC 3174 */
+UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20]);
+
+/* Checks UTF-8 that comes piece by piece, cut anywhere.
+ *
+ *   state  0 before the first piece; the function's own from then on
+ *
+ * Returns UHTTP_OK (valid so far, and no character is cut), UHTTP_ERR_AGAIN (valid so far, ends
+ * within a character), or UHTTP_ERR_INVALID as soon as a byte is wrong. RFC 3629 */
+UHTTP_API uhttp_result uhttp_utf8_check(uint8_t *state, uhttp_str text);
+
+/* The head of a WebSocket frame. */
+typedef struct uhttp_ws_frame {
+    uint64_t length;        /* of the payload behind the head */
+    uint8_t opcode;         /* 0: continuation, 1: text, 2: binary, 8: close, 9: ping, 10: pong */
+    bool fin;               /* the last frame of its message */
+    bool masked;
+    uint8_t mask[4];
+} uhttp_ws_frame;
+
+/* Reads the head of a WebSocket frame. Returns its length (2 to 14), 0 when the text ends before
+ * the head does, or -1002 for a protocol error: reserved bits or opcodes, a length of 2^63 or
+ * more or not in its shortest form, a control frame that is fragmented or longer than 125. That
+ * clients mask and servers do not is left to the caller. RFC 6455 section 5.2 */
+UHTTP_API int uhttp_ws_frame_parse(uhttp_str text, uhttp_ws_frame *frame);
+
+/* Copies length bytes of payload from from to to, which may be at or before it, and removes the
+ * mask (or applies it); mask is left as the next bytes need it. RFC 6455 section 5.3 */
+UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_t mask[4]);
+
 /* Writes an entry of the access log in the Common Log Format, with NUL and without a line end:
  *
  *     192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "GET /index.html HTTP/1.1" 200 1043
@@ -1491,8 +1684,8 @@ UHTTP_API bool uhttp_utf8_valid(uhttp_str text);
  * "application/octet-stream" for one that is not known. Never NULL. */
 UHTTP_API const char *uhttp_mime_type(uhttp_str name);
 
-/* The phrase of a final status of RFC 9110, or of 428, 429, 431, 451 and, with files, 507; ""
- * for any other. */
+/* The phrase of a final status of RFC 9110, or of 428, 429, 431, 451 and, with files, 507, with
+ * WebSocket 101; "" for any other. */
 UHTTP_API const char *uhttp_status_phrase(int status);
 
 #ifdef __cplusplus
@@ -1540,6 +1733,14 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_MULTIPART 0
 #else
 #define UH_MULTIPART 1
+#endif
+
+#ifdef UHTTP_NO_WEBSOCKET
+#define UH_WS 0
+#define UH_PHRASES_OF_WEBSOCKET
+#else
+#define UH_WS 1
+#define UH_PHRASES_OF_WEBSOCKET "101Switching Protocols\0"
 #endif
 
 #ifdef UHTTP_NO_HEAP
@@ -1622,6 +1823,9 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_SKIP_LIMIT    65536u     /* unread body that is drained rather than closed upon */
 #define UH_WINDOW_MIN    64u        /* room behind a head that a body needs at least */
 #define UH_PROGRESS      1024u      /* bytes that renew a deadline */
+#define UH_WS_CONTROL    131u       /* the longest control frame of a client, and its head */
+#define UH_WS_ROOM       16u        /* in tx beside a message: its head, and what ends it all */
+#define UH_WS_END        6u         /* of it: the end of a message in pieces, a close frame */
 #define UH_TURNS         64         /* turns before the network is asked again */
 #define UH_LINGER_MS     2000u
 #define UH_GRACE_MS      1000u      /* a connection that has not spoken is not evicted before */
@@ -3773,17 +3977,60 @@ static size_t uh_text_utf8_length(const char *p, const char *end)
     return length;
 }
 
-UHTTP_API bool uhttp_utf8_valid(uhttp_str text)
+/* What may follow in a character that has begun: how many bytes, and the range of the next. */
+static const struct { uint8_t left, low, high; } uh_utf8_states[] = {
+    { 0, 0x00, 0x7F }, { 1, 0x80, 0xBF }, { 2, 0x80, 0xBF }, { 3, 0x80, 0xBF },
+    { 2, 0xA0, 0xBF }, { 2, 0x80, 0x9F }, { 3, 0x90, 0xBF }, { 3, 0x80, 0x8F }
+};
+
+/* The state behind the first byte of a character beyond ASCII; 0: it cannot be one. */
+static uint8_t uh_utf8_begin(unsigned char lead)
+{
+    if (lead < 0xC2 || lead > 0xF4)
+        return 0;
+    if (lead < 0xE0)
+        return 1;
+    if (lead < 0xF0)
+        return lead == 0xE0 ? 4 : lead == 0xED ? 5 : 2;
+    return lead == 0xF0 ? 6 : lead == 0xF4 ? 7 : 3;
+}
+
+UHTTP_API uhttp_result uhttp_utf8_check(uint8_t *state, uhttp_str text)
 {
     const char *p = text.ptr;
     const char *end = uh_text_end(text);
+    if (state == NULL || *state >= sizeof uh_utf8_states / sizeof uh_utf8_states[0])
+        return UHTTP_ERR_INVALID;
+    uint8_t now = *state;
     while (p < end) {
-        size_t length = (unsigned char)*p < 0x80 ? 1 : uh_text_utf8_length(p, end);
-        if (length == 0)
-            return false;
-        p += length;
+        size_t words[2];
+        while (UH_WIDE && now == 0 && (size_t)(end - p) >= sizeof words) {
+            memcpy(words, p, sizeof words);
+            if (((words[0] | words[1]) & ((size_t)-1 / 255 * 128)) != 0)
+                break;
+            p += sizeof words;
+        }
+        if (p == end)
+            break;
+        unsigned char c = (unsigned char)*p++;
+        if (now == 0 && c >= 0x80) {
+            now = uh_utf8_begin(c);
+            if (now == 0)
+                return UHTTP_ERR_INVALID;
+            continue;
+        }
+        if (c < uh_utf8_states[now].low || c > uh_utf8_states[now].high)
+            return UHTTP_ERR_INVALID;
+        now = (uint8_t)(uh_utf8_states[now].left - (now > 0));
     }
-    return true;
+    *state = now;
+    return now == 0 ? UHTTP_OK : UHTTP_ERR_AGAIN;
+}
+
+UHTTP_API bool uhttp_utf8_valid(uhttp_str text)
+{
+    uint8_t state = 0;
+    return uhttp_utf8_check(&state, text) == UHTTP_OK;
 }
 
 /* Does the character of so many bytes make a file's name dangerous, or show as another: a
@@ -4101,6 +4348,8 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
                 head->close = true;
             else if (uh_text_is_nocase(option, "keep-alive"))
                 head->keep_alive = true;
+            else if (UH_WS && uh_text_is_nocase(option, "upgrade"))
+                head->upgrade = true;
         }
         return 0;
     case 14:
@@ -4813,7 +5062,7 @@ UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const ch
 
 #endif
 
-/*--- 05f base64, dates, ranges, types, phrases ------------------------------------------*/
+/*--- 05f base64, SHA-1, frames, dates, ranges, types, phrases ---------------------------*/
 
 /* The six bits of a base64 character; -1: it is none. */
 static int uh_char_base64(char c)
@@ -4859,6 +5108,151 @@ UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *leng
     }
     *length = made;
     return UHTTP_OK;
+}
+
+UHTTP_API size_t uhttp_base64_encode(uhttp_str in, char *out)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *to = out;
+    if (out == NULL)
+        return 0;
+    for (size_t i = 0; i < in.len; i += 3) {
+        size_t n = in.len - i < 3 ? in.len - i : 3;
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 3; k++)
+            bits = bits << 8 | (k < n ? (unsigned char)in.ptr[i + k] : 0u);
+        for (size_t k = 0; k < 4; k++, bits <<= 6)
+            *to++ = k <= n ? digits[bits >> 18 & 63u] : '=';
+    }
+    *to = '\0';
+    return (size_t)(to - out);
+}
+
+static uint32_t uh_rotate(uint32_t x, unsigned bits) { return x << bits | x >> (32 - bits); }
+
+/* One block of 64 bytes (RFC 3174 section 6.2). */
+static void uh_sha1_block(uint32_t h[5], const uint8_t *block)
+{
+    static const uint32_t k[4] = { 0x5a827999u, 0x6ed9eba1u, 0x8f1bbcdcu, 0xca62c1d6u };
+    uint32_t w[16];
+    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    for (unsigned t = 0; t < 80; t++) {
+        uint32_t *at = &w[t & 15];
+        if (t < 16)
+            *at = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
+                  (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
+        else
+            *at = uh_rotate(*at ^ w[(t + 2) & 15] ^ w[(t + 8) & 15] ^ w[(t + 13) & 15], 1);
+        uint32_t f = t < 20 ? (b & c) | (~b & d)
+                   : t < 40 || t >= 60 ? b ^ c ^ d : (b & c) | (b & d) | (c & d);
+        f += uh_rotate(a, 5) + e + k[t / 20] + *at;
+        e = d;
+        d = c;
+        c = uh_rotate(b, 30);
+        b = a;
+        a = f;
+    }
+    h[0] += a;
+    h[1] += b;
+    h[2] += c;
+    h[3] += d;
+    h[4] += e;
+}
+
+UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20])
+{
+    uint32_t h[5] = { 0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u, 0xc3d2e1f0u };
+    const uint8_t *p = (const uint8_t *)in.ptr;
+    size_t left = in.len;
+    uint8_t last[128];
+    if (digest == NULL)
+        return;
+    for (; left >= 64; left -= 64, p += 64)
+        uh_sha1_block(h, p);
+    size_t padded = left < 56 ? 64 : 128;
+    memset(last, 0, sizeof last);
+    if (left > 0)
+        memcpy(last, p, left);
+    last[left] = 0x80;
+    uint64_t bits = (uint64_t)in.len << 3;
+    for (size_t i = 1; i <= 8; i++, bits >>= 8)
+        last[padded - i] = (uint8_t)bits;
+    for (p = last; p < last + padded; p += 64)
+        uh_sha1_block(h, p);
+    for (size_t i = 0; i < 20; i++)
+        digest[i] = (uint8_t)(h[i / 4] >> (24 - i % 4 * 8));
+}
+
+UHTTP_API int uhttp_ws_frame_parse(uhttp_str text, uhttp_ws_frame *frame)
+{
+    const uint8_t *p = (const uint8_t *)text.ptr;
+    if (frame == NULL)
+        return -1002;
+    memset(frame, 0, sizeof *frame);
+    if (text.len == 0)
+        return 0;
+    frame->opcode = p[0] & 15;
+    frame->fin = p[0] >= 0x80;
+    if ((p[0] & 0x70) != 0 || (frame->opcode & 7) > 2)
+        return -1002;
+    bool control = frame->opcode >= 8;
+    if (control && !frame->fin)
+        return -1002;
+    if (text.len < 2)
+        return 0;
+    frame->masked = p[1] >= 0x80;
+    frame->length = p[1] & 127;
+    if (control && frame->length > 125)
+        return -1002;
+    size_t more = frame->length < 126 ? 0 : frame->length == 126 ? 2 : 8;
+    size_t head = 2 + more + (frame->masked ? 4 : 0);
+    if (text.len < 2 + more)
+        return 0;
+    if (more > 0)
+        frame->length = 0;
+    for (size_t i = 0; i < more; i++)
+        frame->length = frame->length << 8 | p[2 + i];
+    if ((more == 2 && frame->length < 126) || (more == 8 && frame->length <= 0xffff) ||
+        frame->length > INT64_MAX)
+        return -1002;
+    if (text.len < head)
+        return 0;
+    if (frame->masked)
+        memcpy(frame->mask, p + 2 + more, 4);
+    return (int)head;
+}
+
+/* A word at a time, through memcpy as neither side need be aligned. */
+UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_t mask[4])
+{
+    const uint8_t *p = (const uint8_t *)from;
+    uint8_t *out = (uint8_t *)to;
+    if (uh_is_missing(to, from, mask))
+        return;
+    const uint8_t *end = p + length;
+    size_t words[2], key;
+    uint8_t turned[4];
+    for (size_t i = 0; i < sizeof key; i += 4)
+        memcpy((uint8_t *)&key + i, mask, 4);
+    for (; UH_WIDE && (size_t)(end - p) >= sizeof words; p += sizeof words) {
+        memcpy(words, p, sizeof words);
+        words[0] ^= key;
+        words[1] ^= key;
+        memcpy(out, words, sizeof words);
+        out += sizeof words;
+    }
+    for (; (size_t)(end - p) >= sizeof key; p += sizeof key) {
+        memcpy(words, p, sizeof key);
+        words[0] ^= key;
+        memcpy(out, words, sizeof key);
+        out += sizeof key;
+    }
+    for (size_t i = 0; p < end; i++)
+        *out++ = (uint8_t)(*p++ ^ mask[i & 3]);
+    for (size_t i = 0; i < 4; i++)
+        turned[i] = mask[(i + length) & 3];
+    memcpy(mask, turned, 4);
 }
 
 /* Two digits. */
@@ -5228,12 +5622,13 @@ static const char uh_phrases[] =
     "428Precondition Required\0" "Too Many Requests\0"
     "431Request Header Fields Too Large\0" "451Unavailable For Legal Reasons\0"
     "500Internal Server Error\0" "Not Implemented\0" "Bad Gateway\0" "Service Unavailable\0"
-    "Gateway Timeout\0" "HTTP Version Not Supported\0" UH_PHRASES_OF_FILES;
+    "Gateway Timeout\0" "HTTP Version Not Supported\0"
+    UH_PHRASES_OF_FILES UH_PHRASES_OF_WEBSOCKET;
 
 UHTTP_API const char *uhttp_status_phrase(int status)
 {
     int at = 0;
-    for (const char *p = uh_phrases; *p != '\0' && status >= 200; p += strlen(p) + 1) {
+    for (const char *p = uh_phrases; *p != '\0'; p += strlen(p) + 1) {
         at++;
         if (uh_char_is_digit(*p)) {
             at = (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0');
@@ -7743,7 +8138,8 @@ typedef enum uh_reads { UH_READ_NONE, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
  * handshakes have a list for each listener. */
 typedef enum uh_time {
     UH_TIME_NONE, UH_TIME_IDLE, UH_TIME_LINGER, UH_TIME_SILENT, UH_TIME_REQUEST,
-    UH_TIME_RESPONSE, UH_TIME_BODY, UH_TIME_SEND, UH_TIME_DUE, UH_TIME_HANDSHAKE,
+    UH_TIME_RESPONSE, UH_TIME_BODY, UH_TIME_SEND, UH_TIME_WEBSOCKET, UH_TIME_DUE,
+    UH_TIME_HANDSHAKE,
     UH_TIMES = UH_TIME_HANDSHAKE + UHTTP_MAX_LISTENERS
 } uh_time;
 
@@ -7764,13 +8160,17 @@ typedef enum uh_time {
     X(BODY,       uh_step_body,       UH_READ_ROOM,  UH_TIME_BODY,                             \
       UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                                \
     X(ANSWER,     uh_step_none,       UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
-      UH_IN_OFFER | UH_IN_SEND | UH_IN_STREAM)                                                 \
+      UH_IN_OFFER | UH_IN_SEND | UH_IN_STREAM | UH_IN_WEBSOCKET)                               \
     X(SEND,       uh_step_send,       UH_READ_ROOM,  UH_TIME_SEND,                             \
       UH_IN_IDLE | UH_IN_SKIP | UH_IN_LINGER)                                                  \
     X(STREAM,     uh_step_stream,     UH_READ_ROOM,  UH_TIME_SEND,                             \
       UH_IN_SEND)                                                                              \
     X(SKIP,       uh_step_skip,       UH_READ_ROOM,  UH_TIME_BODY,                             \
       UH_IN_IDLE | UH_IN_LINGER)                                                               \
+    X(WEBSOCKET,  uh_step_websocket,  UH_READ_ROOM,  UH_TIME_WEBSOCKET,                        \
+      UH_IN_SEND | UH_IN_GOODBYE)                                                              \
+    X(GOODBYE,    uh_step_websocket,  UH_READ_ROOM,  UH_TIME_LINGER,                           \
+      UH_IN_SEND)                                                                              \
     X(LINGER,     uh_step_linger,     UH_READ_TRASH, UH_TIME_LINGER,                           \
       0)                                                                                       \
     X(CLOSED,     uh_step_none,       UH_READ_NONE,  UH_TIME_NONE,                             \
@@ -7827,6 +8227,26 @@ typedef struct uh_file_calls {
 /* Parameters of a request, which have names and values and are counted alike. */
 typedef enum uh_list { UH_LIST_NONE, UH_LIST_QUERY, UH_LIST_COOKIES, UH_LIST_FORM } uh_list;
 
+/* What a WebSocket keeps beside the request it was. Of the frame that is arriving, framing.left
+ * is what is missing; of its message, body and body_len tell where the decoded bytes are. */
+typedef struct uh_ws {
+    uint8_t mask[4];            /* of the frame, for its next byte */
+    uint8_t type;               /* of the message that is arriving; 0: none */
+    uint8_t out;                /* of the one being sent in pieces; 0: none */
+    uint8_t utf8, out_utf8;     /* where both stand in a character */
+    uint8_t given;              /* of uh_ws_given: what the program looks at */
+    bool on : 1;                /* the request has become a WebSocket */
+    bool over : 1;              /* its last event is under way, or was */
+    bool final : 1;             /* the frame is the last one of its message */
+    bool cut : 1;               /* the message's first part was given */
+    bool begun : 1;             /* a piece of the one being sent was */
+    bool stuck : 1;             /* a ping is read when its pong has room */
+    bool pinged : 1;            /* and nothing has come since */
+    bool owing : 1;             /* the deadline is that of sending */
+} uh_ws;
+
+typedef enum uh_ws_given { UH_WS_NOTHING, UH_WS_FRAME, UH_WS_DATA } uh_ws_given;
+
 /* All that belongs to one request; wiped as a whole. Offsets count from the head's first
  * byte, which stays where it is until the request ends. */
 typedef struct uh_request {
@@ -7834,6 +8254,7 @@ typedef struct uh_request {
     union {                     /* of the request's body until an answer begins, then of its */
         uint64_t limit;         /* most it may have; while skipping: what may still come */
         uint64_t sent;          /* given to the network */
+        struct { uint32_t at, length; } shown;  /* of a WebSocket: the event's data in rx */
     } bytes;
     bool chunked;
     uint8_t body_state;         /* up to here what may outlive the request, until its body has
@@ -7847,9 +8268,10 @@ typedef struct uh_request {
     bool dated;                 /* the response has the program's Date */
     bool parts;                 /* the stream is multipart: its frames may have fields */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
-    uint16_t status, error;     /* answered with; what failed */
+    uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
     uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
                                    tx's end, and nothing of it has been offered to the peer */
+    uh_ws ws;
     uint32_t at;                /* where the head begins in rx */
     uint32_t head_len;          /* 0 until the head is whole */
     union {                     /* of a head in the making, or of a stream */
@@ -8116,6 +8538,8 @@ static void uh_conn_arm(uhttp_conn *c)
     uint32_t list = uh_state_time[c->state];
     if (list == UH_TIME_IDLE && c->served == 0)
         list = UH_TIME_SILENT;
+    if (UH_WS && c->state == UH_WEBSOCKET && c->request.ws.owing)
+        list = UH_TIME_SEND;
     if (list == UH_TIME_HANDSHAKE)
         list += c->listener;
     c->progress = 0;
@@ -8213,6 +8637,8 @@ static uh_next uh_conn_deliver(uhttp_conn *c, uhttp_event_type event)
     return uh_conn_post(c, event);
 }
 
+static bool uh_conn_is_ws(const uhttp_conn *c) { return UH_WS && c->request.ws.on; }
+
 /* The program has finished with this request, or has been told that it is over. */
 static void uh_conn_let_go(uhttp_conn *c)
 {
@@ -8222,12 +8648,26 @@ static void uh_conn_let_go(uhttp_conn *c)
         uh_conn_set_aside(&c->server->closed, c);
 }
 
-/* A result on its way to the program: hearing CLOSED is the end of its ownership. */
+/* A result on its way to the program: hearing CLOSED is the end of its ownership, but of a
+ * WebSocket, which ends with its last event alone. */
 static uhttp_result uh_conn_tell(uhttp_conn *c, uhttp_result result)
 {
-    if (result == UHTTP_ERR_CLOSED)
+    if (result == UHTTP_ERR_CLOSED && !uh_conn_is_ws(c))
         uh_conn_let_go(c);
     return result;
+}
+
+/* The connection of a WebSocket is gone: unless its close handshake came first, that is what its
+ * last event tells (RFC 6455 section 7.1.5). */
+static void uh_ws_lost(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    if (r->ws.over)
+        return;
+    r->ws.over = true;
+    r->error = 1006;
+    c->pending = UHTTP_EVENT_NONE;
+    (void)uh_conn_post(c, UHTTP_EVENT_WS_CLOSE);
 }
 
 /* The way out. What the program holds stays readable; it hears CLOSED, or learns from its next
@@ -8246,6 +8686,10 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
         (c->transport->close)(c->t, true);
     }
     uh_conn_enter(c, UH_CLOSED);
+    if (c->told && uh_conn_is_ws(c)) {
+        uh_ws_lost(c);
+        return;
+    }
     c->pending = UHTTP_EVENT_NONE;      /* a request it has not heard of just goes */
     if (!c->told)
         return;
@@ -8436,6 +8880,41 @@ static uint32_t uh_window_bound(uhttp_conn *c)
     return bound - uh_min(bound, uh_buf_used(w));
 }
 
+/* Makes room behind what has come of frames; how much. rx holds
+ *
+ *   [ decoded bytes of a message | at least one byte, for a NUL | raw bytes ... room ]
+ *
+ * It grows as a message comes, by as much as its frame announces but at most a block. */
+static uint32_t uh_ws_make_room(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uh_buf *rx = &c->rx;
+    uint32_t keep = r->ws.type != 0 ? r->body_len + 1 : 0;
+    uint32_t raw = uh_buf_used(rx);
+    uint32_t limit = uh_pool_is_fixed(&c->server->pool) ? c->server->pool.block_size : rx->limit;
+    uint32_t most = limit > keep + raw ? limit - keep - raw : 0;
+    uint32_t want = r->framing.left < UH_STREAM_BLOCK ? (uint32_t)r->framing.left
+                                                      : UH_STREAM_BLOCK;
+    want = uh_min(want > UH_WS_CONTROL ? want : UH_WS_CONTROL, most);
+    if (raw == 0)
+        rx->head = rx->tail = (keep > 0 ? r->body : 0) + keep;
+    if (rx->data != NULL && uh_buf_room(rx) < want && (rx->head > keep || r->body > 0)) {
+        memmove(rx->data, rx->data + r->body, r->body_len);
+        memmove(rx->data + keep, rx->data + rx->head, raw);
+        r->body = 0;
+        rx->head = keep;
+        rx->tail = keep + raw;
+    }
+    if (rx->data == NULL || (uh_buf_room(rx) < want && keep + raw >= rx->size / 2)) {
+        uint32_t head = rx->head;
+        rx->head = 0;               /* what is decoded is kept as well */
+        (void)uh_buf_reserve(&c->server->pool, rx, rx->data != NULL ? want : 1);
+        rx->head = head;
+        c->starved = uh_buf_room(rx) == 0;
+    }
+    return uh_buf_room(rx);
+}
+
 /*--- moving bytes -------------------------------------------------------------------*/
 
 /* Of rx, what stays free until the head ends, for the margin. */
@@ -8457,8 +8936,8 @@ static uint32_t uh_conn_make_room(uhttp_conn *c)
     return uh_min(room, ahead > UH_WINDOW_MIN ? ahead : UH_WINDOW_MIN);
 }
 
-/* How much may be read, and *to where; NULL: it is thrown away. Between two requests that is
- * UH_SIZE_MAX: room is made when it is needed. */
+/* How much may be read, and *to where; NULL: it is thrown away. Between two requests, and in a
+ * WebSocket, that is UH_SIZE_MAX: room is made when it is needed. */
 static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
 {
     unsigned reads = uh_state_reads[c->state];
@@ -8474,6 +8953,8 @@ static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
     *to = &c->rx;
     if (c->state == UH_IDLE || c->state == UH_HEAD || c->state == UH_SKIP)
         return UH_SIZE_MAX;
+    if (UH_WS && (c->state == UH_WEBSOCKET || c->state == UH_GOODBYE))
+        return c->request.ws.stuck ? 0 : UH_SIZE_MAX;
     return uh_min(uh_conn_rx_room(c), uh_conn_read_ahead(c, uh_buf_used(&c->rx)));
 }
 
@@ -8488,6 +8969,14 @@ static bool uh_conn_wants(uhttp_conn *c, int n)
     return is_wish;
 }
 
+/* The peer of a WebSocket has said something: it is there. */
+static void uh_ws_alive(uhttp_conn *c)
+{
+    c->request.ws.pinged = false;
+    if (!c->request.ws.owing)
+        uh_conn_arm(c);
+}
+
 /* Asks the transport once for as much as there is room for. A short read means that the
  * socket is empty: it is not asked again before the poller reports it. */
 static void uh_conn_pull(uhttp_conn *c)
@@ -8500,7 +8989,7 @@ static void uh_conn_pull(uhttp_conn *c)
     if (to == NULL)
         room = uh_min(room, sizeof trash);
     else if (room == UH_SIZE_MAX)
-        room = uh_conn_make_room(c);
+        room = uh_conn_is_ws(c) ? uh_ws_make_room(c) : uh_conn_make_room(c);
     if (room == 0)
         return;
     int n = (c->transport->recv)(c->t, to != NULL ? to->data + to->tail : trash, room);
@@ -8514,6 +9003,8 @@ static void uh_conn_pull(uhttp_conn *c)
             to->tail += (uint32_t)n;
         if (c->state == UH_BODY || c->state == UH_SKIP)
             uh_conn_made_progress(c, (uint32_t)n, false);
+        else if (UH_WS && c->state == UH_WEBSOCKET)
+            uh_ws_alive(c);
     } else if (n == 0) {
         c->fin = true;
     } else if (!uh_conn_wants(c, n)) {
@@ -8580,7 +9071,8 @@ static bool uh_conn_flush(uhttp_conn *c)
     c->blocked = sent < offered;
     if (c->blocked)
         c->wants |= UH_WRITE;
-    if (c->state == UH_SEND || c->state == UH_STREAM)
+    if (c->state == UH_SEND || c->state == UH_STREAM ||
+        (UH_WS && (c->state == UH_GOODBYE || c->request.ws.owing)))
         uh_conn_made_progress(c, sent, !uh_conn_owes(c));
     return true;
 }
@@ -8619,6 +9111,19 @@ static bool uh_source_needs_tx(const uhttp_conn *c)
     return UH_FILES && c->source_kind == UH_SOURCE_FILE && c->source_left > 0;
 }
 
+/* An idle WebSocket holds no buffer; whether the peer owes us reading or a sign of life decides
+ * its deadline. */
+static void uh_ws_settle(uhttp_conn *c)
+{
+    uh_ws *ws = &c->request.ws;
+    if (uh_buf_used(&c->rx) == 0 && ws->type == 0 && c->pending == UHTTP_EVENT_NONE)
+        uh_buf_release(&c->server->pool, &c->rx);
+    if (ws->owing == uh_conn_owes(c))
+        return;
+    ws->owing = !ws->owing;
+    uh_conn_arm(c);
+}
+
 /* After a turn: gives back what is not needed, keeps the deadline to the peer's share of
  * time, tells the poller what has changed, and comes again if there is more to do. */
 static void uh_conn_settle(uhttp_conn *c)
@@ -8630,6 +9135,8 @@ static void uh_conn_settle(uhttp_conn *c)
         uh_buf_release(&s->pool, &c->tx);
     if (c->state == UH_IDLE && uh_buf_used(&c->rx) == 0)
         uh_buf_release(&s->pool, &c->rx);
+    if (UH_WS && c->state == UH_WEBSOCKET)
+        uh_ws_settle(c);
     bool can_read = uh_conn_can_read(c);
     unsigned interest = c->wants | (can_read ? UH_READ : 0u);
     bool peers_turn = true;
@@ -8777,6 +9284,10 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
 {
     const uh_request *r = &c->request;
     char *p = out;
+    if (UH_WS && status == 101) {
+        p = uh_text_puts(p, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        return (size_t)(p - out);
+    }
     if (length >= 0 && status != 204 && status != 304) {
         p = uh_text_puts(p, "Content-Length: ");
         p = uh_text_put_decimal(p, (uint64_t)length);
@@ -9365,9 +9876,13 @@ static size_t uh_stream_overhead(const uhttp_conn *c, size_t length)
     return digits + 4;
 }
 
-/* Room that a piece needs in tx, that for the end included. */
+#define UH_MAY_STREAM ((unsigned)(UH_IN_STREAM | UH_IN_WEBSOCKET))
+
+/* Room that a piece, or a message, needs in tx, that for the end included. */
 static size_t uh_stream_need(const uhttp_conn *c, size_t length)
 {
+    if (uh_conn_is_ws(c))
+        return length + UH_WS_ROOM;
     return length + uh_stream_overhead(c, length) + (c->request.minor ? UH_STREAM_END : 0);
 }
 
@@ -9377,7 +9892,8 @@ UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
         return 0;
     size_t limit = c->server->config.max_send_buffer;
     size_t used = uh_buf_used(&c->tx) - c->draft;
-    size_t room = c->state == UH_STREAM && c->told && limit > used ? limit - used : 0;
+    bool may = (UH_MAY_STREAM & 1u << c->state) != 0 && c->told;
+    size_t room = may && limit > used ? limit - used : 0;
     size_t framing = uh_stream_need(c, room) - room;
     if (room <= framing)
         return 0;
@@ -9423,7 +9939,7 @@ static uhttp_result uh_stream_make_room(uhttp_conn *c, size_t length)
 {
     uhttp_conn *other = c->server->writer;
     c->server->writer = c;
-    if (other != NULL && other != c && other->state == UH_STREAM)
+    if (other != NULL && other != c && (UH_MAY_STREAM & 1u << other->state) != 0)
         uh_conn_unload(other);
     size_t limit = c->server->config.max_send_buffer;
     size_t need = uh_stream_need(c, length);
@@ -9507,6 +10023,7 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
     return UHTTP_OK;
 }
 
+/* Tells of room, once there is some for what was refused. */
 static uh_next uh_step_stream(uhttp_conn *c)
 {
     uhttp_server *s = c->server;
@@ -9794,7 +10311,7 @@ UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
 static uhttp_result uh_json_room_in_piece(uhttp_conn *c, size_t length, size_t end,
                                           char **where)
 {
-    uhttp_result result = uh_conn_may(c, UH_IN_STREAM);
+    uhttp_result result = uh_conn_may(c, UH_MAY_STREAM);
     *where = NULL;
     if (result != UHTTP_OK || c->request.is_head)
         return result;
@@ -9958,7 +10475,7 @@ UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w)
 
 UHTTP_API uhttp_result uhttp_close(uhttp_conn *c)
 {
-    unsigned anywhere = UH_MAY_RESPOND | (unsigned)UH_IN_STREAM;
+    unsigned anywhere = UH_MAY_RESPOND | UH_MAY_STREAM | (unsigned)UH_IN_GOODBYE;
     uhttp_result may = uh_conn_may(c, anywhere);
     if (may != UHTTP_OK)
         return may;
@@ -10218,6 +10735,9 @@ static uh_next uh_step_head(uhttp_conn *c)
         return uh_refuse(c, 421, UH_WHY("https target on a plain listener"));
     if (!uh_request_begin(c, &head, (uint32_t)length))
         return uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
+    if (UH_WS && uh_body_is_whole(r) && head.upgrade && c->server->config.event_mode &&
+        uhttp_is_websocket_request(c))
+        return uh_conn_deliver(c, UHTTP_EVENT_WS_REQUEST);
     if (uh_body_is_whole(r))
         return uh_conn_deliver(c, UHTTP_EVENT_REQUEST);
     uh_conn_enter(c, c->server->config.event_mode ? UH_OFFER : UH_BODY);
@@ -10696,24 +11216,34 @@ static size_t uh_request_local_host(const uhttp_conn *c, char *out, size_t size)
     return (size_t)(uh_text_put_decimal(p, local.port) - out);
 }
 
-UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
+/* The host, with its port if it is not the scheme's, that the client meant, as far as trusted
+ * proxies tell; local: room for the server's own address. */
+static uhttp_str uh_request_authority(const uhttp_conn *c, char local[64], bool *secure)
 {
-    char local[64];
-    if (c == NULL || buffer == NULL)
-        return UHTTP_ERR_INVALID;
-    uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
-    bool secure = uh_text_is_nocase(said, "https") ||
-                  (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http"));
-    const char *scheme = secure ? "https://" : "http://";
-    uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
-    uhttp_str target = uh_text_of(uhttp_url(c));
     uhttp_url_parts parts;
+    uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
+    *secure = uh_text_is_nocase(said, "https") ||
+              (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http"));
+    uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
     if (host.len == 0 || !uh_text_split_host(host, &parts.host, &parts.port))
         host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
     if (host.len == 0) {
         host.ptr = local;
-        host.len = uh_request_local_host(c, local, sizeof local);
+        host.len = uh_request_local_host(c, local, 64);
     }
+    return host;
+}
+
+UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
+{
+    char local[64];
+    bool secure;
+    if (c == NULL || buffer == NULL)
+        return UHTTP_ERR_INVALID;
+    uhttp_str host = uh_request_authority(c, local, &secure);
+    const char *scheme = secure ? "https://" : "http://";
+    uhttp_str target = uh_text_of(uhttp_url(c));
+    uhttp_url_parts parts;
     if (uh_text_is(target, "*"))
         target.len = 0;
     else if (uhttp_url_split(target, &parts) == UHTTP_OK && parts.scheme.ptr != NULL)
@@ -10728,6 +11258,25 @@ UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
     p = uh_text_put(p, target.ptr, target.len);
     *p = '\0';
     return (int)length;
+}
+
+/* Is this word, in lower case, an element of the list in fields of that name? */
+static bool uh_request_lists(const uhttp_conn *c, const char *name, const char *word)
+{
+    uh_elements e = { { NULL, 0 }, 0 };
+    uhttp_str element;
+    while (uh_elements_next(c, name, &e, &element)) {
+        if (uh_text_is_nocase(element, word))
+            return true;
+    }
+    return false;
+}
+
+UHTTP_API bool uhttp_is_websocket_request(const uhttp_conn *c)
+{
+    return UH_WS && c != NULL && c->request.minor && uhttp_content_length(c) == 0 &&
+           strcmp(uhttp_method(c), "GET") == 0 && uh_request_lists(c, "upgrade", "websocket") &&
+           uh_request_lists(c, "connection", "upgrade");
 }
 
 UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c)
@@ -10784,7 +11333,7 @@ UHTTP_API uhttp_conn *uhttp_find(uhttp_server *server, uint64_t id)
     uhttp_conn *c = &server->slots[slot];
     if (!c->told || c->serial != id >> 24)
         return NULL;
-    if (uh_conn_may(c, UH_MAY_RESPOND | (unsigned)UH_IN_STREAM) == UHTTP_ERR_CLOSED)
+    if (uh_conn_may(c, UH_MAY_RESPOND | UH_MAY_STREAM) == UHTTP_ERR_CLOSED)
         return NULL;
     return c;
 }
@@ -12131,6 +12680,813 @@ UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *file
 #endif
 
 /*==============================================================================
+ * 12 WEBSOCKET                    a request that became a WebSocket (RFC 6455)
+ *==============================================================================
+ * Handshake, frames out, frames in, the end. Frames are decoded in rx, where they arrive (see
+ * uh_ws_make_room), and written to tx. Nothing the program does can send a malformed frame.
+ */
+
+#if UH_WS
+
+enum { UH_WS_CLOSE = 8, UH_WS_PING = 9, UH_WS_PONG = 10, UH_WS_FIN = 0x80 };
+
+/*--- handshake (RFC 6455 section 4.2) -----------------------------------------------------*/
+
+/* Answers in the program's place, with lines of fields ("": none). */
+static uhttp_result uh_ws_refuse(uhttp_conn *c, int status, const char *fields,
+                                 uhttp_result result)
+{
+    uint32_t draft = c->draft;
+    uhttp_result sent = uh_draft_add(c, &fields, 1);
+    sent = sent == UHTTP_OK ? uhttp_respond_error(c, status) : uh_response_fail(c, sent);
+    if (sent == UHTTP_OK)
+        return result;
+    if (c->state != UH_CLOSED)
+        uh_draft_drop(c, c->draft - draft);
+    return sent;
+}
+
+/* The answer to the client's key; false: it is missing, repeated, or not of 16 bytes. */
+static bool uh_ws_answer_key(const uhttp_conn *c, char answer[32])
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    char text[24 + sizeof guid];
+    uint8_t digest[20];
+    uhttp_str key;
+    size_t length = 0;
+    if (uh_request_element(c, "sec-websocket-key", 0, &key) != 1 || key.len != 24 ||
+        uhttp_base64_decode(key, text, &length) != UHTTP_OK || length != 16)
+        return false;
+    uh_text_puts(uh_text_put(text, key.ptr, key.len), guid);
+    uhttp_sha1(uh_text_slice(text, text + 24 + sizeof guid - 1), digest);
+    (void)uhttp_base64_encode(uh_text_slice((char *)digest, (char *)digest + 20), answer);
+    return true;
+}
+
+static bool uh_text_same_nocase(uhttp_str a, uhttp_str b)
+{
+    size_t same = 0;
+    while (same < a.len && same < b.len &&
+           uh_char_lower(a.ptr[same]) == uh_char_lower(b.ptr[same]))
+        same++;
+    return same == a.len && same == b.len;
+}
+
+/* The port a URL names, or its scheme's. */
+static int64_t uh_ws_port(uhttp_str port, bool secure)
+{
+    int64_t number = secure ? 443 : 80;
+    if (port.len > 0)
+        (void)uh_text_decimal(port, &number);       /* checked when it was split off */
+    return number;
+}
+
+/* May a page from there connect? Clients that are not browsers send no Origin, or any they
+ * like: this protects users, not the server (RFC 6455 section 10.2). */
+static bool uh_ws_origin_is_good(const uhttp_conn *c, const char *allowed)
+{
+    const char *field = uhttp_header(c, "origin");
+    uhttp_str list = uh_text_of(allowed != NULL ? allowed : "");
+    uhttp_str one, host, port;
+    uhttp_url_parts from;
+    char local[64];
+    bool secure;
+    if (field == NULL)
+        return true;
+    uhttp_str origin = uh_text_of(field);
+    while (uhttp_list_next(&list, &one)) {
+        if (uh_text_is(one, "*") || uh_text_same_nocase(one, origin))
+            return true;
+    }
+    uhttp_str ours = uh_request_authority(c, local, &secure);
+    return uhttp_url_split(origin, &from) == UHTTP_OK &&
+           uh_text_is_nocase(from.scheme, secure ? "https" : "http") &&
+           uh_text_split_host(ours, &host, &port) && uh_text_same_nocase(from.host, host) &&
+           uh_ws_port(from.port, secure) == uh_ws_port(port, secure);
+}
+
+/* The first subprotocol of the client's that the program speaks; ptr NULL: none. */
+static uhttp_str uh_ws_choose(const uhttp_conn *c, const char *protocols)
+{
+    uh_elements e = { { NULL, 0 }, 0 };
+    uhttp_str offer, one;
+    uhttp_str none = { NULL, 0 };
+    while (protocols != NULL && uh_elements_next(c, "sec-websocket-protocol", &e, &offer)) {
+        uhttp_str list = uh_text_of(protocols);
+        while (uhttp_list_next(&list, &one)) {
+            if (one.len == offer.len && memcmp(one.ptr, offer.ptr, one.len) == 0 &&
+                uh_name_is_good(one))
+                return one;
+        }
+    }
+    return none;
+}
+
+/* Composes the 101. */
+static uhttp_result uh_ws_respond(uhttp_conn *c, const char *answer, uhttp_str protocol)
+{
+    static const char names[] = "Sec-WebSocket-Accept: \r\nSec-WebSocket-Protocol: \r\n";
+    uint32_t draft = c->draft;
+    char *p = uh_draft_room(c, sizeof names - 1 + strlen(answer) + protocol.len);
+    if (p != NULL) {
+        p = uh_text_puts(uh_text_put(p, names, 22), answer);
+        if (protocol.ptr != NULL)
+            p = uh_text_put(uh_text_put(p, names + 22, 26), protocol.ptr, protocol.len);
+        p = uh_text_puts(p, "\r\n");
+        uh_draft_drop(c, (uint32_t)((char *)c->tx.data + c->tx.tail - p));
+    }
+    uhttp_result result = p != NULL ? uh_response_head(c, 101, NULL, 0, 0)
+                                    : uh_response_no_room(c);
+    if (result != UHTTP_OK && c->state != UH_CLOSED)
+        uh_draft_drop(c, c->draft - draft);
+    return result != UHTTP_OK ? uh_response_fail(c, result) : UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options)
+{
+    uhttp_str version;
+    char answer[32];
+    if (c == NULL)
+        return UHTTP_ERR_INVALID;
+    uhttp_result result = uh_conn_may(c, UH_IN_ANSWER);
+    if (result != UHTTP_OK)
+        return result;
+    uh_draft_drop(c, c->request.composed);
+    if (!uhttp_is_websocket_request(c) ||
+        uh_request_element(c, "sec-websocket-version", 0, &version) != 1 ||
+        !uh_text_is(version, "13"))
+        return uh_ws_refuse(c, 426, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                                    "Sec-WebSocket-Version: 13\r\n", UHTTP_ERR_INVALID);
+    if (!uh_ws_answer_key(c, answer))
+        return uh_ws_refuse(c, 400, "", UHTTP_ERR_INVALID);
+    if (!uh_ws_origin_is_good(c, options != NULL ? options->origins : NULL))
+        return uh_ws_refuse(c, 403, "", UHTTP_ERR_DENIED);
+    uhttp_str protocol = uh_ws_choose(c, options != NULL ? options->protocols : NULL);
+    result = uh_ws_respond(c, answer, protocol);
+    if (result != UHTTP_OK)
+        return result;
+    if (options != NULL && options->protocol != NULL)
+        *options->protocol = protocol;
+    uh_request_log(c);
+    c->request.ws.on = true;
+    c->request.span.wanted = 0;
+    c->rx.limit = (uint32_t)c->server->config.max_ws_message_length + UH_BLOCK;
+    if (c->rx.limit < c->rx.size)
+        c->rx.limit = c->rx.size;
+    uh_conn_enter(c, UH_WEBSOCKET);
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
+/* The program has called again. The head of the request goes, and what it was given; a part of
+ * a message that goes on leaves the byte before the rest free. */
+static void uh_ws_reclaim(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uh_ws *ws = &r->ws;
+    if (!ws->on || ws->over)
+        return;
+    if (r->head_len > 0) {
+        r->head_len = r->host = r->margin = 0;
+        r->body = c->rx.head;
+    }
+    if (ws->given == UH_WS_DATA) {
+        bool whole = r->framing.left == 0;
+        r->body_len = 0;
+        r->body = c->rx.head - (whole ? 0 : 1);
+        ws->type = whole ? 0 : ws->type;
+        ws->cut = !whole;
+    }
+    ws->given = UH_WS_NOTHING;
+}
+
+/*--- frames out ---------------------------------------------------------------------------*/
+
+/* Writes a frame's head, at most 10 bytes; the byte behind it. RFC 6455 section 5.2 */
+static uint8_t *uh_ws_put_head(uint8_t *out, unsigned first, size_t length)
+{
+    uint64_t rest = length;
+    size_t more = length < 126 ? 0 : length <= 0xffff ? 2 : 8;
+    *out++ = (uint8_t)first;
+    *out++ = (uint8_t)(more == 0 ? length : more == 2 ? 126 : 127);
+    for (size_t i = more; i-- > 0; rest >>= 8)
+        out[i] = (uint8_t)rest;
+    return out + more;
+}
+
+/* Makes room for a small frame, whose head is written; where its payload goes, NULL: there is no
+ * room, with so many bytes left beside it. */
+static uint8_t *uh_ws_small(uhttp_conn *c, unsigned first, size_t length, uint32_t beside)
+{
+    uh_buf *tx = &c->tx;
+    uint32_t need = (uint32_t)length + 2;
+    uh_draft_drop(c, c->draft);
+    if (uh_buf_used(tx) + need + beside > c->server->config.max_send_buffer ||
+        !uh_buf_reserve(&c->server->pool, tx, need))
+        return NULL;
+    uint8_t *payload = uh_ws_put_head(tx->data + tx->tail, first, length);
+    tx->tail += need;
+    uh_ready_push(c);
+    return payload;
+}
+
+/* May the program send? With a type: may it begin a message of it? */
+static uhttp_result uh_ws_may(uhttp_conn *c)
+{
+    if (c == NULL)
+        return UHTTP_ERR_INVALID;
+    if (!c->request.ws.on)
+        return c->told || c->state != UH_CLOSED ? UHTTP_ERR_STATE : UHTTP_ERR_CLOSED;
+    return c->request.ws.over ? UHTTP_ERR_CLOSED : uh_conn_may(c, UH_IN_WEBSOCKET);
+}
+
+static uhttp_result uh_ws_may_begin(uhttp_conn *c, uhttp_ws_type type)
+{
+    uhttp_result may = uh_ws_may(c);
+    if (may == UHTTP_OK && type != UHTTP_WS_TEXT && type != UHTTP_WS_BINARY)
+        return UHTTP_ERR_INVALID;
+    return may == UHTTP_OK && c->request.ws.out != 0 ? UHTTP_ERR_STATE : may;
+}
+
+static uhttp_str uh_ws_bytes(const void *data, size_t length)
+{
+    uhttp_str bytes;
+    bytes.ptr = (const char *)data;
+    bytes.len = length;
+    return bytes;
+}
+
+/* Makes room for a message and drops what was drafted; AGAIN, MEMORY, CLOSED. */
+static uhttp_result uh_ws_make_way(uhttp_conn *c, size_t length)
+{
+    uh_draft_drop(c, c->draft);
+    return uh_stream_make_room(c, length);
+}
+
+/* Sends a frame of a message, all of it or nothing. */
+static uhttp_result uh_ws_write(uhttp_conn *c, unsigned first, const void *data, size_t length)
+{
+    uhttp_result result = uh_ws_make_way(c, length);
+    if (result != UHTTP_OK)
+        return result;
+    uint8_t *end = uh_ws_put_head(c->tx.data + c->tx.tail, first, length);
+    c->tx.tail = (uint32_t)(end - c->tx.data);
+    uh_response_copy(c, data, length);
+    uh_ready_push(c);
+    return c->state == UH_CLOSED ? UHTTP_ERR_CLOSED : UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_ws_send(uhttp_conn *c, uhttp_ws_type type, const void *data,
+                                     size_t length)
+{
+    uhttp_result may = uh_ws_may_begin(c, type);
+    if (may != UHTTP_OK)
+        return may;
+    if (data == NULL && length > 0)
+        return UHTTP_ERR_INVALID;
+    if (length > c->server->config.max_send_buffer)
+        return UHTTP_ERR_MEMORY;
+    if (type == UHTTP_WS_TEXT && !uhttp_utf8_valid(uh_ws_bytes(data, length)))
+        return UHTTP_ERR_INVALID;
+    return uh_ws_write(c, UH_WS_FIN | (unsigned)type, data, length);
+}
+
+UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
+{
+    va_list list;
+    uhttp_result may = uh_ws_may_begin(c, UHTTP_WS_TEXT);
+    if (may != UHTTP_OK)
+        return may;
+    if (format == NULL)
+        return UHTTP_ERR_INVALID;
+    va_start(list, format);
+    int n = vsnprintf(NULL, 0, format, list);
+    va_end(list);
+    if (n < 0)
+        return UHTTP_ERR_INVALID;
+    may = uh_ws_make_way(c, (size_t)n);
+    if (may != UHTTP_OK)
+        return may;
+    uint8_t *text = uh_ws_put_head(c->tx.data + c->tx.tail, UH_WS_FIN | UHTTP_WS_TEXT,
+                                   (size_t)n);
+    va_start(list, format);
+    n = vsnprintf((char *)text, (size_t)n + 1, format, list);   /* its NUL has room */
+    va_end(list);
+    if (n < 0 || !uhttp_utf8_valid(uh_ws_bytes(text, (size_t)n)))
+        return UHTTP_ERR_INVALID;
+    c->tx.tail = (uint32_t)(text + n - c->tx.data);
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type)
+{
+    uhttp_result may = uh_ws_may_begin(c, type);
+    if (may != UHTTP_OK)
+        return may;
+    c->request.ws.out = (uint8_t)type;
+    c->request.ws.out_utf8 = 0;
+    c->request.ws.begun = false;
+    return UHTTP_OK;
+}
+
+/* The first byte of the next frame of a message in pieces: only the first names its type. */
+static unsigned uh_ws_first(const uh_ws *ws) { return ws->begun ? 0 : ws->out; }
+
+UHTTP_API uhttp_result uhttp_ws_piece(uhttp_conn *c, const void *data, size_t length)
+{
+    uhttp_result result = uh_ws_may(c);
+    if (result != UHTTP_OK)
+        return result;
+    uh_ws *ws = &c->request.ws;
+    uint8_t utf8 = ws->out_utf8;
+    if (ws->out == 0)
+        return UHTTP_ERR_STATE;
+    if (length == 0)
+        return UHTTP_OK;
+    if (data == NULL)
+        return UHTTP_ERR_INVALID;
+    if (length > c->server->config.max_send_buffer)
+        return UHTTP_ERR_MEMORY;
+    if (ws->out == UHTTP_WS_TEXT &&
+        uhttp_utf8_check(&utf8, uh_ws_bytes(data, length)) == UHTTP_ERR_INVALID)
+        return UHTTP_ERR_INVALID;
+    result = uh_ws_write(c, uh_ws_first(ws), data, length);
+    if (result == UHTTP_OK) {
+        ws->begun = true;
+        ws->out_utf8 = utf8;
+    }
+    return result;
+}
+
+UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c)
+{
+    uhttp_result may = uh_ws_may(c);
+    if (may != UHTTP_OK)
+        return may;
+    uh_ws *ws = &c->request.ws;
+    if (ws->out == 0)
+        return UHTTP_ERR_STATE;
+    if (ws->out_utf8 != 0)
+        return UHTTP_ERR_INVALID;
+    if (uh_ws_small(c, UH_WS_FIN | uh_ws_first(ws), 0, 0) == NULL)
+        return UHTTP_ERR_MEMORY;
+    ws->out = 0;
+    return UHTTP_OK;
+}
+
+UHTTP_API uhttp_result uhttp_ws_ping(uhttp_conn *c, const void *data, size_t length)
+{
+    uhttp_result may = uh_ws_may(c);
+    if (may != UHTTP_OK)
+        return may;
+    if (length > 125 || (data == NULL && length > 0))
+        return UHTTP_ERR_INVALID;
+    may = uh_ws_make_way(c, length);
+    if (may == UHTTP_OK)
+        uh_text_put((char *)uh_ws_small(c, UH_WS_FIN | UH_WS_PING, length, 0), data, length);
+    return may;
+}
+
+/*--- the end (RFC 6455 section 7) ---------------------------------------------------------*/
+
+/* Codes that may stand in a close frame; section 7.4 and IANA's registry. */
+static bool uh_ws_code_is_good(int code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* Sends a close frame, without the reason if that has no room; false: no memory. */
+static bool uh_ws_say_close(uhttp_conn *c, int code, uhttp_str reason)
+{
+    size_t length = code != 0 ? 2 + reason.len : 0;
+    uint8_t *p = uh_ws_small(c, UH_WS_FIN | UH_WS_CLOSE, length, 0);
+    if (p == NULL && length > 2) {
+        reason.len = 0;
+        p = uh_ws_small(c, UH_WS_FIN | UH_WS_CLOSE, 2, 0);
+    }
+    if (p != NULL && code != 0) {
+        p[0] = (uint8_t)(code >> 8);
+        p[1] = (uint8_t)code;
+        uh_text_put((char *)p + 2, reason.ptr, reason.len);
+    }
+    return p != NULL;
+}
+
+/* Closes from our side. A message that is arriving is of no use any more. */
+static void uh_ws_leave(uhttp_conn *c, int code, uhttp_str reason)
+{
+    if (!uh_ws_say_close(c, code, reason)) {
+        uh_conn_drop(c);
+        return;
+    }
+    c->request.body_len = 0;
+    c->request.ws.stuck = false;
+    uh_conn_enter(c, UH_GOODBYE);
+    uh_ready_push(c);
+}
+
+UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reason)
+{
+    uhttp_result may = uh_ws_may(c);
+    if (may != UHTTP_OK)
+        return may;
+    uhttp_str text = uh_text_of(reason != NULL ? reason : "");
+    if (text.len > 123 || !uhttp_utf8_valid(text) ||
+        (code != 0 ? !uh_ws_code_is_good(code) : text.len > 0))
+        return UHTTP_ERR_INVALID;
+    uh_ws_leave(c, code, text);
+    return UHTTP_OK;
+}
+
+/* The last event: what is owed is sent, then the connection ends. */
+static uh_next uh_ws_end(uhttp_conn *c, int code)
+{
+    c->keep = false;
+    c->request.error = (uint16_t)code;
+    c->request.ws.over = true;
+    uh_conn_enter(c, UH_SEND);
+    return uh_conn_post(c, UHTTP_EVENT_WS_CLOSE);
+}
+
+/* The peer has broken the protocol, or a limit. */
+static uh_next uh_ws_fail(uhttp_conn *c, int code, const char *why)
+{
+    uh_server_log(c->server, c, code, why);
+    c->parting = false;
+    c->request.why = why;
+    c->request.bytes.shown.length = 0;
+    if (c->state == UH_WEBSOCKET &&
+        !uh_ws_say_close(c, code, uh_text_of(why != NULL ? why : ""))) {
+        uh_conn_drop(c);
+        return UH_WAIT;
+    }
+    return uh_ws_end(c, code);
+}
+
+/* Nobody has said anything for a while: asks whether the peer is there, or gives it up. */
+static void uh_ws_expire(uhttp_conn *c)
+{
+    uh_ws *ws = &c->request.ws;
+    if (ws->owing || ws->pinged) {
+        uh_server_log(c->server, c, 0, ws->owing ? UH_WHY("send_timeout_ms")
+                                                 : UH_WHY("ws_ping_interval_ms"));
+        uh_conn_drop(c);
+        return;
+    }
+    (void)uh_ws_small(c, UH_WS_FIN | UH_WS_PING, 0, UH_WS_END);
+    ws->pinged = true;
+    uh_conn_arm(c);
+}
+
+/*--- frames in ----------------------------------------------------------------------------*/
+
+/* More must come; or it never will. */
+static uh_next uh_ws_await(uhttp_conn *c)
+{
+    if (c->fin) {
+        uh_conn_flush(c);           /* what the peer may still read */
+        uh_conn_drop(c);
+    }
+    return UH_WAIT;
+}
+
+/* Shows the program length bytes of rx; the byte behind them is free. */
+static uh_next uh_ws_deliver(uhttp_conn *c, uhttp_event_type event, uh_ws_given given,
+                             uint32_t at, uint32_t length)
+{
+    c->rx.data[at + length] = '\0';
+    c->request.bytes.shown.at = at;
+    c->request.bytes.shown.length = length;
+    c->request.ws.given = (uint8_t)given;
+    return uh_conn_post(c, event);
+}
+
+/* A close frame whose payload has been decoded. */
+static uh_next uh_ws_read_close(uhttp_conn *c, uint32_t at, uint32_t length)
+{
+    const uint8_t *p = c->rx.data + at;
+    uhttp_str none = { NULL, 0 };
+    int code = length >= 2 ? p[0] << 8 | p[1] : 1005;
+    uint32_t reason = length >= 2 ? length - 2 : 0;
+    if (length == 1 || (length > 0 && !uh_ws_code_is_good(code)))
+        return uh_ws_fail(c, 1002, UH_WHY("invalid close frame"));
+    if (!uhttp_utf8_valid(uh_ws_bytes(p + length - reason, reason)))
+        return uh_ws_fail(c, 1007, UH_WHY("close reason is not UTF-8"));
+    if (c->state == UH_WEBSOCKET)
+        (void)uh_ws_say_close(c, length > 0 ? code : 0, none);
+    c->parting = true;
+    (void)uh_ws_end(c, code);
+    c->rx.data[at + length] = '\0';
+    c->request.bytes.shown.at = at + length - reason;
+    c->request.bytes.shown.length = reason;
+    return UH_EVENT;
+}
+
+/* A control frame, once it is all here: its payload is decoded to where the frame began. */
+static uh_next uh_ws_read_control(uhttp_conn *c, uhttp_ws_frame *f, uint32_t head)
+{
+    uint32_t length = (uint32_t)f->length;
+    uint32_t at = c->rx.head;
+    uint8_t *pong = NULL;
+    if (uh_buf_used(&c->rx) < head + length)
+        return uh_ws_await(c);
+    if (f->opcode == UH_WS_PING && c->state == UH_WEBSOCKET) {
+        pong = uh_ws_small(c, UH_WS_FIN | UH_WS_PONG, length, UH_WS_END);
+        c->request.ws.stuck = pong == NULL && uh_conn_owes(c);
+        if (c->request.ws.stuck)
+            return UH_WAIT;         /* reads on when what is owed has been sent */
+    }
+    uhttp_ws_unmask(c->rx.data + at, c->rx.data + at + head, length, f->mask);
+    c->rx.head += head + length;
+    if (f->opcode == UH_WS_CLOSE)
+        return uh_ws_read_close(c, at, length);
+    if (pong == NULL)
+        return UH_MORE;
+    uh_text_put((char *)pong, c->rx.data + at, length);
+    return c->server->config.event_mode
+               ? uh_ws_deliver(c, UHTTP_EVENT_WS_PING, UH_WS_FRAME, at, length) : UH_MORE;
+}
+
+/* Payload of a message: decoded to behind what is there of it. */
+static uh_next uh_ws_read_payload(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uh_ws *ws = &r->ws;
+    uh_buf *rx = &c->rx;
+    uint32_t limit = (uint32_t)c->server->config.max_ws_message_length;
+    uint32_t take = uh_min(uh_buf_used(rx), limit - r->body_len);
+    take = r->framing.left < take ? (uint32_t)r->framing.left : take;
+    uint8_t *to = rx->data + r->body + r->body_len;
+    uhttp_ws_unmask(to, rx->data + rx->head, take, ws->mask);
+    rx->head += take;
+    r->framing.left -= take;
+    if (c->state == UH_GOODBYE) {
+        ws->type = ws->final && r->framing.left == 0 ? 0 : ws->type;
+        return take > 0 ? UH_MORE : uh_ws_await(c);
+    }
+    uhttp_result utf8 = UHTTP_OK;
+    if (ws->type == UHTTP_WS_TEXT)
+        utf8 = uhttp_utf8_check(&ws->utf8, uh_ws_bytes(to, take));
+    r->body_len += take;
+    bool ends = r->framing.left == 0 && ws->final;
+    if (utf8 == UHTTP_ERR_INVALID || (utf8 == UHTTP_ERR_AGAIN && ends))
+        return uh_ws_fail(c, 1007, UH_WHY("message is not UTF-8"));
+    uhttp_event_type event = ws->cut ? UHTTP_EVENT_WS_CHUNK_LAST : UHTTP_EVENT_WS_MESSAGE;
+    if (!ends && r->framing.left == 0)
+        return UH_MORE;
+    if (!ends && r->body_len < limit)
+        return uh_ws_await(c);
+    if (!ends)
+        event = ws->cut ? UHTTP_EVENT_WS_CHUNK_NEXT : UHTTP_EVENT_WS_CHUNK_FIRST;
+    return uh_ws_deliver(c, event, UH_WS_DATA, r->body, r->body_len);
+}
+
+/* The head of a frame. RFC 6455 sections 5.2 and 5.4 */
+static uh_next uh_ws_read_head(uhttp_conn *c)
+{
+    uh_request *r = &c->request;
+    uh_ws *ws = &r->ws;
+    uhttp_ws_frame f;
+    if (uh_buf_used(&c->rx) == 0)
+        return uh_ws_await(c);
+    const char *p = (const char *)c->rx.data + c->rx.head;
+    int head = uhttp_ws_frame_parse(uh_ws_bytes(p, uh_buf_used(&c->rx)), &f);
+    bool control = f.opcode >= UH_WS_CLOSE;
+    if (head < 0)
+        return uh_ws_fail(c, 1002, UH_WHY("malformed frame"));
+    if (!control && (f.opcode == 0) != (ws->type != 0))
+        return uh_ws_fail(c, 1002, UH_WHY("frame out of order"));
+    if (uh_buf_used(&c->rx) > 1 && !f.masked)
+        return uh_ws_fail(c, 1002, UH_WHY("frame without a mask"));
+    if (head == 0)
+        return uh_ws_await(c);
+    if (control)
+        return uh_ws_read_control(c, &f, (uint32_t)head);
+    if (!c->server->config.event_mode &&
+        f.length > c->server->config.max_ws_message_length - r->body_len)
+        return uh_ws_fail(c, 1009, UH_WHY("message exceeds max_ws_message_length"));
+    if (ws->type == 0) {
+        r->body = c->rx.head;
+        ws->type = f.opcode;
+        ws->utf8 = 0;
+    }
+    c->rx.head += (uint32_t)head;
+    ws->final = f.fin;
+    memcpy(ws->mask, f.mask, sizeof ws->mask);
+    r->framing.left = f.length;
+    return uh_ws_read_payload(c);
+}
+
+/* Of both states: in GOODBYE messages are dropped, and pings not answered. */
+static uh_next uh_step_websocket(uhttp_conn *c)
+{
+    uhttp_str none = { NULL, 0 };
+    bool open = c->state == UH_WEBSOCKET;
+    c->request.ws.stuck = false;
+    if (open && c->server->stopping) {
+        uh_ws_leave(c, 1001, none);
+        return UH_MORE;
+    }
+    if (c->starved)
+        return uh_ws_fail(c, 1011, UH_WHY("no memory for a message"));
+    if (open && uh_step_stream(c) == UH_EVENT)
+        return UH_EVENT;
+    return c->request.framing.left > 0 ? uh_ws_read_payload(c) : uh_ws_read_head(c);
+}
+
+/*--- what the program may ask -------------------------------------------------------------*/
+
+UHTTP_API int uhttp_ws_code(const uhttp_conn *c)
+{
+    return c != NULL && c->event == UHTTP_EVENT_WS_CLOSE ? c->request.error : 0;
+}
+
+UHTTP_API const char *uhttp_ws_message(const uhttp_conn *c, size_t *length)
+{
+    size_t n = 0;
+    const char *data = NULL;
+    if (c != NULL && c->event >= UHTTP_EVENT_WS_MESSAGE && c->event <= UHTTP_EVENT_WS_CLOSE) {
+        const uh_request *r = &c->request;
+        n = uhttp_ws_code(c) == 1006 ? 0 : r->bytes.shown.length;
+        data = n > 0 ? (const char *)c->rx.data + r->bytes.shown.at
+             : c->event == UHTTP_EVENT_WS_CLOSE && r->why != NULL ? r->why : "";
+        n = n > 0 ? n : strlen(data);
+    }
+    if (length != NULL)
+        *length = n;
+    return data;
+}
+
+UHTTP_API bool uhttp_ws_is_text(const uhttp_conn *c)
+{
+    return c != NULL && c->request.ws.on && c->event >= UHTTP_EVENT_WS_MESSAGE &&
+           c->event <= UHTTP_EVENT_WS_CHUNK_LAST && c->request.ws.type == UHTTP_WS_TEXT;
+}
+
+UHTTP_API bool uhttp_ws_is_open(const uhttp_conn *c)
+{
+    return c != NULL && c->state == UH_WEBSOCKET;
+}
+
+#else
+
+#define uh_step_websocket uh_step_none
+
+static void uh_ws_reclaim(uhttp_conn *c) { (void)c; }
+static void uh_ws_expire(uhttp_conn *c) { (void)c; }
+
+UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options)
+{
+    (void)options;
+    return c != NULL ? uh_response_unsupported(c) : UHTTP_ERR_INVALID;
+}
+
+UHTTP_API uhttp_result uhttp_ws_send(uhttp_conn *c, uhttp_ws_type type, const void *data,
+                                     size_t length)
+{
+    (void)c;
+    (void)type;
+    (void)data;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
+{
+    (void)c;
+    (void)format;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type)
+{
+    (void)c;
+    (void)type;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_ws_piece(uhttp_conn *c, const void *data, size_t length)
+{
+    (void)c;
+    (void)data;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c)
+{
+    (void)c;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_ws_ping(uhttp_conn *c, const void *data, size_t length)
+{
+    (void)c;
+    (void)data;
+    (void)length;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reason)
+{
+    (void)c;
+    (void)code;
+    (void)reason;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+UHTTP_API const char *uhttp_ws_message(const uhttp_conn *c, size_t *length)
+{
+    (void)c;
+    if (length != NULL)
+        *length = 0;
+    return NULL;
+}
+
+UHTTP_API bool uhttp_ws_is_text(const uhttp_conn *c)
+{
+    (void)c;
+    return false;
+}
+
+UHTTP_API int uhttp_ws_code(const uhttp_conn *c)
+{
+    (void)c;
+    return 0;
+}
+
+UHTTP_API bool uhttp_ws_is_open(const uhttp_conn *c)
+{
+    (void)c;
+    return false;
+}
+
+#endif
+
+/*--- JSON into a message ------------------------------------------------------------------*/
+
+#if UH_WS && UH_JSON
+
+UHTTP_API void uhttp_json_begin_message(uhttp_json_writer *w, uhttp_conn *c)
+{
+    if (w == NULL)
+        return;
+    uh_json_begin_sink(w, c, uh_json_room_in_row);
+    w->whole = true;
+    w->error = uh_ws_may_begin(c, UHTTP_WS_TEXT);
+    if (w->error == UHTTP_OK)
+        uh_draft_drop(c, c->draft);
+}
+
+UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
+{
+    uint8_t head[10];
+    if (w == NULL)
+        return UHTTP_ERR_INVALID;
+    uhttp_conn *c = (uhttp_conn *)w->user;
+    if (w->room != uh_json_room_in_row)
+        return UHTTP_ERR_STATE;
+    uhttp_result result = uh_ws_may_begin(c, UHTTP_WS_TEXT);
+    if (result != UHTTP_OK)
+        return result;
+    result = uhttp_json_error(w);
+    if (result == UHTTP_OK && c->draft != w->length)
+        result = UHTTP_ERR_STATE;           /* sent already, or dropped by another message */
+    if (result == UHTTP_OK)
+        result = uh_stream_make_room(c, c->draft);
+    if (result != UHTTP_OK) {
+        uh_draft_drop(c, c->draft);
+        return result;
+    }
+    size_t n = (size_t)(uh_ws_put_head(head, UH_WS_FIN | UHTTP_WS_TEXT, c->draft) - head);
+    uint8_t *text = c->tx.data + c->tx.tail - c->draft;
+    memmove(text + n, text, c->draft);
+    memcpy(text, head, n);
+    c->tx.tail += (uint32_t)n;
+    c->draft = 0;
+    uh_ready_push(c);
+    return UHTTP_OK;
+}
+
+#else
+
+UHTTP_API void uhttp_json_begin_message(uhttp_json_writer *w, uhttp_conn *c)
+{
+    (void)c;
+    uhttp_json_begin(w, NULL, 0);
+}
+
+UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
+{
+    (void)w;
+    return UHTTP_ERR_UNSUPPORTED;
+}
+
+#endif
+
+/*==============================================================================
  * 13 MACHINE                                  every state and its step, one table
  *==============================================================================
  * UH_STATES in 07 is the source of this table and of the enum; they cannot disagree.
@@ -12156,6 +13512,7 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
     if (uh_conn_is_due(c))      /* but it had spoken in time: this turn is its last */
         uh_conn_join(c, UH_TIME_DUE);
     uh_body_reclaim(c);
+    uh_ws_reclaim(c);
     uh_conn_pull(c);
     for (;;) {
         uh_conn_run(c);
@@ -12205,11 +13562,16 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
     case UH_IDLE:
         (void)uh_conn_finish(c);    /* it may owe a held answer */
         break;
+    case UH_WEBSOCKET:
+        if (!c->request.ws.owing || !uh_conn_makes_progress(c))
+            uh_ws_expire(c);
+        break;
     case UH_HANDSHAKE:
         uh_server_log(c->server, c, 0, UH_WHY("handshake_timeout_ms"));
         uh_conn_drop(c);
         break;
     case UH_SKIP:
+    case UH_GOODBYE:
     case UH_LINGER:
         uh_conn_drop(c);
         break;
@@ -12497,8 +13859,8 @@ static void uh_server_take_back(uhttp_server *s)
     uh_ready_push(c);
 }
 
-/* Returns a connection to the program with what it must hear. CLOSED is the end of a request:
- * what the program holds of it stays readable until it calls again. */
+/* Returns a connection to the program with what it must hear. CLOSED is the end of a request,
+ * WS_CLOSE of a WebSocket: what the program holds of it stays readable until it calls again. */
 static uhttp_conn *uh_server_tell(uhttp_server *s, uhttp_conn *c)
 {
     c->event = c->pending;
@@ -12506,7 +13868,7 @@ static uhttp_conn *uh_server_tell(uhttp_server *s, uhttp_conn *c)
     if (!c->told)
         c->serial++;
     c->told = true;
-    if (c->event == UHTTP_EVENT_CLOSED)
+    if (c->event == UHTTP_EVENT_CLOSED || (UH_WS && c->event == UHTTP_EVENT_WS_CLOSE))
         uh_conn_let_go(c);
     s->last = c;
     return c;
@@ -12753,6 +14115,12 @@ static bool uh_config_complete(uhttp_config *config)
     config->max_headers_length = uh_or_default(config->max_headers_length, 4096);
     config->max_content_length = uh_or_default(config->max_content_length, 512 * 1024u);
     config->max_send_buffer = uh_or_default(config->max_send_buffer, 64 * 1024u);
+    if (UH_WS) {
+        config->max_ws_message_length =
+            uh_or_default(config->max_ws_message_length, 64 * 1024u);
+        if (config->max_ws_message_length > UH_SIZE_MAX / 2)
+            config->max_ws_message_length = UH_SIZE_MAX / 2;
+    }
     config->file_chunk_size = uh_or_default(config->file_chunk_size,
                                             UH_HEAP && config->memory == NULL ? 16384 : 4096);
     if (config->files == NULL)
@@ -12775,6 +14143,8 @@ static void uh_times_complete(uint32_t *times, const uhttp_config *config)
     times[UH_TIME_RESPONSE] = uh_or_default_ms(config->response_timeout_ms, UHTTP_NEVER);
     times[UH_TIME_BODY] = uh_or_default_ms(config->body_timeout_ms, 10000);
     times[UH_TIME_SEND] = uh_or_default_ms(config->send_timeout_ms, 10000);
+    if (UH_WS)
+        times[UH_TIME_WEBSOCKET] = uh_or_default_ms(config->ws_ping_interval_ms, 30000);
     times[UH_TIME_LINGER] = UH_LINGER_MS;
 }
 
@@ -12829,6 +14199,8 @@ static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp
             s->config.max_headers_length = block - block / 8;
         if (s->config.max_send_buffer > block)
             s->config.max_send_buffer = block;
+        if (UH_WS && s->config.max_ws_message_length > block - UH_WS_CONTROL - 1)
+            s->config.max_ws_message_length = block - UH_WS_CONTROL - 1;
     }
     for (uint32_t i = n; i-- > 0; ) {
         uhttp_conn *c = &s->slots[i];
@@ -13083,9 +14455,10 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
         uh_server_close_listeners(s);
         for (uint32_t i = 0; i < s->config.max_connections; i++) {
             uhttp_conn *c = &s->slots[i];
-            if (c->state != UH_IDLE)
+            if (c->state == UH_IDLE)
+                uh_conn_arm(c);         /* from now on */
+            else if (!UH_WS || c->state != UH_WEBSOCKET)
                 continue;
-            uh_conn_arm(c);             /* from now on */
             uh_ready_push(c);           /* its step closes it, unless it has not spoken yet */
         }
     }
@@ -13103,7 +14476,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
         uhttp_conn *c = &s->slots[i];
         if (c->state == UH_FREE)
             continue;
-        if (c->told)
+        if (c->told && !uh_conn_is_ws(c))
             uh_server_log(s, c, 0, UH_WHY("a request was never answered"));
         uh_conn_flush(c);           /* what the socket takes at once */
         uh_conn_let_go(c);
@@ -13152,6 +14525,7 @@ UHTTP_API void uhttp_server_stats(const uhttp_server *server, uhttp_stats *stats
         return;
     *stats = server->stats;
     stats->connections = server->config.max_connections - server->counts[UH_FREE];
+    stats->websockets = server->counts[UH_WEBSOCKET];
     for (uint32_t i = 0; i < server->config.max_connections; i++) {
         const uhttp_conn *c = &server->slots[i];
         stats->held += c->told ? 1 : 0;
@@ -13204,7 +14578,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        that return more than they had room for have failed;
  *        a % that begins no escape stands for itself in queries and forms, odd parts of a
  *        form cost nothing beside them, a .gz alone is sent to clients without
- *        Accept-Encoding, 421 for https targets on plain listeners
+ *        Accept-Encoding, 421 for https targets on plain listeners;
+ *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece
  */
 
 /* MIT License

@@ -122,6 +122,7 @@ static void serve(uhttp_conn *c)
             job->client = NULL;
         break;
     case UHTTP_EVENT_REQUEST:
+    case UHTTP_EVENT_WS_REQUEST:
         if (strcmp(uhttp_path(c), "/export") == 0)
             begin(c);
         else

@@ -299,6 +299,7 @@ static void serve(uhttp_conn *c)
     const char *method = uhttp_method(c);
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
+    case UHTTP_EVENT_WS_REQUEST:
     case UHTTP_EVENT_HEADERS:
         if (strcmp(uhttp_path(c), "/") == 0)
             uhttp_respond_static(c, 200, "text/html; charset=utf-8", page, sizeof page - 1);

@@ -250,6 +250,7 @@ static void serve(uhttp_conn *c)
 {
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
+    case UHTTP_EVENT_WS_REQUEST:
     case UHTTP_EVENT_HEADERS:
         if (strcmp(uhttp_path(c), "/upload") == 0 && strcmp(uhttp_method(c), "POST") == 0)
             upload_begin(c);

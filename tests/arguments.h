@@ -219,6 +219,25 @@ static const uhttp_file_options *draw_options(void)
     return &options;
 }
 
+static const uhttp_ws_options *draw_ws_options(void)
+{
+    static uhttp_ws_options options;
+    static uhttp_str protocol;
+    memset(&options, 0, sizeof options);
+    switch (draw(3)) {
+    case 0:
+        return NULL;
+    case 1:
+        options.origins = draw_text("*", false);
+        break;
+    default:
+        options.protocols = draw_text("chat", false);
+        options.protocol = draw(2) == 0 ? &protocol : NULL;
+        break;
+    }
+    return &options;
+}
+
 static const uhttp_rom_file *drawn_files;
 static size_t drawn_file_count;
 
@@ -667,6 +686,31 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_accept_body_to_file, uhttp_conn *c = CONN; a = TEXT("up");
              judge_result(uhttp_accept_body_to_file(c, a, draw_uint64(9))))
 
+    /* WebSocket */
+    FUNCTION(uhttp_is_websocket_request, judge_bool(uhttp_is_websocket_request(CONN)))
+    FUNCTION(uhttp_ws_accept, uhttp_conn *c = CONN;
+             judge_result(uhttp_ws_accept(c, draw_ws_options())))
+    FUNCTION(uhttp_ws_message, n = 1; uhttp_conn *c = CONN;
+             judge_found(uhttp_ws_message(c, OPTIONAL(size_t, &n))); CHECK(c != NULL || n <= 1))
+    FUNCTION(uhttp_ws_is_text, judge_bool(uhttp_ws_is_text(CONN)))
+    FUNCTION(uhttp_ws_code, judge_size((unsigned)uhttp_ws_code(CONN)))
+    FUNCTION(uhttp_ws_is_open, judge_bool(uhttp_ws_is_open(CONN)))
+    FUNCTION(uhttp_ws_send, uhttp_conn *c = CONN; x = draw_int(1); draw_bytes("data");
+             judge_result(uhttp_ws_send(c, (uhttp_ws_type)x, drawn_bytes, drawn_length)))
+    FUNCTION(uhttp_ws_printf, uhttp_conn *c = CONN; b = draw(2) == 0 ? "%s, %.5s" : NULL;
+             drawn_missing = drawn_missing || b == NULL;
+             judge_result(uhttp_ws_printf(c, b, TEXT_OR_NULL("text") == NULL ? "" : "text",
+                                          "more text")))
+    FUNCTION(uhttp_ws_begin, uhttp_conn *c = CONN;
+             judge_result(uhttp_ws_begin(c, (uhttp_ws_type)draw_int(2))))
+    FUNCTION(uhttp_ws_piece, uhttp_conn *c = CONN; draw_bytes("data");
+             judge_result(uhttp_ws_piece(c, drawn_bytes, drawn_length)))
+    FUNCTION(uhttp_ws_end, judge_result(uhttp_ws_end(CONN)))
+    FUNCTION(uhttp_ws_ping, uhttp_conn *c = CONN; draw_bytes("data");
+             judge_result(uhttp_ws_ping(c, drawn_bytes, drawn_length)))
+    FUNCTION(uhttp_ws_close, uhttp_conn *c = CONN; x = draw_int(1000);
+             judge_result(uhttp_ws_close(c, x, TEXT_OR_NULL("bye"))))
+
     /* files */
     FUNCTION(uhttp_respond_file, uhttp_conn *c = CONN; a = TEXT("file");
              judge_result(uhttp_respond_file(c, a, draw_options())))
@@ -748,6 +792,11 @@ static const char *call_function(unsigned number)
              uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
              uhttp_json_begin_row(begun, c); CHECK(!drawn_missing || begun == NULL ||
                                                    uhttp_json_null(&w) != UHTTP_OK))
+    FUNCTION(uhttp_json_begin_message, uhttp_json_writer w; memset(&w, 0, sizeof w);
+             uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
+             uhttp_json_begin_message(begun, c); CHECK(!drawn_missing || begun == NULL ||
+                                                       uhttp_json_null(&w) != UHTTP_OK))
+    FUNCTION(uhttp_json_send_message, judge_result(uhttp_json_send_message(draw_writer())))
     FUNCTION(uhttp_json_begin_event, uhttp_json_writer w; memset(&w, 0, sizeof w);
              uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
              bool gone = c == NULL; uhttp_json_begin_event(begun, c, draw_event());
@@ -831,6 +880,20 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_range_parse, uhttp_str value = draw_slice("bytes=0-1");
              u = draw_uint64(10); uint64_t *first = NEEDED(uint64_t, &u);
              judge_size(uhttp_range_parse(value, u, first, NEEDED(uint64_t, &v))))
+    FUNCTION(uhttp_base64_encode, uhttp_str in = draw_slice("abc");
+             in.len = in.len < 40 ? in.len : 40;
+             judge_size(uhttp_base64_encode(in, NEEDED(char, out))))
+    FUNCTION(uhttp_sha1, uint8_t digest[20]; uhttp_str in = draw_slice("abc");
+             uhttp_sha1(in, NEEDED(uint8_t, digest)))
+    FUNCTION(uhttp_utf8_check, uint8_t now = (uint8_t)draw_uint64(0);
+             uint8_t *place = NEEDED(uint8_t, &now);
+             judge_result(uhttp_utf8_check(place, draw_slice("a\xc3\xa4"))))
+    FUNCTION(uhttp_ws_frame_parse, uhttp_ws_frame frame; uhttp_str text = draw_slice("\x81\x01");
+             x = uhttp_ws_frame_parse(text, NEEDED(uhttp_ws_frame, &frame));
+             CHECK(!drawn_missing || x < 0))
+    FUNCTION(uhttp_ws_unmask, uint8_t key[4] = { 1, 2, 3, 4 }; char *to = NEEDED(char, out);
+             const char *from = NEEDED(char, out); n = draw(2) == 0 ? 8 : 0;
+             uhttp_ws_unmask(to, from, n, NEEDED(uint8_t, key)))
     FUNCTION(uhttp_utf8_valid, (void)uhttp_utf8_valid(draw_slice("a\xc3\xa4")))
     FUNCTION(uhttp_mime_type, judge_text(uhttp_mime_type(draw_slice("a.html"))))
     FUNCTION(uhttp_status_phrase, judge_text(uhttp_status_phrase(draw_int(200))))

@@ -708,6 +708,7 @@ static void run_hear(uhttp_conn *c)
     bool events = uhttp_server_event_mode(world_server);
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
+    case UHTTP_EVENT_WS_REQUEST:
         run_begin(c, STAGE_READY);
         r->acceptable = events;
         CHECK(uhttp_is_loaded(c));
@@ -749,6 +750,14 @@ static void run_hear(uhttp_conn *c)
         run_client_of_request(r)->lost = true;
         run_end(r);
         return;
+    case UHTTP_EVENT_WS_MESSAGE:
+    case UHTTP_EVENT_WS_CHUNK_FIRST:
+    case UHTTP_EVENT_WS_CHUNK_NEXT:
+    case UHTTP_EVENT_WS_CHUNK_LAST:
+    case UHTTP_EVENT_WS_PING:
+    case UHTTP_EVENT_WS_CLOSE:
+        FAIL("nobody has accepted a WebSocket");
+        break;
     case UHTTP_EVENT_NONE:
         FAIL("an event has a name");
         break;

@@ -528,6 +528,8 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
         return;
     CHECK(!c->queued && c->pending == UHTTP_EVENT_NONE && !c->set_aside);
     CHECK(c->state != UH_IDLE || (c->rx.data == NULL && c->tx.data == NULL));
+    CHECK(c->state != UH_WEBSOCKET || uh_buf_used(&c->rx) > 0 || c->request.ws.type != 0 ||
+          c->rx.data == NULL);
     bool can_read = uh_conn_can_read(c);    /* then it is watched, and has read all there was */
     CHECK(c->interest == (c->wants | (can_read ? UH_READ : 0u)));
     CHECK(!c->readable || !can_read);
@@ -807,7 +809,8 @@ static bool answer_take_field(answer *a, uhttp_str name, uhttp_str value)
         if (a->close)
             return false;
         a->close = answer_value_is(value, "close");
-        return a->close || answer_value_is(value, "keep-alive");
+        return a->close || answer_value_is(value, "keep-alive") ||
+               (answer_value_is(value, "Upgrade") && (a->status == 101 || a->status == 426));
     }
     return true;
 }
@@ -817,6 +820,7 @@ static const char *answer_phrase(int status)
 {
     switch (status) {
     case 100: return "Continue";
+    case 101: return "Switching Protocols";
     case 200: return "OK";
     case 201: return "Created";
     case 204: return "No Content";
@@ -838,6 +842,7 @@ static const char *answer_phrase(int status)
     case 416: return "Range Not Satisfiable";
     case 417: return "Expectation Failed";
     case 422: return "Unprocessable Content";
+    case 426: return "Upgrade Required";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 501: return "Not Implemented";

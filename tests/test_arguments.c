@@ -203,6 +203,43 @@ static void at_stream_of_frames(void)
     silence();
 }
 
+#define UPGRADE "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+static void at_answer_with_a_handshake(void) { asks(UPGRADE); }
+
+static void at_websocket(void)
+{
+    CHECK(uhttp_ws_accept(asks(UPGRADE), NULL) == UHTTP_OK);
+    silence();
+}
+
+static void at_message(void)
+{
+    at_websocket();
+    CHECK(uhttp_event(asks("\x81\x82\x01\x01\x01\x01" "ab")) == UHTTP_EVENT_WS_MESSAGE);
+}
+
+static void at_message_in_pieces(void)
+{
+    at_websocket();
+    CHECK(uhttp_ws_begin(arguments_conn, UHTTP_WS_TEXT) == UHTTP_OK);
+    CHECK(uhttp_ws_piece(arguments_conn, "\xc3", 1) == UHTTP_OK);
+}
+
+static void at_goodbye(void)
+{
+    at_websocket();
+    CHECK(uhttp_ws_close(arguments_conn, 1000, "bye") == UHTTP_OK);
+}
+
+static void at_closed_websocket(void)
+{
+    at_websocket();
+    client->reset = true;
+    CHECK(uhttp_event(says("")) == UHTTP_EVENT_WS_CLOSE);
+}
+
 static void at_skip(void)
 {
     at_offer();
@@ -253,6 +290,12 @@ static const struct moment {
     { "stream to HEAD",    at_stream_to_head,          UH_STREAM,    true,  true  },
     { "full stream",       at_stream_that_is_full,     UH_STREAM,    true,  true  },
     { "frames",            at_stream_of_frames,        UH_STREAM,    true,  true  },
+    { "handshake of 12",   at_answer_with_a_handshake, UH_ANSWER,    true,  true  },
+    { "websocket",         at_websocket,               UH_WEBSOCKET, true,  true  },
+    { "message",           at_message,                 UH_WEBSOCKET, true,  true  },
+    { "message in pieces", at_message_in_pieces,       UH_WEBSOCKET, true,  true  },
+    { "goodbye",           at_goodbye,                 UH_GOODBYE,   true,  true  },
+    { "closed websocket",  at_closed_websocket,        UH_CLOSED,    true,  true  },
     { "skip",              at_skip,                    UH_SKIP,      true,  false },
     { "linger",            at_linger,                  UH_LINGER,    true,  true  },
     { "closed",            at_closed,                  UH_CLOSED,    true,  true  },
@@ -277,7 +320,16 @@ static void judge_client(void)
         end = answer_next(&rest, ANSWER_GUESS, &a);
         CHECK(end != ANSWER_BROKEN);
         CHECK(end != ANSWER_WHOLE || answer_field(&a, "b").ptr == NULL);
-    } while (end == ANSWER_WHOLE);
+    } while (end == ANSWER_WHOLE && a.status != 101);
+    int head = 2;
+    while (end == ANSWER_WHOLE && head > 0) {
+        uhttp_ws_frame f;
+        head = uhttp_ws_frame_parse(rest, &f);
+        CHECK(head >= 0 && !f.masked);
+        size_t length = peer_least((size_t)f.length, rest.len - (size_t)head);
+        rest.ptr += (size_t)head + length;
+        rest.len -= (size_t)head + length;
+    }
 }
 
 /* Everybody leaves. */

@@ -497,6 +497,7 @@ static void program_hear(uhttp_conn *c)
     work *w = program_work_of(c);
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
+    case UHTTP_EVENT_WS_REQUEST:
         program_request(c);
         break;
     case UHTTP_EVENT_HEADERS:
@@ -522,6 +523,14 @@ static void program_hear(uhttp_conn *c)
     case UHTTP_EVENT_CLOSED:
         text_print(&program_events, "CLOSED\n");
         w->id = 0;
+        break;
+    case UHTTP_EVENT_WS_MESSAGE:
+    case UHTTP_EVENT_WS_CHUNK_FIRST:
+    case UHTTP_EVENT_WS_CHUNK_NEXT:
+    case UHTTP_EVENT_WS_CHUNK_LAST:
+    case UHTTP_EVENT_WS_PING:
+    case UHTTP_EVENT_WS_CLOSE:
+        FAIL("nobody has accepted a WebSocket");
         break;
     case UHTTP_EVENT_NONE:
         FAIL("an event has a name");
