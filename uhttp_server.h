@@ -424,8 +424,9 @@ typedef struct uhttp_config {
     const uhttp_files *files;   /* NULL: the system's */
 
     const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
-                                       response, none of the server's own nor Date; checked at
-                                       open; NULL: none */
+                                       response that has no field of that name (see
+                                       uhttp_add_header()); none of the server's own, nor Date
+                                       or Content-Encoding; checked at open; NULL: none */
     const char *trusted_proxies;    /* whose X-Forwarded-* fields are believed: addresses and
                                    blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix" for
                                    peers without address; checked at open; NULL: nobody's */
@@ -785,9 +786,18 @@ UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allo
 /* A status with its standard phrase as plain text, as "404 Not Found". */
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
 
-/* Adds a field to the coming response. Content-Length, Transfer-Encoding, Trailer, Upgrade
- * and Keep-Alive are the server's: UHTTP_ERR_INVALID, as are a name that is no token and
- * control characters in value. "Connection: close" is a wish the server follows. */
+/* Adds a field to the coming response. Content-Length, Transfer-Encoding, Content-Range, Trailer,
+ * Upgrade and Keep-Alive are the server's: UHTTP_ERR_INVALID, as are a name that is no token and
+ * control characters in value. "Connection: close" is a wish the server follows.
+ *
+ * An added field takes the place of the server's own of that name (Content-Type, Location, ETag,
+ * Cache-Control, ...) and of that in config.default_headers, to which only Set-Cookie, Vary,
+ * Link, WWW-Authenticate and Content-Security-Policy are added. Adding a name again adds another
+ * line, but for those that may stand once: a second Content-Type, Content-Disposition, Location,
+ * ETag, Last-Modified, Expires, Age, Retry-After, Date, Server, Strict-Transport-Security,
+ * X-Frame-Options, X-Content-Type-Options, Referrer-Policy, or Access-Control-Allow-Origin,
+ * -Allow-Credentials or -Max-Age replaces the first. Event streams, NDJSON and multipart keep
+ * their own Content-Type. */
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value);
 
 typedef enum uhttp_same_site {
@@ -873,7 +883,8 @@ UHTTP_API uhttp_result uhttp_sse_comment(uhttp_conn *c, const char *text);
 /* As uhttp_stream_end(). A browser connects again after it: answer 204 to stop that. */
 UHTTP_API uhttp_result uhttp_sse_end(uhttp_conn *c);
 
-/* Begins a stream of JSON values, one a line: 200, application/x-ndjson. */
+/* Begins a stream of JSON values, one a line: 200, application/x-ndjson, with Cache-Control:
+ * no-store. */
 UHTTP_API uhttp_result uhttp_ndjson_begin(uhttp_conn *c);
 
 /* Sends one value and the end of its line. UHTTP_ERR_INVALID: an empty text, or a CR or LF in
@@ -1092,7 +1103,9 @@ UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reaso
  * All answer the request whatever is found and then return UHTTP_OK: 200, 206, 304 or 412, 416,
  * 404 for what is not there, 403 for what the system does not let us read, 503 without
  * descriptors or memory, and 406 if there is only a .gz and the client refuses it. Failures are
- * those of a response, and UHTTP_ERR_UNSUPPORTED without files (see config.files).
+ * those of a response, and UHTTP_ERR_UNSUPPORTED without files (see config.files). If the
+ * program has added an ETag or Last-Modified, conditions are judged by that; an added
+ * Content-Encoding is UHTTP_ERR_INVALID.
  *
  * A file that becomes shorter while it is sent, or cannot be read, ends its connection; of one
  * that grows what was announced is sent.
@@ -3452,6 +3465,14 @@ static bool uh_text_is_nocase(uhttp_str s, const char *word)
     return word[s.len] == '\0';
 }
 
+static bool uh_text_same(uhttp_str a, uhttp_str b)
+{
+    size_t i = 0;
+    while (i < a.len && i < b.len && uh_char_lower(a.ptr[i]) == uh_char_lower(b.ptr[i]))
+        i++;
+    return i == a.len && i == b.len;
+}
+
 /* Are the next four characters all ASCII? */
 static bool uh_text_is_ascii4(const char *p)
 {
@@ -4255,6 +4276,31 @@ UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *
     if (p != NULL)
         *fields = uh_text_slice(p, end);
     return p != NULL;
+}
+
+/* Is the word, whatever its case, one of a list of strings in lower case that ends with ""? */
+static bool uh_text_is_one_of(uhttp_str word, const char *list)
+{
+    while (*list != '\0' && !uh_text_is_nocase(word, list))
+        list += strlen(list) + 1;
+    return *list != '\0';
+}
+
+/* Finds the line of a field by its name, in lower case or as another has it; ptr NULL: there is
+ * none. */
+static uhttp_str uh_fields_find(uhttp_str fields, uhttp_str name)
+{
+    uhttp_str line, field, value;
+    line.len = 0;
+    do {
+        line.ptr = fields.ptr;
+        if (!uhttp_header_next(&fields, &field, &value)) {
+            line.ptr = NULL;
+            return line;
+        }
+    } while (!uh_text_same(field, name));
+    line.len = (size_t)(fields.ptr - line.ptr);
+    return line;
 }
 
 static bool uh_head_is_at_end(const char *p) { return p[0] == '\r' && p[1] == '\n'; }
@@ -8265,7 +8311,7 @@ typedef struct uh_request {
     bool minor;                 /* HTTP/1.1 */
     bool is_head;
     bool expects;               /* 100 Continue is still owed */
-    bool dated;                 /* the response has the program's Date */
+    bool dated, typed;          /* the response has the program's Date, its Content-Type */
     bool parts;                 /* the stream is multipart: its frames may have fields */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
@@ -8378,7 +8424,8 @@ struct uhttp_server {
     bool (*trusts)(const char *networks, const uh_peer *peer);  /* NULL: without proxies */
     uhttp_conn *writer;         /* the stream last written to */
     uhttp_config config;        /* completed: no zero means default any more */
-    size_t default_headers_length;
+    /* Writes the default headers, or with NULL counts them, but for those among added. */
+    size_t (*defaults)(const uhttp_server *s, uhttp_str added, const char *type, char *out);
     uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
     uh_link lists[UH_TIMES];    /* and who has it; that of UH_TIME_NONE is not used */
     uint32_t counts[UH_STATE_COUNT];
@@ -9247,6 +9294,39 @@ static void uh_draft_drop(uhttp_conn *c, uint32_t bytes)
     c->request.composed -= uh_min(c->request.composed, bytes);
 }
 
+/* Takes back the fields drafted since then, unless all went well. */
+static uhttp_result uh_draft_undo(uhttp_conn *c, uint32_t draft, uhttp_result result)
+{
+    if (result != UHTTP_OK && c->state != UH_CLOSED)
+        uh_draft_drop(c, c->draft - draft);
+    return result;
+}
+
+/* The fields drafted so far, before a body in the making. */
+static uhttp_str uh_draft_fields(const uhttp_conn *c)
+{
+    uhttp_str fields = { NULL, 0 };
+    if (c->draft > c->request.composed) {
+        fields.ptr = (const char *)c->tx.data + c->tx.tail - c->draft;
+        fields.len = c->draft - c->request.composed;
+    }
+    return fields;
+}
+
+static uhttp_str uh_draft_find(const uhttp_conn *c, const char *name)
+{
+    return uh_fields_find(uh_draft_fields(c), uh_text_of(name));
+}
+
+/* Takes out a line of what is drafted. */
+static void uh_draft_cut(uhttp_conn *c, uhttp_str line)
+{
+    size_t at = (size_t)(line.ptr - (const char *)c->tx.data);
+    memmove(c->tx.data + at, c->tx.data + at + line.len, c->tx.tail - at - line.len);
+    c->tx.tail -= (uint32_t)line.len;
+    c->draft -= (uint32_t)line.len;
+}
+
 /* What it means that no room could be made: trying may have shown that the peer is gone. */
 static uhttp_result uh_response_no_room(const uhttp_conn *c)
 {
@@ -9308,7 +9388,8 @@ static char *uh_put_status(char *out, int status)
     return uh_text_puts(out, uhttp_status_phrase(status));
 }
 
-/* Writes the head into tx, around the fields drafted there.
+/* Writes the head into tx, around the fields drafted there. Those take the place of the server's
+ * own and of the default headers.
  *
  *   length  of the body; -1: a stream
  *   extra   bytes that must fit tx behind the head */
@@ -9322,12 +9403,16 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     p = uh_text_puts(p, "\r\n");
     if (!c->request.dated)
         p = uh_text_puts(p, uh_server_date(s));
+    if (c->request.typed)
+        content_type = NULL;
     bool was_keep = c->keep;
     uh_response_decide_keep(c);
     size_t start_length = (size_t)(p - start);
     size_t end_length = uh_response_framing(c, status, length, end);
     size_t type_length = content_type != NULL ? strlen(content_type) + 16 : 0;
-    size_t before = start_length + s->default_headers_length;
+    size_t before = start_length;
+    if (s->defaults != NULL)
+        before += s->defaults(s, uh_draft_fields(c), content_type, NULL);
     size_t head = before + type_length + end_length;
     size_t limit = s->config.max_send_buffer;
     if (extra > limit || head + c->draft > limit - extra ||
@@ -9340,7 +9425,11 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     memmove(to + head + fields, to + fields, c->request.composed);
     memmove(to + before, to, fields);
     to = uh_text_put(to, start, start_length);
-    to = uh_text_put(to, s->config.default_headers, s->default_headers_length) + fields;
+    if (s->defaults != NULL) {
+        const char *drafted = to - start_length + before;
+        to += s->defaults(s, uh_text_slice(drafted, drafted + fields), content_type, to);
+    }
+    to += fields;
     if (content_type != NULL)
         to = uh_put_line(to, "Content-Type: ", content_type);
     uh_text_put(to, end, end_length);
@@ -9428,7 +9517,7 @@ static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
     uh_server_log(c->server, c, status, why);
     c->server->stats.refused++;
     uh_draft_drop(c, c->draft);
-    c->request.dated = false;
+    c->request.dated = c->request.typed = false;
     c->keep = false;
     c->pending = UHTTP_EVENT_NONE;
     uh_body_abandon(c);
@@ -9606,18 +9695,47 @@ UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status)
     return uh_response_end(c, uh_response_compose_error(c, status));
 }
 
-/*--- fields the program adds --------------------------------------------------------------*/
+/*--- fields the program adds --------------------------------------------------------------
+ *
+ * One rule for heads, frames and default headers: the program's field stands in for the
+ * server's own of that name, and either for the default one.
+ */
 
-/* Fields by which peers find the end of a message are the server's alone. */
-static bool uh_field_is_ours(uhttp_str name)
+/* By these peers find the end of a message, or the place of a part: the server's alone. */
+static const char uh_fields_ours[] =
+    "content-length\0" "transfer-encoding\0" "connection\0" "keep-alive\0" "trailer\0"
+    "upgrade\0" "te\0" "content-range\0";
+
+/* Of these the program's last one counts; all others are lists, or harmless. */
+static const char uh_fields_once[] =
+    "content-type\0" "content-disposition\0" "location\0" "etag\0" "last-modified\0"
+    "expires\0" "age\0" "retry-after\0" "date\0" "server\0" "strict-transport-security\0"
+    "x-frame-options\0" "x-content-type-options\0" "referrer-policy\0"
+    "access-control-allow-origin\0" "access-control-allow-credentials\0"
+    "access-control-max-age\0";
+
+/* And these are added to default ones, as each line says something else. */
+static const char uh_fields_added[] =
+    "set-cookie\0" "vary\0" "link\0" "www-authenticate\0" "content-security-policy\0";
+
+/* See uhttp_server.defaults; type: the server's own Content-Type is in the head as well. */
+static size_t uh_fields_default(const uhttp_server *s, uhttp_str added, const char *type,
+                                char *out)
 {
-    static const char *const ours[] = { "content-length", "transfer-encoding", "connection",
-                                        "keep-alive", "trailer", "upgrade", "te" };
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-        if (uh_text_is_nocase(name, ours[i]))
-            return true;
+    uhttp_str rest = uh_text_of(s->config.default_headers);
+    uhttp_str name, value;
+    size_t made = 0;
+    for (const char *line = rest.ptr; uhttp_header_next(&rest, &name, &value); line = rest.ptr) {
+        size_t length = (size_t)(rest.ptr - line);
+        if ((type != NULL && uh_text_is_nocase(name, "content-type")) ||
+            (uh_fields_find(added, name).ptr != NULL &&
+             !uh_text_is_one_of(name, uh_fields_added)))
+            continue;
+        if (out != NULL)
+            memcpy(out + made, line, length);
+        made += length;
     }
-    return false;
+    return made;
 }
 
 /* What it means in a stream: AGAIN, if something is on its way that will make room. */
@@ -9662,6 +9780,18 @@ static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_
     return UHTTP_OK;
 }
 
+static uhttp_result uh_draft_put(uhttp_conn *c, const char *name, const char *value)
+{
+    const char *pieces[] = { name, ": ", value, "\r\n" };
+    return uh_draft_add(c, pieces, 4);
+}
+
+/* Adds a field of the server's own, unless the program has. */
+static uhttp_result uh_draft_own(uhttp_conn *c, const char *name, const char *value)
+{
+    return uh_draft_find(c, name).ptr != NULL ? UHTTP_OK : uh_draft_put(c, name, value);
+}
+
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value)
 {
     unsigned frames = c != NULL && c->request.parts ? (unsigned)UH_IN_STREAM : 0;
@@ -9676,13 +9806,19 @@ UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const c
         c->keep = false;
         return UHTTP_OK;
     }
-    if (uh_field_is_ours(field))
+    if (uh_text_is_one_of(field, uh_fields_ours))
         return UHTTP_ERR_INVALID;
-    const char *pieces[] = { name, ": ", value, "\r\n" };
-    uhttp_result result = uh_draft_add(c, pieces, 4);
-    if (result == UHTTP_OK && uh_text_is_nocase(field, "date"))
-        c->request.dated = true;
-    return result;
+    uint32_t before = c->draft;
+    uhttp_result result = uh_draft_put(c, name, value);
+    if (result != UHTTP_OK || !uh_text_is_one_of(field, uh_fields_once))
+        return result;
+    c->request.dated = c->request.dated || uh_text_is_nocase(field, "date");
+    c->request.typed = c->request.typed || uh_text_is_nocase(field, "content-type");
+    uhttp_str fields = uh_draft_fields(c);
+    uhttp_str first = uh_fields_find(fields, field);
+    if (first.ptr - fields.ptr < (ptrdiff_t)(before - c->request.composed))
+        uh_draft_cut(c, first);
+    return UHTTP_OK;
 }
 
 static bool uh_cookie_value_is_good(const char *value)
@@ -9775,14 +9911,14 @@ static uhttp_result uh_respond_with(uhttp_conn *c, int status, const char *name,
                                     const char *value)
 {
     uint32_t draft = c->draft;
-    uhttp_result result = uhttp_add_header(c, name, value);
+    uhttp_result result = UHTTP_ERR_INVALID;
+    if (uh_value_is_good(value))
+        result = uh_draft_own(c, name, value);
     if (result == UHTTP_OK)
         result = uhttp_respond_error(c, status);
     else
         result = uh_response_fail(c, result);
-    if (result != UHTTP_OK && c->state != UH_CLOSED)
-        uh_draft_drop(c, c->draft - draft);
-    return result;
+    return uh_draft_undo(c, draft, result);
 }
 
 UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allow)
@@ -9830,8 +9966,7 @@ static void uh_respond_continue(uhttp_conn *c)
 
 /*--- streams ----------------------------------------------------------------------------*/
 
-/* Begins a stream whose status and type have been checked; the type may be followed by lines
- * of other fields. */
+/* Begins a stream whose status and type have been checked. */
 static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *content_type)
 {
     uh_draft_drop(c, c->request.composed);
@@ -9863,6 +9998,28 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
     if (uh_status_has_no_body(status))
         return uh_response_fail(c, UHTTP_ERR_INVALID);
     return uh_stream_start(c, status, content_type);
+}
+
+/* Begins a stream that nobody is to store, with one field more. What it consists of decides its
+ * type, whatever the program has added. */
+static uhttp_result uh_stream_begin_live(uhttp_conn *c, const char *content_type,
+                                         const char *name, const char *value)
+{
+    uhttp_result result = uh_response_check(c, 200, NULL);
+    if (result != UHTTP_OK)
+        return result;
+    uh_draft_drop(c, c->request.composed);
+    uhttp_str typed = uh_draft_find(c, "content-type");
+    if (typed.ptr != NULL)
+        uh_draft_cut(c, typed);
+    c->request.typed = false;
+    uint32_t draft = c->draft;
+    result = uh_draft_own(c, "Cache-Control", "no-store");
+    if (result == UHTTP_OK && name != NULL)
+        result = uh_draft_own(c, name, value);
+    result = result == UHTTP_OK ? uh_stream_start(c, 200, content_type)
+                                : uh_response_fail(c, result);
+    return uh_draft_undo(c, draft, result);
 }
 
 /* Bytes of framing around a piece: its size in hexadecimal and two line ends. */
@@ -10041,12 +10198,7 @@ static uh_next uh_step_stream(uhttp_conn *c)
 
 UHTTP_API uhttp_result uhttp_sse_begin(uhttp_conn *c)
 {
-    uhttp_result result = uh_response_check(c, 200, NULL);
-    if (result != UHTTP_OK)
-        return result;
-    return uh_stream_start(c, 200, "text/event-stream\r\n"
-                                   "Cache-Control: no-store\r\n"
-                                   "X-Accel-Buffering: no");
+    return uh_stream_begin_live(c, "text/event-stream", "X-Accel-Buffering", "no");
 }
 
 /* Writes one line of a field for each line of the text, or counts them with out NULL; bytes. */
@@ -10139,7 +10291,7 @@ UHTTP_API uhttp_result uhttp_sse_end(uhttp_conn *c) { return uhttp_stream_end(c)
 
 UHTTP_API uhttp_result uhttp_ndjson_begin(uhttp_conn *c)
 {
-    return uhttp_stream_begin(c, 200, "application/x-ndjson");
+    return uh_stream_begin_live(c, "application/x-ndjson", NULL, NULL);
 }
 
 UHTTP_API uhttp_result uhttp_ndjson_send(uhttp_conn *c, const char *json)
@@ -10174,16 +10326,12 @@ static char *uh_put_delimiter(const uhttp_conn *c, char *out)
 
 UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c)
 {
-    char type[128];
+    char type[96];
     char delimiter[32];
-    uhttp_result result = uh_response_check(c, 200, NULL);
-    if (result != UHTTP_OK)
-        return result;
     *uh_put_delimiter(c, delimiter) = '\0';
     char *p = uh_text_puts(type, "multipart/x-mixed-replace; boundary=");
-    p = uh_text_puts(uh_text_puts(p, delimiter + 2), "\r\nCache-Control: no-store");
-    *p = '\0';
-    result = uh_stream_start(c, 200, type);
+    *uh_text_puts(p, delimiter + 2) = '\0';
+    uhttp_result result = uh_stream_begin_live(c, type, NULL, NULL);
     if (result == UHTTP_OK)
         c->request.parts = true;
     return result;
@@ -10226,6 +10374,8 @@ UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_
     uhttp_str line = uh_text_slice(size, uh_text_puts(uh_text_put_decimal(p, length), "\r\n"));
     size_t first = c->request.bytes.sent == 0 ? mark.len : 0;
     size_t fields = c->draft;
+    if (uh_draft_find(c, "content-type").ptr != NULL)
+        content_type = NULL;
     size_t before = first + line.len + (content_type != NULL ? strlen(content_type) + 16 : 0);
     uhttp_result result =
         uh_stream_take(c, before + fields + length + 4 + mark.len, before, &p);
@@ -12101,7 +12251,7 @@ typedef struct uh_found {
                                    uh_file_open_in_root() */
     void *file;
     uhttp_file_info info;
-    const char *etag;           /* NULL: none */
+    uhttp_str etag;             /* ptr NULL: none */
     bool weak;                  /* its entity tag, and its time */
     bool gzip, vary;            /* it is the .gz; there is one */
     uint64_t first, length;     /* what of it is asked for */
@@ -12124,30 +12274,45 @@ static uhttp_result uh_found_open(uh_found *f, const char *path, const char *roo
     return UHTTP_ERR_SYSTEM;
 }
 
+/* Replaces the validators by those the program has added, as what is sent is compared. One that
+ * is malformed is none. */
+static void uh_found_validate_added(const uhttp_conn *c, uh_found *f)
+{
+    uhttp_str name, value;
+    uhttp_str line = uh_draft_find(c, "etag");
+    if (uhttp_header_next(&line, &name, &value)) {
+        f->etag.ptr = NULL;
+        (void)uh_etag_next(&value, &f->etag, &f->weak);
+    }
+    line = uh_draft_find(c, "last-modified");
+    if (uhttp_header_next(&line, &name, &value) &&
+        !uhttp_date_parse(value, UHTTP_TIME(), &f->info.modified))
+        f->info.modified = 0;
+}
+
 /* Makes the validators. A time is no good to tell two versions apart while the second may still
  * come, nor where the clock is behind it (RFC 9110 sections 8.8.1 and 8.8.2). */
-static void uh_found_validate(uh_found *f)
+static void uh_found_validate(const uhttp_conn *c, uh_found *f)
 {
     const uhttp_file_info *info = &f->info;
     int64_t now = UHTTP_TIME();
     f->weak = now - info->modified < UH_STILL_NEW;
-    f->etag = info->etag;
-    if (f->etag != NULL) {
+    if (info->etag != NULL) {
         f->weak = false;
-        if (strlen(f->etag) > UH_ETAG_MOST || strchr(f->etag, '"') != NULL ||
-            !uh_value_is_good(f->etag))
-            f->etag = NULL;
+        if (strlen(info->etag) <= UH_ETAG_MOST && strchr(info->etag, '"') == NULL &&
+            uh_value_is_good(info->etag))
+            f->etag = uh_text_of(info->etag);
     } else if (info->modified > 0) {
         char *p = uh_put_hex(f->room, info->size, 10);
         *p++ = '-';
         p = uh_put_hex(p, (uint64_t)info->modified, 9);
         p = uh_put_hex(p, info->modified_ns, 8);
         p = uh_text_puts(p, f->gzip ? "-gz" : "");
-        *p = '\0';
-        f->etag = f->room;
+        f->etag = uh_text_slice(f->room, p);
     }
     if (info->modified > now)       /* not to be told: RFC 9110 section 8.8.2.1 */
         f->info.modified = 0;
+    uh_found_validate_added(c, f);
 }
 
 /* The status for a file that could not be opened. */
@@ -12237,8 +12402,8 @@ static int uh_condition_tag(const uhttp_conn *c, const char *name, const uh_foun
             continue;
         result = 0;
         if (strcmp(value, "*") == 0 ||
-            (f->etag != NULL &&
-             uh_etag_is_in(uh_text_of(value), uh_text_of(f->etag), f->weak, strong)))
+            (f->etag.ptr != NULL &&
+             uh_etag_is_in(uh_text_of(value), f->etag, f->weak, strong)))
             return 1;
     }
     return result;
@@ -12283,8 +12448,8 @@ static bool uh_condition_range(const uhttp_conn *c, const uh_found *f)
         return uhttp_header(c, "if-range") == NULL;
     uhttp_str list = uh_text_of(value);
     if (uh_etag_next(&list, &opaque, &weak))
-        return f->etag != NULL && list.len == 0 && !weak && !f->weak &&
-               uh_text_is(opaque, f->etag);
+        return f->etag.ptr != NULL && list.len == 0 && !weak && !f->weak &&
+               opaque.len == f->etag.len && memcmp(opaque.ptr, f->etag.ptr, opaque.len) == 0;
     return uh_condition_date(c, "if-range", f, &date) && date == f->info.modified && !f->weak;
 }
 
@@ -12305,8 +12470,10 @@ static uhttp_range_kind uh_file_range(const uhttp_conn *c, uh_found *f)
 static void uh_file_field(uhttp_conn *c, uhttp_result *result, const char *name,
                           const char *value)
 {
-    if (*result == UHTTP_OK)
-        *result = uhttp_add_header(c, name, value);
+    if (*result == UHTTP_OK && uh_value_is_good(value))
+        *result = uh_draft_own(c, name, value);
+    else if (*result == UHTTP_OK)
+        *result = UHTTP_ERR_INVALID;
 }
 
 /* What the 200 has said, a 304 says again (RFC 9110 section 15.4.5). */
@@ -12315,17 +12482,17 @@ static uhttp_result uh_file_fields(uhttp_conn *c, const uh_found *f, int status,
 {
     uhttp_result result = UHTTP_OK;
     char text[UH_ETAG_MOST + 8];
-    if (f->etag != NULL) {
+    if (f->etag.ptr != NULL && uh_draft_find(c, "etag").ptr == NULL) {
         char *p = uh_text_puts(text, f->weak ? "W/\"" : "\"");
-        *uh_text_puts(uh_text_puts(p, f->etag), "\"") = '\0';
+        *uh_text_puts(uh_text_put(p, f->etag.ptr, f->etag.len), "\"") = '\0';
         uh_file_field(c, &result, "ETag", text);
     }
     if (f->info.modified > 0) {
         uhttp_date_format(f->info.modified, text);
         uh_file_field(c, &result, "Last-Modified", text);
     }
-    if (f->vary)
-        uh_file_field(c, &result, "Vary", "Accept-Encoding");
+    if (f->vary && result == UHTTP_OK)
+        result = uh_draft_put(c, "Vary", "Accept-Encoding");
     if (options->cache_control != NULL)
         uh_file_field(c, &result, "Cache-Control", options->cache_control);
     if (f->gzip && status != 304)
@@ -12349,7 +12516,7 @@ static uhttp_result uh_file_content_range(uhttp_conn *c, const uh_found *f, int 
     }
     *p++ = '/';
     *uh_text_put_decimal(p, f->info.size) = '\0';
-    return uhttp_add_header(c, "Content-Range", text);
+    return uh_draft_put(c, "Content-Range", text);
 }
 
 /* Makes the opened file the source of the response whose head is composed. */
@@ -12366,14 +12533,6 @@ static void uh_file_attach(uhttp_conn *c, const uh_found *f)
     c->source.file = f->file;
     c->source_at = f->first;
     c->source_kind = direct ? UH_SOURCE_SENDFILE : UH_SOURCE_FILE;
-}
-
-/* Takes back the fields that were added for an answer that did not come about. */
-static uhttp_result uh_file_undo(uhttp_conn *c, uint32_t draft, uhttp_result result)
-{
-    if (result != UHTTP_OK && c->state != UH_CLOSED)
-        uh_draft_drop(c, c->draft - draft);
-    return result;
 }
 
 /* Sends what is asked for of the opened file; closes it if it cannot be sent. */
@@ -12401,7 +12560,11 @@ static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *type,
     bool reads = c->request.is_head || strcmp(uhttp_method(c), "GET") == 0;
     uh_draft_drop(c, c->request.composed);
     uint32_t draft = c->draft;
-    uh_found_validate(f);
+    if (uh_draft_find(c, "content-encoding").ptr != NULL) {
+        uh_found_close(f);          /* the file's own decides, and its ranges are of that */
+        return uh_response_fail(c, UHTTP_ERR_INVALID);
+    }
+    uh_found_validate(c, f);
     if (options->content_type != NULL)
         type = options->content_type;
     else if (f->info.type != NULL)
@@ -12410,7 +12573,7 @@ static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *type,
     uhttp_range_kind range = uh_file_range(c, f);
     if (status == 200 && range != UHTTP_RANGE_NONE) {
         status = range == UHTTP_RANGE_PART ? 206 : 200;
-        return uh_file_undo(c, draft, uh_file_send(c, f, status, type, options));
+        return uh_draft_undo(c, draft, uh_file_send(c, f, status, type, options));
     }
     uh_found_close(f);
     uhttp_result result = UHTTP_OK;
@@ -12419,7 +12582,7 @@ static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *type,
     else if (status == 304)
         result = uh_file_fields(c, f, status, options);
     result = result == UHTTP_OK ? uhttp_respond_error(c, status) : uh_response_fail(c, result);
-    return uh_file_undo(c, draft, result);
+    return uh_draft_undo(c, draft, result);
 }
 
 /* Composes up to three pieces of a path behind what is in tx, with room for ".gz": it stands
@@ -12493,6 +12656,8 @@ static uhttp_result uh_serve_slash(uhttp_conn *c)
     uhttp_url_parts parts;
     uint32_t draft = c->draft;
     size_t beyond = 0;
+    if (uh_draft_find(c, "location").ptr != NULL)
+        return uh_respond(c, 301, NULL, NULL, 0, true);
     (void)uhttp_url_split(uh_text_of(uhttp_url(c)), &parts);    /* checked by the parser */
     const char *end = uh_text_end(parts.query.ptr != NULL ? parts.query : parts.path);
     for (const char *p = parts.path.ptr; p < end; p++)
@@ -12515,7 +12680,7 @@ static uhttp_result uh_serve_slash(uhttp_conn *c)
         }
     }
     (void)uh_text_puts(to, "\r\n");
-    return uh_file_undo(c, draft, uh_respond(c, 301, NULL, NULL, 0, true));
+    return uh_draft_undo(c, draft, uh_respond(c, 301, NULL, NULL, 0, true));
 }
 
 /* There is no index.html. May the program list the directory? */
@@ -14154,7 +14319,9 @@ static bool uh_default_headers_are_good(const char *lines)
     uhttp_str rest = uh_text_of(lines);
     uhttp_str name, value;
     while (uhttp_header_next(&rest, &name, &value)) {
-        if (uh_field_is_ours(name) || uh_text_is_nocase(name, "date"))
+        if (uh_text_is_one_of(name, uh_fields_ours) || uh_text_is_nocase(name, "date") ||
+            uh_text_is_nocase(name, "content-encoding") ||
+            (uh_text_is_one_of(name, uh_fields_once) && uh_fields_find(rest, name).ptr != NULL))
             return false;
     }
     return rest.len == 0;
@@ -14390,7 +14557,7 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     }
     uhttp_server *s = *server;
     if (complete.default_headers != NULL)
-        s->default_headers_length = strlen(complete.default_headers);
+        s->defaults = uh_fields_default;
     if (complete.trusted_proxies != NULL)
         s->trusts = uh_networks_hold;
     if (complete.listen_fd != NULL)
@@ -14579,7 +14746,9 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *        a % that begins no escape stands for itself in queries and forms, odd parts of a
  *        form cost nothing beside them, a .gz alone is sent to clients without
  *        Accept-Encoding, 421 for https targets on plain listeners;
- *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece
+ *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
+ *        fields that may stand once stand once in every response: the program's take the
+ *        place of the server's own and of default_headers
  */
 
 /* MIT License

@@ -73,6 +73,10 @@ static void default_headers_must_be_complete_lines_that_frame_nothing(void **sta
         "X: y\r\ncontent-length: 1\r\n",
         "Transfer-Encoding: chunked\r\n",
         "Connection: close\r\n",
+        "Content-Range: bytes 0-0/1\r\n",
+        "Content-Encoding: gzip\r\n",
+        "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        "Server: a\r\nX: y\r\nserver: b\r\n",       /* may stand once */
     };
     (void)state;
     uhttp_config config = loop_config();

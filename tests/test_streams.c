@@ -308,8 +308,8 @@ static void event_stream_has_the_head_that_browsers_and_proxies_want(void **stat
     CHECK(uhttp_add_header(c, "Access-Control-Allow-Origin", "*") == UHTTP_OK);
     CHECK(uhttp_sse_begin(c) == UHTTP_OK);
     check_text("HTTP/1.1 200 OK\r\nDate: " WORLD_DATE "\r\nAccess-Control-Allow-Origin: *\r\n"
-               "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-               "X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n", got(c));
+               "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n"
+               "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", got(c));
     CHECK(uhttp_sse_begin(c) == UHTTP_ERR_STATE);
     CHECK(uhttp_add_header(c, "X", "too late") == UHTTP_ERR_STATE);
     world_close();
@@ -631,8 +631,8 @@ static void frames_stand_between_delimiters(void **state)
         uhttp_conn *c = ask(minor ? GET_11 : GET_10);
         unsigned long long id = uhttp_id(c);
         CHECK(uhttp_multipart_begin(c) == UHTTP_OK);
-        snprintf(want, sizeof want, "\r\nContent-Type: multipart/x-mixed-replace; "
-                 "boundary=uhttp-%llu\r\nCache-Control: no-store\r\n", id);
+        snprintf(want, sizeof want, "\r\nCache-Control: no-store\r\nContent-Type: "
+                 "multipart/x-mixed-replace; boundary=uhttp-%llu\r\n", id);
         CHECK(has(got(c), want));
         CHECK(uhttp_multipart_frame(c, "image/jpeg", "12345", 5) == UHTTP_OK);
         int n = snprintf(text, sizeof text, "--uhttp-%llu\r\nContent-Length: 5\r\n"
