@@ -32,7 +32,8 @@ static volatile sig_atomic_t stop;
 static const char page[] =
     "<!doctype html>\n"
     "<html lang=\"en\"><meta charset=\"utf-8\"><title>Camera</title>\n"
-    "<meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+    "<link rel=\"icon\" href=\"data:,\">\n"
     "<style>:root{color-scheme:light dark;background:Canvas}\n"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.4rem}img{display:block;width:100%;height:auto;border-radius:8px}</style>\n"

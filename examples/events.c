@@ -36,7 +36,8 @@ static volatile sig_atomic_t stop;
 static const char page[] =
     "<!doctype html>\n"
     "<html lang=\"en\"><meta charset=\"utf-8\"><title>Events</title>\n"
-    "<meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+    "<link rel=\"icon\" href=\"data:,\">\n"
     "<style>:root{color-scheme:light dark;background:Canvas}\n"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.4rem}p{margin:.4rem 0}b{font-size:3rem;line-height:1.2}\n"

@@ -84,7 +84,8 @@ static void page_print_link(page *p, const char *name)
     for (; *name != '\0'; name++) {
         char escape[4];
         unsigned char u = (unsigned char)*name;
-        bool plain = (u >= 'a' && u <= 'z') || (u >= 'A' && u <= 'Z') || (u >= '0' && u <= '9') ||
+        bool plain = (u >= 'a' && u <= 'z') || (u >= 'A' && u <= 'Z') ||
+                     (u >= '0' && u <= '9') ||
                      u == '-' || u == '_' || u == '.' || u == '~' || u == '/';
         if (plain) {
             page_add(p, name, 1);
@@ -151,7 +152,7 @@ static bool look_at(const char *directory, const char *name, struct stat *about)
     return n > 0 && (size_t)n < sizeof path && stat(path, about) == 0;
 }
 
-/* Reads what is in a directory, but what is hidden or leads nowhere; false: it cannot be read. */
+/* Reads a directory, without hidden files and broken links; false: it cannot be read. */
 static bool items_read(items *n, const char *directory)
 {
     DIR *d = opendir(directory);
@@ -217,8 +218,9 @@ static void page_print_listing(page *p, const char *path, const items *n)
         "<meta name=\"viewport\" content=\"width=device-width\">\n"
         "<link rel=\"icon\" href=\"data:,\">\n"
         "<style>:root{color-scheme:light dark;background:Canvas}\n"
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\n"
-        "h1{font-size:1.4rem;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}\n"
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;\n"
+        "padding:0 1rem}h1{font-size:1.4rem;overflow-wrap:anywhere}\n"
+        "table{border-collapse:collapse;width:100%}\n"
         "th,td{padding:.4rem 0 .4rem .8rem;border-bottom:1px solid #8885;text-align:right;\n"
         "white-space:nowrap;font-size:.85rem}th{opacity:.8;font-weight:400}\n"
         "th:first-child,td:first-child{text-align:left;padding-left:0;font-size:1rem;\n"

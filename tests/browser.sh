@@ -13,16 +13,20 @@
 
 browser_home=$root/build/browser
 
-# need_browser: skips everything if there is none and none can be had.
+# need_browser PACKAGE...: skips everything if there is none and none can be had, nor these other
+# packages of npm.
 need_browser() {
+    local package
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
         skip_all "there is no chromium"
     command -v node >/dev/null || skip_all "there is no node"
-    [ -d "$browser_home/node_modules/playwright-core" ] && return
-    command -v npm >/dev/null || skip_all "there is no npm"
-    mkdir -p "$browser_home"
-    npm install --silent --no-audit --no-fund --prefix "$browser_home" playwright-core@1 \
-        >"$dir/log" 2>&1 || skip_all "npm has no playwright-core"
+    for package in playwright-core@1 "$@"; do
+        [ -d "$browser_home/node_modules/${package%@*}" ] && continue
+        command -v npm >/dev/null || skip_all "there is no npm"
+        mkdir -p "$browser_home"
+        npm install --silent --no-audit --no-fund --prefix "$browser_home" "$package" \
+            >"$dir/log" 2>&1 || skip_all "npm has no $package"
+    done
 }
 
 # browse URL ARGUMENT...: opens the page (none for an empty URL) and runs the JavaScript on standard
@@ -30,7 +34,7 @@ need_browser() {
 # printed; what it throws, or what the page itself threw, goes to $dir/browser.err, and the status
 # is 1.
 browse() {
-    NODE_PATH=$browser_home/node_modules CHROMIUM=$chromium timeout -k 5 90 node -e '
+    NODE_PATH=$browser_home/node_modules CHROMIUM=$chromium timeout -k 5 150 node -e '
         const { chromium } = require("playwright-core");
         const text = require("fs").readFileSync(0, "utf8");
         const AsyncFunction = (async () => {}).constructor;

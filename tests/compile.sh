@@ -418,7 +418,7 @@ fi
 # --- the programs that come with it -------------------------------------------------------
 
 for cc in $c_compilers; do
-    for source in "$root"/examples/*.c "$root"/tests/bench/*.c; do
+    for source in "$root"/examples/*.c "$root"/examples/dashboard/*.c "$root"/tests/bench/*.c; do
         [ -f "$source" ] || continue
         source=${source#"$root/"}
         case $source in tests/bench/*) is_linux || continue ;; esac

@@ -128,7 +128,7 @@ top_level() {
             # those need a TLS library
             ! grep -q -e '#define UHTTP_TLS' -e '#include <openssl/' "$source" || continue
             [ ! -f "$source" ] || [ -x "top/examples/$(basename "$source" .c)" ] || return 1
-        done
+        done && [ -x top/examples/dashboard ]
 }
 top_tests() {
     (cd top && ctest -N) >tests.txt && cat tests.txt &&

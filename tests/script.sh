@@ -120,11 +120,13 @@ end() {
     wait "$2" 2>/dev/null
 }
 
-# build NAME FLAG...: compiles examples/NAME.c
+# build NAME FLAG...: compiles examples/NAME.c, or all of examples/NAME/
 build() {
+    local sources=("examples/$1.c")
+    [ -f "${sources[0]}" ] || sources=("examples/$1"/*.c)
     # shellcheck disable=SC2086
-    "$cc" ${CFLAGS:-} -Wall -Wextra -Wshadow -Werror -o "$dir/$1" "examples/$1.c" "${@:2}" \
-        >"$dir/log" 2>&1 || bail_out "examples/$1.c builds"
+    "$cc" ${CFLAGS:-} -Wall -Wextra -Wshadow -Werror -o "$dir/$1" "${sources[@]}" "${@:2}" \
+        >"$dir/log" 2>&1 || bail_out "examples/$1 builds"
 }
 
 # start NAME ARGUMENT...: runs it in the background as $started, and waits until it has said where
