@@ -59,6 +59,14 @@
  * not call it back. Files are the one thing that can block: as long as the disk takes.
  * The header prints nothing, exits nowhere, keeps no global state and leaves signals alone.
  *
+ * MANY CONNECTIONS  uhttp_wait() uses select() for a few sockets. On Linux, macOS and BSD it
+ * moves to epoll or kqueue when it watches 64 sockets and back when fewer than 24 are left,
+ * because select() costs time with every idle connection. It stays with select() when the
+ * system refuses (no descriptors, a sandbox), in fixed memory unless UHTTP_POLLER says
+ * otherwise, and it never moves in a program with its own loop (uhttp_server_watch). A
+ * process that forks opens its server after fork(), in the child that is to serve; a child
+ * that inherits an open server may only close it, which leaves the parent's untouched.
+ *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
  * defined, whatever its value.
  *
@@ -78,6 +86,9 @@
  *     UHTTP_ASSERT(truth)    checks of the header's own invariants; nothing by default
  *     UHTTP_MILLIS()         a millisecond clock, uint32_t, may wrap, never jumps
  *     UHTTP_TIME()           seconds since 1970; before 2020 there is no Date header
+ *     UHTTP_POLLER           what waits for the sockets, from the first uhttp_wait() on:
+ *                            UHTTP_POLLER_SELECT, UHTTP_POLLER_EPOLL (Linux) or
+ *                            UHTTP_POLLER_KQUEUE (macOS, BSD); see MANY CONNECTIONS
  *     UHTTP_LWIP             sockets of lwIP; ESP-IDF sets it by itself
  *     FD_SETSIZE             Windows, before the include: sockets one server can watch
  *
@@ -450,6 +461,8 @@ typedef struct uhttp_config {
 #define UHTTP_MEMORY_SLOT (sizeof(void *) > 4 ? 400u : 340u)    /* one connection */
 #ifdef _WIN32
 #define UHTTP_MEMORY_BASE 3800u                         /* the server; fd_set is large */
+#elif defined(__unix__) || defined(__APPLE__)
+#define UHTTP_MEMORY_BASE (sizeof(void *) > 4 ? 1920u : 1632u)      /* epoll, kqueue */
 #else
 #define UHTTP_MEMORY_BASE (sizeof(void *) > 4 ? 1680u : 1400u)  /* the server */
 #endif
@@ -1780,6 +1793,33 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LINUX 0
 #endif
 
+/* What watches the sockets beside select(): the program's choice, or both where there are two. */
+#define UHTTP_POLLER_SELECT 1
+#define UHTTP_POLLER_EPOLL  2
+#define UHTTP_POLLER_KQUEUE 3
+
+#ifndef UH_KQUEUE
+#if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || \
+     defined(__OpenBSD__) || defined(__DragonFly__)) && !UH_LWIP
+#define UH_KQUEUE 1
+#else
+#define UH_KQUEUE 0
+#endif
+#endif
+
+#ifdef UHTTP_POLLER
+#define UH_QUEUE_ALWAYS (UHTTP_POLLER != UHTTP_POLLER_SELECT)
+#if UHTTP_POLLER != UHTTP_POLLER_SELECT && \
+    (UHTTP_POLLER != UHTTP_POLLER_EPOLL || !UH_LINUX || UH_KQUEUE) && \
+    (UHTTP_POLLER != UHTTP_POLLER_KQUEUE || !UH_KQUEUE)
+#error "uhttp_server.h: UHTTP_POLLER is UHTTP_POLLER_SELECT, _EPOLL (Linux) or _KQUEUE (BSD)"
+#endif
+#define UH_QUEUE ((UH_LINUX || UH_KQUEUE) && UHTTP_POLLER != UHTTP_POLLER_SELECT)
+#else
+#define UH_QUEUE_ALWAYS 0
+#define UH_QUEUE (UH_LINUX || UH_KQUEUE)
+#endif
+
 /* Bitmaps of any length for select(): Linux takes them, the heap holds them. */
 #ifndef UH_OWN_BITMAPS
 #define UH_OWN_BITMAPS (UH_LINUX && UH_HEAP)
@@ -1845,6 +1885,10 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_BACKOFF_MS    100u       /* no accept() after it ran out of descriptors */
 #define UH_TRIM_MS       1000u      /* how often unneeded blocks are given back */
 #define UH_FORM_PARTS    1000u      /* of a form, unless the program says otherwise */
+#define UH_QUEUE_AT      64u        /* so many watched sockets make epoll or kqueue cheaper, */
+#define UH_QUEUE_LEAVE   24u        /* so few make select() cheaper again, */
+#define UH_QUEUE_NEAR    256u       /* if their tokens are below this: next looks at each */
+#define UH_QUEUE_EVENTS  32u        /* taken from it at once */
 #define UH_SIZE_MAX      0x7fffffffu    /* of anything in one buffer */
 #define UH_SLOTS_MAX     0xffffffu  /* an id has 24 bits for the slot */
 
@@ -1854,7 +1898,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
  * 03 PLATFORM                          POSIX, Winsock or lwIP: all of it is here
  *==============================================================================
  * Sockets that never block, a millisecond clock that may wrap, the poller around
- * select(), and a socket that wakes it. Nobody else includes a system header.
+ * select(), epoll and kqueue, and a socket that wakes it. Nobody else includes a system header.
  */
 
 #include <stdarg.h>
@@ -1901,6 +1945,12 @@ typedef int uh_socket;
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#if UH_QUEUE && UH_KQUEUE
+#include <sys/event.h>
+#elif UH_QUEUE
+#include <sys/epoll.h>
+#endif
 
 #if UH_FILES
 #if defined(__linux__)
@@ -3004,7 +3054,7 @@ static void uh_wake_close(uh_wake *w) { uh_sys_close(w->in); }
 
 #endif
 
-/*--- the poller: the one thing that knows select() ------------------------------*/
+/*--- the poller: the one thing that knows select(), epoll and kqueue ---------------*/
 
 #define UH_READ  1u         /* what a socket is watched for, and what happened to it */
 #define UH_WRITE 2u
@@ -3151,7 +3201,130 @@ static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *t
 
 #endif
 
-/* Watched sockets stand in the order of their tokens, those in use mostly at the front. */
+#if UH_QUEUE
+
+/* A set of sockets that the kernel keeps, level-triggered, so that one answered at once changes
+ * nothing in it. Each function is one call of the system, or two of kqueue's filters. */
+
+#if UH_KQUEUE
+
+/* A child of fork() has no copy of it, and perhaps another file under its number. */
+static void uh_queue_close(int queue, pid_t owner)
+{
+    if (getpid() == owner)
+        close(queue);
+}
+
+static int uh_queue_open(void)
+{
+    int queue = kqueue();
+    if (queue >= 0)
+        (void)fcntl(queue, F_SETFD, FD_CLOEXEC);
+    return queue;
+}
+
+/* Writes one change of a filter, if it is one; returns how many. udata is a pointer on some
+ * systems, an integer on others. */
+static int uh_queue_change(struct kevent *change, uh_socket fd, uint32_t token, bool was, bool is)
+{
+    uintptr_t mark = token;
+    if (was == is)
+        return 0;
+    change->ident = (uintptr_t)fd;
+    change->flags = is ? EV_ADD : EV_DELETE;
+    memcpy(&change->udata, &mark, sizeof mark);
+    return 1;
+}
+
+static bool uh_queue_tell(int queue, uh_socket fd, uint32_t token, unsigned told, unsigned wish)
+{
+    struct kevent changes[2];
+    memset(changes, 0, sizeof changes);
+    int n = uh_queue_change(changes, fd, token, (told & UH_READ) != 0, (wish & UH_READ) != 0);
+    changes[0].filter = EVFILT_READ;
+    int write = uh_queue_change(changes + n, fd, token, (told & UH_WRITE) != 0,
+                                (wish & UH_WRITE) != 0);
+    if (write > 0)
+        changes[n].filter = EVFILT_WRITE;
+    return kevent(queue, changes, n + write, NULL, 0, NULL) == 0;
+}
+
+static int uh_queue_wait(int queue, uint32_t *got, int timeout_ms)
+{
+    struct kevent events[UH_QUEUE_EVENTS];
+    struct timespec timeout;
+    timeout.tv_sec = timeout_ms / 1000;
+    timeout.tv_nsec = timeout_ms % 1000 * 1000000L;
+    int n = kevent(queue, NULL, 0, events, (int)UH_QUEUE_EVENTS,
+                   timeout_ms < 0 ? NULL : &timeout);
+    for (int i = 0; i < n; i++) {
+        uintptr_t mark;
+        memcpy(&mark, &events[i].udata, sizeof mark);
+        got[i] = (uint32_t)mark << 2 | (events[i].filter == EVFILT_WRITE ? UH_WRITE : UH_READ);
+    }
+    return n;
+}
+
+#else
+
+static void uh_queue_close(int queue, pid_t owner)
+{
+    (void)owner;
+    close(queue);
+}
+
+static int uh_queue_open(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+static bool uh_queue_tell(int queue, uh_socket fd, uint32_t token, unsigned told, unsigned wish)
+{
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = ((wish & UH_READ) != 0 ? (uint32_t)EPOLLIN : 0u) |
+                   ((wish & UH_WRITE) != 0 ? (uint32_t)EPOLLOUT : 0u);
+    event.data.u32 = token;
+    return epoll_ctl(queue, wish == 0 ? EPOLL_CTL_DEL : told == 0 ? EPOLL_CTL_ADD
+                                                                  : EPOLL_CTL_MOD,
+                     fd, &event) == 0;
+}
+
+/* Errors and hang-ups come unasked: they are what the socket is watched for. */
+static int uh_queue_wait(int queue, uint32_t *got, int timeout_ms)
+{
+    struct epoll_event events[UH_QUEUE_EVENTS];
+    int n = epoll_wait(queue, events, (int)UH_QUEUE_EVENTS, timeout_ms);
+    for (int i = 0; i < n; i++) {
+        uint32_t what = events[i].events & (uint32_t)EPOLLIN ? UH_READ : 0u;
+        if ((events[i].events & (uint32_t)EPOLLOUT) != 0)
+            what |= UH_WRITE;
+        if ((events[i].events & (uint32_t)(EPOLLERR | EPOLLHUP)) != 0)
+            what = UH_READ | UH_WRITE;
+        got[i] = events[i].data.u32 << 2 | what;
+    }
+    return n;
+}
+
+#endif
+
+/* What is known of a token beside its socket. */
+typedef struct uh_mark {
+    uint32_t next : 26;     /* in the list of changes, see uh_poller.changed; 0: not in it */
+    uint32_t wish : 2;
+    uint32_t told : 2;      /* the wish as the queue knows it */
+    bool beyond : 1;        /* its descriptor is in no bitmap */
+    bool far : 1;           /* costs much under select(), or cannot be there */
+} uh_mark;
+
+#define UH_MARK_LAST 0x3ffffffu
+#define UH_WATCHED_SIZE (sizeof(uh_socket) + sizeof(uh_mark))
+
+#else
+
+#define UH_WATCHED_SIZE sizeof(uh_socket)
+
+#endif
+
+/* Watched sockets stand in the order of their tokens, those in use mostly at the front. The
+ * bitmaps hold them also while a queue is in force: select() can take over at any moment. */
 typedef struct uh_poller {
     uh_fd_sets sets;
     uh_socket *watched;     /* by token; UH_NO_SOCKET: none */
@@ -3159,12 +3332,23 @@ typedef struct uh_poller {
     uint32_t cursor;        /* of uh_poller_next */
     int pending;            /* bits that select() reported and next has not shown */
     uh_socket highest;      /* ever watched: a few bits too many cost next to nothing */
+#if UH_QUEUE
+    uh_mark *marks;         /* by token */
+    int queue;              /* of epoll or kqueue, in force; -1: select() is */
+    pid_t owner;            /* who made it */
+    uint32_t count;         /* sockets watched */
+    uint32_t far, beyond;   /* and how many of them are */
+    uint32_t move_at;       /* as soon as so many are watched, a queue is made */
+    uint32_t changed;       /* tokens plus one whose change the queue will be told before it
+                               sleeps: many a socket is closed until then */
+    uint32_t got[UH_QUEUE_EVENTS];      /* what it reported: tokens, and two bits */
+#endif
 } uh_poller;
 
 /* Bytes of memory for so many tokens. */
-static size_t uh_poller_size(uint32_t tokens) { return (size_t)tokens * sizeof(uh_socket); }
+static size_t uh_poller_size(uint32_t tokens) { return (size_t)tokens * UH_WATCHED_SIZE; }
 
-/* p has been wiped. */
+/* p and memory have been wiped. */
 static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fixed)
 {
     uh_fd_sets_open(&p->sets, fixed);
@@ -3172,33 +3356,27 @@ static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fix
     p->tokens = tokens;
     for (uint32_t i = 0; i < tokens; i++)
         p->watched[i] = UH_NO_SOCKET;
+#if UH_QUEUE
+    p->marks = (uh_mark *)(void *)(p->watched + tokens);
+    p->queue = -1;
+    p->move_at = UH_QUEUE_ALWAYS ? 0 : fixed ? UINT32_MAX : UH_QUEUE_AT;
+#endif
 }
 
-static void uh_poller_close(uh_poller *p) { uh_fd_sets_close(&p->sets); }
-
-/* Watches fd under this token for exactly interest; 0: no longer. False: fd does not fit
- * (then nothing has changed). A token has one socket at a time. */
-static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned interest)
+static void uh_poller_put(uh_poller *p, uh_socket fd, unsigned interest)
 {
-    if (p->watched[token] == UH_NO_SOCKET && (interest == 0 || !uh_fd_sets_fit(&p->sets, fd)))
-        return interest == 0;
     uh_fd_sets_put(&p->sets, UH_WANT_R, fd, (interest & UH_READ) != 0);
     uh_fd_sets_put(&p->sets, UH_WANT_W, fd, (interest & UH_WRITE) != 0);
-    p->watched[token] = interest != 0 ? fd : UH_NO_SOCKET;
     if (fd > p->highest)
         p->highest = fd;
-    return true;
 }
 
-/* Sleeps until something happens, at most timeout_ms (negative: for ever). False: a signal
- * came, or the system failed. */
-static bool uh_poller_wait(uh_poller *p, int timeout_ms)
+/* Sleeps in select(), see uh_poller_wait. */
+static bool uh_poller_select(uh_poller *p, int timeout_ms)
 {
     struct timeval timeout;
     timeout.tv_sec = timeout_ms / 1000;
     timeout.tv_usec = timeout_ms % 1000 * 1000;
-    p->cursor = 0;
-    p->pending = 0;
 #if UH_WINSOCK
     if (p->sets.set[UH_WANT_R].fd_count + p->sets.set[UH_WANT_W].fd_count == 0) {
         /* Winsock refuses to select() on nothing */
@@ -3213,8 +3391,8 @@ static bool uh_poller_wait(uh_poller *p, int timeout_ms)
     return true;
 }
 
-/* The next socket something happened to; 0: no more. */
-static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
+/* The next socket that select() reported; 0: no more. */
+static unsigned uh_poller_selected(uh_poller *p, uint32_t *token)
 {
     while (p->pending > 0 && p->cursor < p->tokens) {
         uh_socket fd = p->watched[p->cursor++];
@@ -3230,6 +3408,219 @@ static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
         }
     }
     return 0;
+}
+
+#if UH_QUEUE
+
+static bool uh_poller_fits(uh_poller *p, uh_socket fd)
+{
+    return uh_fd_sets_fit(&p->sets, fd) || p->queue >= 0;
+}
+
+static unsigned uh_poller_wish(const uh_poller *p, uint32_t token) { return p->marks[token].wish; }
+
+/* The last words of whoever closes the server. What follows tells the queue nothing: it may be
+ * that of the parent, which a forked child must not take sockets from. */
+static void uh_poller_end(uh_poller *p)
+{
+    if (p->queue >= 0)
+        uh_queue_close(p->queue, p->owner);
+    p->queue = -1;
+}
+
+/* Makes what the queue knows of a token what it should know. */
+static bool uh_poller_tell(uh_poller *p, uint32_t token)
+{
+    uh_mark *m = &p->marks[token];
+    if (m->told != m->wish &&
+        !uh_queue_tell(p->queue, p->watched[token], token, m->told, m->wish))
+        return false;
+    m->told = m->wish;
+    return true;
+}
+
+/* Tells it later, before it sleeps. */
+static void uh_poller_tell_later(uh_poller *p, uint32_t token)
+{
+    if (p->marks[token].next != 0)
+        return;
+    p->marks[token].next = p->changed & UH_MARK_LAST;
+    p->changed = token + 1;
+}
+
+/* Back to select(). If a queue was refused, twice as many sockets will have to ask for it. */
+static void uh_poller_leave(uh_poller *p, bool refused)
+{
+    uh_poller_end(p);
+    for (uint32_t i = 0; i < p->tokens; i++)
+        p->marks[i].next = p->marks[i].told = 0u;
+    if (refused)
+        p->move_at = p->count * 2 + 2;
+}
+
+/* Over to the queue, unless the system refuses: it has no descriptors or memory, or forbids. */
+static void uh_poller_move(uh_poller *p)
+{
+    p->queue = uh_queue_open();
+    p->owner = getpid();
+    p->changed = UH_MARK_LAST;
+    bool good = p->queue >= 0;
+    for (uint32_t i = 0; i < p->tokens && good; i++)
+        good = p->watched[i] == UH_NO_SOCKET || uh_poller_tell(p, i);
+    if (!good)
+        uh_poller_leave(p, true);
+}
+
+/* Tells the queue all that has changed. If it cannot take a socket, select() does; where that
+ * cannot hold all of them either, it is asked again next time. */
+static void uh_poller_tell_all(uh_poller *p)
+{
+    uint32_t list = p->changed;
+    bool good = true;
+    p->changed = UH_MARK_LAST;
+    while (list != UH_MARK_LAST) {
+        uint32_t token = list - 1;
+        list = p->marks[token].next;
+        p->marks[token].next = 0;
+        if (p->watched[token] != UH_NO_SOCKET && !uh_poller_tell(p, token)) {
+            uh_poller_tell_later(p, token);
+            good = false;
+        }
+    }
+    if (!good && p->beyond == 0)
+        uh_poller_leave(p, true);
+}
+
+/* Chooses who will watch the sockets, with some distance between the way there and back. */
+static void uh_poller_choose(uh_poller *p)
+{
+    if (p->queue < 0 && p->count >= p->move_at)
+        uh_poller_move(p);
+    else if (p->queue >= 0 && !UH_QUEUE_ALWAYS && p->count < UH_QUEUE_LEAVE && p->far == 0)
+        uh_poller_leave(p, false);
+    if (p->queue >= 0)
+        uh_poller_tell_all(p);
+}
+
+/* Counts a token in (1) or out (-1). */
+static void uh_poller_count(uh_poller *p, const uh_mark *m, uint32_t by)
+{
+    p->count += by;
+    p->beyond += m->beyond ? by : 0;
+    p->far += m->far ? by : 0;
+}
+
+/* The first words with a socket. */
+static bool uh_poller_take(uh_poller *p, uh_socket fd, uint32_t token)
+{
+    uh_mark *m = &p->marks[token];
+    m->beyond = !uh_fd_sets_fit(&p->sets, fd);
+    m->far = m->beyond || token >= UH_QUEUE_NEAR;
+    if (m->beyond && p->queue < 0)
+        return false;
+    p->watched[token] = fd;
+    uh_poller_count(p, m, 1);
+    return true;
+}
+
+/* Watches fd under this token for exactly interest; 0: no longer, which must be said before fd
+ * is closed, as a forked child may have a copy. False: fd does not fit (then nothing has
+ * changed). A token has one socket at a time. */
+static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned interest)
+{
+    uh_mark *m = &p->marks[token];
+    if (p->watched[token] == UH_NO_SOCKET &&
+        (interest == 0 || !uh_poller_take(p, fd, token)))
+        return interest == 0;
+    m->wish = interest & 3u;
+    if (!m->beyond)
+        uh_poller_put(p, fd, interest);
+    bool good = true;
+    if (p->queue >= 0 && interest != 0 && !m->beyond)
+        uh_poller_tell_later(p, token);
+    else if (p->queue >= 0)
+        good = uh_poller_tell(p, token) || interest == 0;
+    if (!good)
+        m->wish = m->told;
+    if (m->wish == 0) {
+        m->told = 0;
+        p->watched[token] = UH_NO_SOCKET;
+        uh_poller_count(p, m, UINT32_MAX);
+    }
+    return good;
+}
+
+/* Sleeps until something happens, at most timeout_ms (negative: for ever). False: a signal
+ * came, or the system failed. */
+static bool uh_poller_wait(uh_poller *p, int timeout_ms)
+{
+    p->cursor = 0;
+    p->pending = 0;
+    uh_poller_choose(p);
+    if (p->queue < 0)
+        return uh_poller_select(p, timeout_ms);
+    int n = uh_queue_wait(p->queue, p->got, timeout_ms);
+    p->pending = n > 0 ? n : 0;
+    return n >= 0;
+}
+
+/* The next socket something happened to; 0: no more. */
+static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
+{
+    if (p->queue < 0)
+        return uh_poller_selected(p, token);
+    while (p->cursor < (uint32_t)p->pending) {
+        uint32_t report = p->got[p->cursor++];
+        *token = report >> 2;
+        if ((report & p->marks[*token].wish) != 0)
+            return report & p->marks[*token].wish;
+    }
+    return 0;
+}
+
+#else
+
+/* Could this socket be watched? */
+static bool uh_poller_fits(uh_poller *p, uh_socket fd)
+{
+    return uh_fd_sets_fit(&p->sets, fd);
+}
+
+static unsigned uh_poller_wish(uh_poller *p, uint32_t token)
+{
+    unsigned wish = uh_fd_sets_has(&p->sets, UH_WANT_R, p->watched[token]) ? UH_READ : 0u;
+    return wish | (uh_fd_sets_has(&p->sets, UH_WANT_W, p->watched[token]) ? UH_WRITE : 0u);
+}
+
+static void uh_poller_end(uh_poller *p) { (void)p; }
+
+static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned interest)
+{
+    if (p->watched[token] == UH_NO_SOCKET && (interest == 0 || !uh_fd_sets_fit(&p->sets, fd)))
+        return interest == 0;
+    uh_poller_put(p, fd, interest);
+    p->watched[token] = interest != 0 ? fd : UH_NO_SOCKET;
+    return true;
+}
+
+static bool uh_poller_wait(uh_poller *p, int timeout_ms)
+{
+    p->cursor = 0;
+    p->pending = 0;
+    return uh_poller_select(p, timeout_ms);
+}
+
+static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
+{
+    return uh_poller_selected(p, token);
+}
+
+#endif
+
+static void uh_poller_close(uh_poller *p)
+{
+    uh_poller_end(p);
+    uh_fd_sets_close(&p->sets);
 }
 
 /*==============================================================================
@@ -13889,7 +14280,7 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
     if (fd == UH_NO_SOCKET)
         return uh_listener_failed(s, l, error);
     l->failures = 0;
-    bool fits = uh_fd_sets_fit(&s->poller.sets, fd);
+    bool fits = uh_poller_fits(&s->poller, fd);
     if (victim != NULL && fits) {
         s->stats.evicted++;
         uh_conn_drop(victim);
@@ -14173,13 +14564,8 @@ UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, siz
         uh_socket fd = p->watched[token];
         if (fd == UH_NO_SOCKET || count++ >= capacity || list == NULL)
             continue;
-        unsigned wish = 0;
-        if (uh_fd_sets_has(&p->sets, UH_WANT_R, fd))
-            wish |= UHTTP_READABLE;
-        if (uh_fd_sets_has(&p->sets, UH_WANT_W, fd))
-            wish |= UHTTP_WRITABLE;
         list[count - 1].fd = (intptr_t)fd;
-        list[count - 1].wish = (uint16_t)wish;
+        list[count - 1].wish = (uint16_t)uh_poller_wish(p, token);
         list[count - 1].ready = 0;
         list[count - 1].token = token;
     }
@@ -14203,9 +14589,10 @@ UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set
         uh_socket fd = p->watched[i];
         if (fd == UH_NO_SOCKET)
             continue;
-        if (uh_fd_sets_has(&p->sets, UH_WANT_R, fd))
+        unsigned wish = uh_poller_wish(p, i);
+        if ((wish & UH_READ) != 0)
             FD_SET((size_t)fd, (fd_set *)read_set);
-        if (uh_fd_sets_has(&p->sets, UH_WANT_W, fd))
+        if ((wish & UH_WRITE) != 0)
             FD_SET((size_t)fd, (fd_set *)write_set);
         if ((intptr_t)fd > *max_fd)
             *max_fd = (int)fd;
@@ -14637,6 +15024,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
     uhttp_server *s = server;
     if (s == NULL)
         return;
+    uh_poller_end(&s->poller);
     uh_server_close_listeners(s);
     while (uh_aside_pop(&s->owing) != NULL) { }
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
@@ -14721,8 +15109,8 @@ UHTTP_API const char *uhttp_version(void) { return UHTTP_VERSION; }
 UHTTP_API uint32_t uhttp_millis(void) { return UHTTP_MILLIS(); }
 
 /* UHTTP_MEMORY_SIZE is written without the structs; here it meets them. */
-UH_STATIC_ASSERT(sizeof(uhttp_conn) + sizeof(uh_socket) <= UHTTP_MEMORY_SLOT, memory_slot);
-UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_socket)
+UH_STATIC_ASSERT(sizeof(uhttp_conn) + UH_WATCHED_SIZE <= UHTTP_MEMORY_SLOT, memory_slot);
+UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZE
                  <= UHTTP_MEMORY_BASE, memory_base);
 
 #endif /* UHTTP_IMPLEMENTATION */
@@ -14732,7 +15120,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * sizeof(uh_sock
  *==============================================================================
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, firmware without a heap, foreign
- *        loops; JSON written and read;
+ *        loops; epoll and kqueue where many connections make them cheaper;
+ *        JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
  *        multipart/form-data read as it comes; files, directories and tables in ROM sent,
  *        bodies written to files;

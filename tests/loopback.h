@@ -11,6 +11,10 @@
  * With -DLOOP_TLS -DUHTTP_TLS a suite runs over TLS: what loop_config() describes is secure,
  * and every client speaks TLS from its first byte (tls_loopback.h says how to link). Tests that
  * make no sense there stand in their lists as LOOP_TEST_PLAIN, with the reason.
+ *
+ * With -DUHTTP_POLLER=UHTTP_POLLER_EPOLL a suite runs over epoll, with
+ * -DUHTTP_POLLER=UHTTP_POLLER_KQUEUE -DUH_KQUEUE=1 -I tests/platform/kqueue over kqueue, which
+ * is made of poll() there where there is none.
  */
 #ifndef LOOPBACK_H
 #define LOOPBACK_H
@@ -41,10 +45,17 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
+#if defined(UH_KQUEUE) || !defined(__linux__)
+#include <sys/event.h>
+#define LOOP_KQUEUE
+#endif
 #include <time.h>
 #include <unistd.h>
 
-/*--- between the server and its system: memory, invariants, select(), accept() --------*/
+/*--- between the server and its system: memory, invariants, pollers, accept() ---------*/
 
 static size_t loop_allocations;     /* calls of the allocator that gave something */
 static size_t loop_blocks;          /* blocks in use */
@@ -78,6 +89,73 @@ static int loop_select(int count, fd_set *read_set, fd_set *write_set, fd_set *e
     loop_selects++;
     return select(count, read_set, write_set, error_set, timeout);
 }
+
+static int loop_queue_error;        /* errno of what epoll or kqueue refuses; 0: nothing */
+static unsigned loop_queue_room;    /* changes it takes before; 0: there will be no queue */
+static size_t loop_queues;          /* how many were made */
+static size_t loop_queue_calls;     /* how often one was asked for, or told of a change */
+
+__attribute__((unused)) static bool loop_queue_refuses(void)
+{
+    if (loop_queue_error == 0 || loop_queue_room > 0)
+        return false;
+    errno = loop_queue_error;
+    return true;
+}
+
+__attribute__((unused)) static bool loop_queue_refuses_change(bool takes_away)
+{
+    bool refuses = !takes_away && loop_queue_refuses();
+    loop_queue_calls++;
+    loop_queue_room -= loop_queue_room > 0 && !takes_away ? 1 : 0;
+    return refuses;
+}
+
+#if defined(__linux__) && !defined(LOOP_KQUEUE)
+__attribute__((unused)) static int loop_epoll_create1(int flags)
+{
+    loop_queue_calls++;
+    if (loop_queue_refuses())
+        return -1;
+    loop_queues++;
+    return epoll_create1(flags);
+}
+
+__attribute__((unused)) static int loop_epoll_ctl(int queue, int operation, int fd,
+                                                  struct epoll_event *event)
+{
+    if (loop_queue_refuses_change(operation == EPOLL_CTL_DEL))
+        return -1;
+    return epoll_ctl(queue, operation, fd, event);
+}
+
+__attribute__((unused)) static int loop_epoll_wait(int queue, struct epoll_event *events,
+                                                   int most, int timeout_ms)
+{
+    loop_selects++;
+    return epoll_wait(queue, events, most, timeout_ms);
+}
+#endif
+
+#ifdef LOOP_KQUEUE
+static int loop_kqueue(void)
+{
+    loop_queue_calls++;
+    if (loop_queue_refuses())
+        return -1;
+    loop_queues++;
+    return kqueue();
+}
+
+static int loop_kevent(int queue, const struct kevent *changes, int count,
+                       struct kevent *events, int most, const struct timespec *timeout)
+{
+    loop_selects += most > 0 ? 1 : 0;
+    if (count > 0 && loop_queue_refuses_change((changes[0].flags & EV_DELETE) != 0))
+        return -1;
+    return kevent(queue, changes, count, events, most, timeout);
+}
+#endif
 
 static int loop_accept_error;       /* errno of the next accept()s */
 static unsigned loop_accept_failures;   /* how many of them fail */
@@ -114,7 +192,17 @@ static void loop_invariant_broken(const char *truth, int line)
 #define UHTTP_FREE(pointer)          loop_free(pointer)
 #define UHTTP_ASSERT(truth) ((truth) ? (void)0 : loop_invariant_broken(#truth, __LINE__))
 #define select                       loop_select
+#ifdef LOOP_KQUEUE
+#define kqueue                       loop_kqueue
+#define kevent(queue, changes, count, events, most, timeout) \
+    loop_kevent(queue, changes, count, events, most, timeout)
+#endif
 #ifdef __linux__
+#ifndef LOOP_KQUEUE
+#define epoll_create1                loop_epoll_create1
+#define epoll_ctl                    loop_epoll_ctl
+#define epoll_wait                   loop_epoll_wait
+#endif
 #define accept4                      loop_accept4
 #else
 #define accept                       loop_accept
@@ -122,6 +210,11 @@ static void loop_invariant_broken(const char *truth, int line)
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
 #undef select
+#undef kqueue
+#undef kevent
+#undef epoll_create1
+#undef epoll_ctl
+#undef epoll_wait
 #undef accept4
 #undef accept
 
@@ -571,6 +664,8 @@ static void loop_open(const uhttp_config *config)
         fail_msg("uhttp_server_open: %s", uhttp_strerror(result));
     if (config->event_mode)
         loop.handler = loop_event_app;
+    if (UH_QUEUE_ALWAYS)        /* made now, as tests count descriptors from here on */
+        assert_null(uhttp_wait(loop.server, 0));
 }
 
 /* A server with all defaults but the port, and 16 connections. */
@@ -1013,6 +1108,7 @@ static int loop_setup(void **state)
     loop.descriptors = loop_open_descriptors();
     loop_allocations = 0;
     loop_accept_failures = 0;
+    loop_queue_error = 0;
     return 0;
 }
 

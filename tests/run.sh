@@ -7,8 +7,8 @@
 #   --full         also what takes long: boards clang valgrind counts long, and 30 seconds for
 #                  each fuzzer
 #   --no-install   take the machine as it is; what cannot run is skipped
-#   STAGE          only these, of: unit asan m32 tsan loops tls curl examples readme fuzz compile
-#                  size packaging boards clang valgrind counts long
+#   STAGE          only these, of: unit pollers asan m32 tsan loops tls curl examples readme fuzz
+#                  compile size packaging boards clang valgrind counts long
 #
 # Everything built lies in build/. FUZZ_SECONDS (5) is the time for each fuzzer, JOBS (the number
 # of processors) how much is built at once, TEST_SECONDS (240) how long one test program may
@@ -22,7 +22,7 @@ build=build
 logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 test_seconds=${TEST_SECONDS:-240}
-everyday="unit asan m32 tsan loops tls curl examples readme fuzz compile size packaging"
+everyday="unit pollers asan m32 tsan loops tls curl examples readme fuzz compile size packaging"
 all="$everyday boards clang valgrind counts long"
 
 quick=no
@@ -144,7 +144,7 @@ has_cjson() {
 }
 
 packages_apt() {
-    units="unit asan clang m32 tsan loops tls valgrind"
+    units="unit pollers asan clang m32 tsan loops tls valgrind"
     missing "$all" "has cc" gcc libc6-dev
     missing "$units packaging" has_cmocka libcmocka-dev
     missing "loops" has_libuv libuv1-dev
@@ -499,6 +499,25 @@ stage_unit() {
     # shellcheck disable=SC2086
     build_tests unit "$cc" -O1 $unit_flags
     run_tests unit "$test_seconds" env
+}
+
+# The suites of the server over the other poller that this system has. On Linux kqueue is made of
+# poll(), and only what is about sockets is run over it.
+stage_pollers() {
+    stage pollers "the server's tests over epoll and kqueue"
+    sources=$(ls tests/test_server*.c tests/test_request_extras.c)
+    with_kqueue="-DUHTTP_POLLER=UHTTP_POLLER_KQUEUE"
+    case $(uname -s) in
+    Linux)
+        # shellcheck disable=SC2086
+        build_tests epoll "$cc" -O1 $unit_flags -DUHTTP_POLLER=UHTTP_POLLER_EPOLL
+        run_tests epoll "$test_seconds" env
+        sources=$(ls tests/test_server.c tests/test_server_[dlp]*.c)
+        with_kqueue="$with_kqueue -DUH_KQUEUE=1 -I tests/platform/kqueue" ;;
+    esac
+    # shellcheck disable=SC2086
+    build_tests kqueue "$cc" -O1 $unit_flags $with_kqueue
+    run_tests kqueue "$test_seconds" env
 }
 
 stage_asan() {

@@ -1,5 +1,6 @@
 /* The limit uHTTP is measured against, with epoll: level-triggered, descriptors added once. */
 #define _GNU_SOURCE
+#define BARE_CONNECTIONS 65536
 #include "bare.h"
 #include <sys/epoll.h>
 

@@ -6,8 +6,11 @@
 #   --quick      a smoke test: one round of one second, shorter counts
 #   --rounds N   rounds of all scenarios and servers, interleaved; the table has medians (5)
 #   --seconds N  how long each scenario lasts in each round (2)
-#   --only       hello browser close pipeline (timed), json (timed against cJSON),
+#   --only       hello browser close pipeline (timed), json (timed against cJSON), idle (900,
+#                5 000 and 20 000 idle connections beside 8 active ones), wait (what one
+#                uhttp_wait(server, 0) costs beside 9 000),
 #                instructions calls allocations memory (counted)
+#   IDLE         in the environment: other numbers of idle connections, as "900 5000"
 #   --check      fail also when a target is missed, not only when a run is invalid
 #
 # Servers run on core 0 and wrk on core 1. CPU is what the server says it used, user and system,
@@ -22,7 +25,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 servers="bare_epoll bare_select uhttp_hello"
 timed="hello browser close pipeline"
 counted="instructions calls allocations memory"
-rounds=5 seconds=2 few=1000 many=3000 check=no only="$timed json $counted"
+idle_counts=${IDLE:-900 5000 20000}
+rounds=5 seconds=2 few=1000 many=3000 check=no only="$timed json idle wait $counted"
 
 fail() {
     echo "bench: $*" >&2
@@ -44,8 +48,8 @@ done
 wanted() { [[ " $only " == *" $1 "* ]]; }
 
 for name in $only; do
-    [[ " $timed json $counted " == *" $name "* ]] ||
-        fail "--only $name: is none of $timed json $counted"
+    [[ " $timed json idle wait $counted " == *" $name "* ]] ||
+        fail "--only $name: is none of $timed json idle wait $counted"
 done
 
 need() { command -v "$1" >/dev/null || fail "$1 is missing; Debian package: $2"; }
@@ -53,14 +57,14 @@ need "${CC:-cc}" gcc
 need awk mawk
 need taskset util-linux
 taskset -c 0 true 2>/dev/null && taskset -c 1 true 2>/dev/null || fail "needs cores 0 and 1"
-for name in $timed; do ! wanted $name || need wrk wrk; done
+for name in $timed idle; do ! wanted $name || need wrk wrk; done
 ! wanted instructions || need valgrind valgrind
 ! wanted calls || need strace strace
 [ -f "$here/../../uhttp_server.h" ] || fail "no uhttp_server.h in $(cd "$here/../.." && pwd)"
 
 tmp=$(mktemp -d)
-children="" server=""
-trap 'kill -KILL $children $server 2>/dev/null || true; rm -rf "$tmp"' EXIT
+children="" holders="" server="" arguments=""
+trap 'kill -KILL $children $holders $server 2>/dev/null || true; rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 
 # ---- programs and requests -------------------------------------------------------------------
@@ -101,12 +105,13 @@ lines 'GET / HTTP/1.1' \
 
 # ---- servers and clients ---------------------------------------------------------------------
 
-# start SERVER [wrapper...]: sets port, server (its process) and child (the one to wait for)
+# start SERVER [wrapper...]: the server, with $arguments; sets port, server (its process) and child (the one to wait for)
 start() {
     local program=$tmp/$1
     shift
     : >"$tmp/out"
-    taskset -c 0 "$@" "$program" >"$tmp/out" 2>"$tmp/err" &
+    # shellcheck disable=SC2086
+    taskset -c 0 "$@" "$program" $arguments >"$tmp/out" 2>"$tmp/err" &
     child=$!
     children="$children $child"
     for _ in $(seq 200); do
@@ -160,20 +165,30 @@ done
 
 # ---- timed -----------------------------------------------------------------------------------
 
-# measure SCENARIO SERVER: adds a line to the samples: both names, requests per second, CPU
-measure() {
-    local scenario=$1 name=$2 totals
-    start "$name"
-    taskset -c 1 wrk -t1 -c64 -d"${seconds}s" -s "$here/wrk.lua" "http://127.0.0.1:$port/" \
-        -- "$tmp/$scenario" >"$tmp/wrk" 2>&1 || true
-    stop
+# load SCENARIO CONNECTIONS: asks the server that runs, with the request of that name
+load() {
+    taskset -c 1 wrk -t1 -c"$2" -d"${seconds}s" -s "$here/wrk.lua" "http://127.0.0.1:$port/" \
+        -- "$tmp/$1" >"$tmp/wrk" 2>&1 || true
+}
+
+# sample SCENARIO SERVER CPU_US: adds a line to the samples: both names, requests per second, CPU
+sample() {
+    local scenario=$1 name=$2 cpu=$3 totals
     totals=$(grep '^totals ' "$tmp/wrk") || fail "wrk failed: $(cat "$tmp/wrk")"
     # shellcheck disable=SC2086
     set -- $totals
     [ "$2" -gt 0 ] && [ $(($5 + $7 + $9 + ${11} + ${13})) = 0 ] ||
         fail "invalid run, $name in scenario $scenario: $totals"
-    awk -v s="$scenario" -v n="$name" -v requests="$2" -v us="$3" -v cpu="$(said cpu_us)" \
+    awk -v s="$scenario" -v n="$name" -v requests="$2" -v us="$3" -v cpu="$cpu" \
         'BEGIN { print s, n, requests / us * 1e6, cpu / requests }' >>"$tmp/samples"
+}
+
+# measure SCENARIO SERVER: from the server's start to its end
+measure() {
+    start "$2"
+    load "$1" 64
+    stop
+    sample "$1" "$2" "$(said cpu_us)"
 }
 
 # median SCENARIO SERVER COLUMN
@@ -225,6 +240,84 @@ now=""
 for name in $timed; do ! wanted $name || now="$now $name"; done
 # shellcheck disable=SC2086
 [ -z "$now" ] || run_timed $now
+
+# ---- beside idle connections -----------------------------------------------------------------
+
+# hold CONNECTIONS: that many are opened, answered once, and idle until let_go. A few at once: the
+# backlog has an end, and a server gives each only seconds to ask.
+hold() {
+    local left=$1 now
+    holders=""
+    while [ "$left" -gt 0 ]; do
+        now=$((left < 500 ? left : 500))
+        left=$((left - now))
+        : >"$tmp/client.out"
+        "$tmp/client" "$port" "$tmp/browser" $now 1 hold >"$tmp/client.out" &
+        holders="$holders $!"
+        for _ in $(seq 400); do
+            [ ! -s "$tmp/client.out" ] && kill -0 $! 2>/dev/null || break
+            sleep 0.05
+        done
+        [ -s "$tmp/client.out" ] || fail "$1 connections were not all answered"
+    done
+}
+
+let_go() {
+    # shellcheck disable=SC2086
+    kill $holders
+    # shellcheck disable=SC2086
+    wait $holders 2>/dev/null || true
+    holders=""
+}
+
+# cpu_now: microseconds the server has used so far, to the hundredth of a second
+cpu_now() {
+    awk -v hz="$(getconf CLK_TCK)" '{ printf "%d", ($14 + $15) * 1e6 / hz }' "/proc/$server/stat"
+}
+
+run_idle() {
+    local round idle name most cpu order="bare_epoll uhttp_hello"
+    ulimit -n "$(ulimit -Hn)"
+    most=$(($(ulimit -n) - 100))
+    for round in $(seq "$rounds"); do
+        for idle in $idle_counts; do
+            for name in $order; do
+                arguments=$((idle + 100))
+                start "$name"
+                hold $((idle < most ? idle : most))
+                cpu=$(cpu_now)
+                load hello 8
+                cpu=$(($(cpu_now) - cpu))       # without what opening them has cost
+                let_go
+                stop
+                sample "idle$idle" "$name" "$cpu"
+            done
+        done
+        order="${order#* } ${order%% *}"
+    done
+    arguments=""
+
+    echo "8 connections beside idle ones, medians of $rounds rounds of $seconds s, CPU in us per request"
+    echo "                        epoll   uhttp   ratio  target"
+    for idle in $idle_counts; do
+        set -- "$(median idle$idle bare_epoll 4)" "$(median idle$idle uhttp_hello 4)"
+        set -- "$@" "$(ratio "$2" "$1")" 1.10
+        judge "$3" "$4"
+        printf '%6d idle         %7.2f %7.2f   %5s   %5s %s\n' \
+            $((idle < most ? idle : most)) "$@" $verdict
+    done
+    echo
+}
+
+! wanted idle || run_idle
+
+if wanted wait; then
+    build wait wait.c
+    set -- $(taskset -c 0 "$tmp/wait")
+    judge "$4" 3
+    echo "uhttp_wait(server, 0) beside $2 idle connections: $4 us, target 3 $verdict"
+    echo
+fi
 
 # ---- JSON: a program of its own, which judges itself ---------------------------------------------
 
@@ -296,17 +389,9 @@ count_allocations() {
 # What 500 connections hold when all asked at once and were idle for four seconds since.
 # Sets value (by our own count) and heap (by the C library's)
 count_memory() {
-    local holder idle=500
+    local idle=500
     start uhttp_count
-    : >"$tmp/client.out"
-    "$tmp/client" "$port" "$tmp/browser" $idle 1 hold >"$tmp/client.out" &
-    holder=$!
-    children="$children $holder"
-    for _ in $(seq 400); do
-        [ ! -s "$tmp/client.out" ] && kill -0 $holder 2>/dev/null || break
-        sleep 0.05
-    done
-    [ -s "$tmp/client.out" ] || fail "$idle connections were not all answered"
+    hold $idle
     sleep 4
     kill -USR1 "$server"
     for _ in $(seq 100); do
@@ -315,9 +400,7 @@ count_memory() {
     done
     [ -n "$(said heap)" ] || fail "the server does not report"
     value=$(($(said bytes) / idle)) heap=$(($(said heap) / idle))
-    kill $holder
-    wait $holder 2>/dev/null || true
-    children=${children% *}
+    let_go
     stop
 }
 

@@ -1,5 +1,7 @@
 /* uHTTP under measurement: the smallest program that answers everything with "hello".
  *
+ *     uhttp_hello [CONNECTIONS]       as many at once, 512 by default
+ *
  * With BENCH_COUNT it counts what goes through UHTTP_MALLOC and its companions, and says on
  * SIGUSR1 and at its end how many allocations were made and how many bytes are in use. */
 #define _GNU_SOURCE
@@ -55,7 +57,7 @@ static void report_memory(void)
 #endif
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static char printed[4096];
     setvbuf(stdout, printed, _IOFBF, sizeof printed);   /* or stdio's buffer would be counted */
@@ -66,7 +68,8 @@ int main(void)
     config.address = "127.0.0.1";
     config.port = UHTTP_PORT_ANY;
     config.backlog = 512;
-    config.max_connections = 512;
+    config.max_connections = argc > 1 ? (uint32_t)atol(argv[1]) : 512;
+    config.keep_alive_timeout_ms = 600000;      /* longer than any measurement */
     config.keep_alive_max_requests = UHTTP_UNLIMITED;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
