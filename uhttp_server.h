@@ -440,7 +440,8 @@ typedef struct uhttp_config {
                                        or Content-Encoding; checked at open; NULL: none */
     const char *trusted_proxies;    /* whose X-Forwarded-* fields are believed: addresses and
                                    blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix" for
-                                   peers without address; checked at open; NULL: nobody's */
+                                   peers without address; read at open, 24 bytes of memory
+                                   each; NULL: nobody's */
     void *memory;               /* all the memory there is, any alignment; NULL: the heap,
                                    unless UHTTP_NO_HEAP */
     size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
@@ -633,7 +634,7 @@ UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size);
 UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name);
 UHTTP_API size_t uhttp_header_count(const uhttp_conn *c);
 /* The field of that index, in the order received; false: there is none. name and value
- * may be NULL. */
+ * may be NULL. Taking all of them in order is linear. */
 UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **name,
                                const char **value);
 
@@ -4576,34 +4577,30 @@ static bool uh_network_holds(const uh_network *network, const uh_peer *peer)
            (rest == 0 || (a[bytes] ^ b[bytes]) >> (8 - rest) == 0);
 }
 
-/* Looks for a peer in networks and, under the name "unix", among those without an address. 1: it
- * is in there; 0: it is not; -1: *element is malformed. */
-static int uh_networks_find(const char *networks, const uh_peer *peer, uhttp_str *element)
+#define UH_NETWORKS_BAD UINT32_MAX
+
+/* Reads networks and "unix", for peers without an address, into out (NULL: nowhere). Returns
+ * how many; UH_NETWORKS_BAD: *element is malformed. */
+static uint32_t uh_networks_parse(const char *networks, uh_network *out, uhttp_str *element)
 {
     uhttp_str list = uh_text_of(networks);
-    uh_network network;
-    while (uhttp_list_next(&list, element)) {
-        bool is_unix = uh_text_is(*element, "unix");
-        if (!is_unix && !uh_network_parse(*element, &network))
-            return -1;
-        if (is_unix ? peer->family == 0 : uh_network_holds(&network, peer))
-            return 1;
+    uh_network nowhere;
+    uint32_t count = 0;
+    for (; uhttp_list_next(&list, element); count++) {
+        uh_network *network = out != NULL ? &out[count] : &nowhere;     /* wiped, for "unix" */
+        if (!uh_text_is(*element, "unix") && !uh_network_parse(*element, network))
+            return UH_NETWORKS_BAD;
     }
-    return 0;
+    return count;
 }
 
-static bool uh_networks_are_good(const char *networks, uhttp_str *bad)
+static bool uh_networks_hold(const uh_network *networks, uint32_t count, const uh_peer *peer)
 {
-    uh_peer nobody;
-    memset(&nobody, 0, sizeof nobody);
-    nobody.family = 1;
-    return uh_networks_find(networks, &nobody, bad) == 0;
-}
-
-static bool uh_networks_hold(const char *networks, const uh_peer *peer)
-{
-    uhttp_str element;
-    return uh_networks_find(networks, peer, &element) > 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (uh_network_holds(&networks[i], peer))
+            return true;
+    }
+    return false;
 }
 
 /* Reads what proxies write into X-Forwarded-For: an address, some with a port behind it,
@@ -7920,7 +7917,10 @@ static char *uh_tls_put_reason(char *p, int code)
 {
 #if defined(MBEDTLS_ERROR_C)
     mbedtls_strerror(code, p, 120);
-    p += strlen(p);
+    if (memcmp(p, "UNKNOWN", 7) == 0 && strchr(p, ':') == NULL)     /* in 4.x those of crypto */
+        p = uh_text_puts(p, "mbedTLS error");
+    else
+        p += strlen(p);
 #endif
     return uh_tls_put_code(p, code);
 }
@@ -8662,7 +8662,9 @@ typedef struct uh_file_calls {
 } uh_file_calls;
 
 /* Parameters of a request, which have names and values and are counted alike. */
-typedef enum uh_list { UH_LIST_NONE, UH_LIST_QUERY, UH_LIST_COOKIES, UH_LIST_FORM } uh_list;
+typedef enum uh_list {
+    UH_LIST_NONE, UH_LIST_HEADERS, UH_LIST_QUERY, UH_LIST_COOKIES, UH_LIST_FORM
+} uh_list;
 
 /* What a WebSocket keeps beside the request it was. Of the frame that is arriving, framing.left
  * is what is missing; of its message, body and body_len tell where the decoded bytes are. */
@@ -8812,11 +8814,12 @@ struct uhttp_server {
     uhttp_conn *last;           /* returned by the last wait */
     bool failed;                /* a response to that one's request could not begin */
     const uh_file_calls *files; /* NULL until one is used */
-    bool (*trusts)(const char *networks, const uh_peer *peer);  /* NULL: without proxies */
     uhttp_conn *writer;         /* the stream last written to */
     uhttp_config config;        /* completed: no zero means default any more */
     /* Writes the default headers, or with NULL counts them, but for those among added. */
     size_t (*defaults)(const uhttp_server *s, uhttp_str added, const char *type, char *out);
+    uh_network *proxies;        /* config.trusted_proxies, read */
+    uint32_t proxy_count;
     uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
     uh_link lists[UH_TIMES];    /* and who has it; that of UH_TIME_NONE is not used */
     uint32_t counts[UH_STATE_COUNT];
@@ -11229,7 +11232,7 @@ static uh_next uh_request_await_end(uhttp_conn *c)
 static bool uh_peer_is_trusted(const uhttp_conn *c, const uh_peer *peer)
 {
     const uhttp_server *s = c->server;
-    return s->trusts != NULL && s->trusts(s->config.trusted_proxies, peer);
+    return uh_networks_hold(s->proxies, s->proxy_count, peer);
 }
 
 /* Does it ask without TLS for what is only to be had with it? A trusted proxy has seen to that.
@@ -11381,33 +11384,6 @@ UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name)
     return NULL;
 }
 
-UHTTP_API size_t uhttp_header_count(const uhttp_conn *c)
-{
-    const char *name, *value;
-    uint32_t at = uh_request_fields(c);
-    size_t count = 0;
-    while (uh_request_field(c, &at, &name, &value))
-        count++;
-    return count;
-}
-
-UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **name,
-                               const char **value)
-{
-    const char *n, *v;
-    uint32_t at = uh_request_fields(c);
-    for (size_t i = 0; uh_request_field(c, &at, &n, &v); i++) {
-        if (i < index)
-            continue;
-        if (name != NULL)
-            *name = n;
-        if (value != NULL)
-            *value = v;
-        return true;
-    }
-    return false;
-}
-
 /*--- accessors: parameters --------------------------------------------------------------
  *
  * A query stays as it came; what is asked for is decoded into the margin, each piece to its own
@@ -11492,6 +11468,10 @@ static bool uh_list_step(uhttp_conn *c, uh_list list, uint32_t *at, const char *
     if (!uh_request_is_here(c))
         return false;
     uh_request *r = &c->request;
+    if (list == UH_LIST_HEADERS) {
+        *at = *at > 0 ? *at : uh_request_fields(c);
+        return uh_request_field(c, at, name, value);
+    }
     if (list == UH_LIST_QUERY)
         return uh_query_step(c, at, name, value);
     if (list == UH_LIST_FORM && r->body_state == UH_BODY_FORM) {
@@ -11551,6 +11531,20 @@ static bool uh_list_at(uhttp_conn *c, uh_list list, size_t index, const char **n
     if (value != NULL)
         *value = v;
     return true;
+}
+
+/* Fields are only looked at, but where the next one is is noted in the request. */
+static uhttp_conn *uh_conn_mutable(const uhttp_conn *c) { return (uhttp_conn *)(uintptr_t)c; }
+
+UHTTP_API size_t uhttp_header_count(const uhttp_conn *c)
+{
+    return uh_list_count(uh_conn_mutable(c), UH_LIST_HEADERS);
+}
+
+UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **name,
+                               const char **value)
+{
+    return uh_list_at(uh_conn_mutable(c), UH_LIST_HEADERS, index, name, value);
 }
 
 UHTTP_API const char *uhttp_query(uhttp_conn *c, const char *name)
@@ -14723,22 +14717,26 @@ static uint8_t *uh_carve(uint8_t **memory, size_t size)
 }
 
 /* Bytes of everything but the buffers. */
-static size_t uh_server_size(uint32_t connections)
+static size_t uh_server_size(uint32_t connections, uint32_t proxies)
 {
     size_t size = (sizeof(uhttp_server) + 7u) & ~(size_t)7u;
+    size += (proxies * sizeof(uh_network) + 7u) & ~(size_t)7u;
     size += (connections * sizeof(uhttp_conn) + 7u) & ~(size_t)7u;
     return size + ((uh_poller_size(UH_TOKEN_SLOT + connections) + 7u) & ~(size_t)7u);
 }
 
 /* Lays the server out in memory; the rest of it becomes blocks in fixed mode. */
-static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size, const uhttp_config *config)
+static uhttp_server *uh_server_lay_out(uint8_t *memory, size_t size,
+                                       const uhttp_config *config, uint32_t proxies)
 {
     uint32_t n = config->max_connections;
     const uint8_t *end = memory + size;
-    memset(memory, 0, uh_server_size(n));
+    memset(memory, 0, size);
     uhttp_server *s = (uhttp_server *)(void *)uh_carve(&memory, sizeof *s);
     s->config = *config;
     s->slots = (uhttp_conn *)(void *)uh_carve(&memory, n * sizeof *s->slots);
+    s->proxies = (uh_network *)(void *)uh_carve(&memory, proxies * sizeof *s->proxies);
+    s->proxy_count = proxies;
     uint32_t tokens = UH_TOKEN_SLOT + n;
     s->pool.block_size = UH_BLOCK;
     s->pool.fixed = config->memory != NULL;
@@ -14784,12 +14782,13 @@ static void uh_server_open_wake(uhttp_server *s)
 }
 
 /* Takes the memory for a server: the program's, or from the heap. */
-static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *config)
+static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *config,
+                                  uint32_t proxies)
 {
     const size_t slot = UHTTP_MEMORY_SLOT + 2u * UH_BUFFER_MIN;
     if (config->max_connections > (UH_SIZE_MAX - UHTTP_MEMORY_BASE) / slot)
         return UHTTP_ERR_MEMORY;
-    size_t size = uh_server_size(config->max_connections);
+    size_t size = uh_server_size(config->max_connections, proxies);
     size_t have = size;
     uint8_t *memory = (uint8_t *)config->memory;
     if (memory != NULL) {
@@ -14805,7 +14804,7 @@ static uhttp_result uh_server_new(uhttp_server **server, const uhttp_config *con
         if (memory == NULL)
             return UHTTP_ERR_MEMORY;
     }
-    *server = uh_server_lay_out(memory, have, config);
+    *server = uh_server_lay_out(memory, have, config, proxies);
     (*server)->memory = config->memory == NULL ? memory : NULL;
     if (!uh_sys_start()) {
         UHTTP_FREE((*server)->memory);
@@ -14932,12 +14931,14 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     memset(&complete, 0, sizeof complete);
     if (config != NULL)
         complete = *config;
-    if (!uh_config_complete(&complete) ||
+    uint32_t proxies = 0;
+    if (complete.trusted_proxies != NULL)
+        proxies = uh_networks_parse(complete.trusted_proxies, NULL, &bad);
+    if (!uh_config_complete(&complete) || proxies == UH_NETWORKS_BAD ||
         (complete.default_headers != NULL &&
-         !uh_default_headers_are_good(complete.default_headers)) ||
-        (complete.trusted_proxies != NULL && !uh_networks_are_good(complete.trusted_proxies, &bad)))
+         !uh_default_headers_are_good(complete.default_headers)))
         return UHTTP_ERR_INVALID;
-    uhttp_result result = uh_server_new(server, &complete);
+    uhttp_result result = uh_server_new(server, &complete, proxies);
     if (result != UHTTP_OK) {
         *server = NULL;
         return result;
@@ -14945,8 +14946,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     uhttp_server *s = *server;
     if (complete.default_headers != NULL)
         s->defaults = uh_fields_default;
-    if (complete.trusted_proxies != NULL)
-        s->trusts = uh_networks_hold;
+    if (proxies > 0)
+        (void)uh_networks_parse(complete.trusted_proxies, s->proxies, &bad);
     if (complete.listen_fd != NULL)
         result = uh_server_adopt(s, (uh_socket)*complete.listen_fd, complete.tls);
     else

@@ -108,6 +108,20 @@ static void check_path(uhttp_str s)
     free(pattern);
 }
 
+/* Reads them as a server does at open, which must find as many as it has counted. */
+static bool networks_hold(const char *networks, const uh_peer *peer)
+{
+    uhttp_str bad;
+    uint32_t count = uh_networks_parse(networks, NULL, &bad);
+    if (count == UH_NETWORKS_BAD)
+        return false;
+    uh_network *list = (uh_network *)calloc((size_t)count + 1, sizeof *list);
+    promise(list != NULL && uh_networks_parse(networks, list, &bad) == count);
+    bool holds = uh_networks_hold(list, count, peer);
+    free(list);
+    return holds;
+}
+
 static void check_addresses(uhttp_str s)
 {
     uh_peer peer, again;
@@ -117,16 +131,16 @@ static void check_addresses(uhttp_str s)
         size_t length = uh_peer_format(&peer, text, sizeof text);
         promise(length > 0 && uh_peer_parse(uh_text_of(text), &again));
         promise(memcmp(&peer, &again, sizeof peer) == 0);
-        promise(uh_networks_are_good(text, &bad) && uh_networks_hold(text, &peer));
+        promise(networks_hold(text, &peer));
     }
     char *list = copy_of(s, s.len + 1);
     list[s.len] = '\0';
     memset(&peer, 0, sizeof peer);
-    promise(!uh_networks_hold(list, &peer) || strstr(list, "unix") != NULL);
+    promise(!networks_hold(list, &peer) || strstr(list, "unix") != NULL);
     peer.family = 4;
     memcpy(peer.address, "\x7f\0\0\1", 4);
-    (void)uh_networks_hold(list, &peer);
-    promise(uh_networks_are_good(list, &bad) ||
+    (void)networks_hold(list, &peer);
+    promise(uh_networks_parse(list, NULL, &bad) != UH_NETWORKS_BAD ||
             (bad.len > 0 && bad.ptr >= list && uh_text_end(bad) <= list + s.len));
     free(list);
 }

@@ -692,6 +692,43 @@ static void a_request_that_is_never_answered_is_reported(void **state)
     assert_int_equal(loop_logged("a request was never answered, from 127.0.0.1"), 2);
 }
 
+/*--- fields by their index ---------------------------------------------------------------*/
+
+/* Each call goes on where the last one stopped: a head full of fields costs no more than its
+ * length. */
+static void answer_all_fields(uhttp_conn *c)
+{
+    const char *name, *value;
+    size_t count = 0;
+    while (uhttp_header_at(c, count, &name, &value)) {
+        count++;
+        assert_int_equal(c->request.listed, UH_LIST_HEADERS);
+        assert_int_equal(c->request.taken_count, count);
+        assert_int_equal(c->request.taken_at,
+                         value + strlen(value) + 2 - uh_request_at(c, 0));
+    }
+    assert_int_equal(count, uhttp_header_count(c));
+    assert_true(uhttp_header_at(c, 1, &name, NULL) && strcmp(name, "A") == 0);  /* and back */
+    assert_true(uhttp_query_at(c, 0, &name, NULL) && strcmp(name, "q") == 0);
+    assert_true(uhttp_header_at(c, 2, NULL, &value) && strcmp(value, "2") == 0);
+    assert_ok(uhttp_respond_printf(c, 200, NULL, "%zu", count));
+}
+
+static void fields_are_taken_in_order_without_searching_again(void **state)
+{
+    (void)state;
+    char request[3000] = "GET /?q=1" HOST;
+    char *p = request + strlen(request);
+    for (int i = 0; i < 200; i++)
+        p += sprintf(p, "A:%d\r\n", i + 1);
+    strcpy(p, "\r\n");
+    loop.handler = answer_all_fields;
+    loop_open_default();
+    client *c = client_connect();
+    assert_int_equal(client_ask(c, request), 200);
+    assert_string_equal(c->body, "201");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -712,6 +749,7 @@ int main(void)
         LOOP_TEST(nobody_is_believed_who_is_not_trusted),
         LOOP_TEST(a_server_with_malformed_proxies_does_not_open),
         LOOP_TEST(a_peer_without_address_may_be_trusted),
+        LOOP_TEST(fields_are_taken_in_order_without_searching_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

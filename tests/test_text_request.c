@@ -257,16 +257,17 @@ static void networks_hold_their_addresses_and_no_other(void **state)
         uhttp_str networks = text_slice(network_cases[i].networks,
                                         strlen(network_cases[i].networks));
         uh_peer inside, outside;
-        assert_for(networks, uh_networks_are_good(network_cases[i].networks, &bad));
+        assert_for(networks, uh_networks_parse(network_cases[i].networks, NULL, &bad) !=
+                                 UH_NETWORKS_BAD);
         assert_for(networks, uh_peer_parse(uh_text_of(network_cases[i].inside), &inside));
         assert_for(networks, uh_peer_parse(uh_text_of(network_cases[i].outside), &outside));
-        assert_for(networks, uh_networks_hold(network_cases[i].networks, &inside));
-        assert_for(networks, !uh_networks_hold(network_cases[i].networks, &outside));
-        assert_for(networks, uh_networks_hold(network_cases[i].networks, &none) ==
+        assert_for(networks, text_networks_hold(network_cases[i].networks, &inside));
+        assert_for(networks, !text_networks_hold(network_cases[i].networks, &outside));
+        assert_for(networks, text_networks_hold(network_cases[i].networks, &none) ==
                                  (strstr(networks.ptr, "unix") != NULL));
     }
-    assert_true(uh_networks_are_good("", &bad));
-    assert_false(uh_networks_hold("", &none));
+    assert_int_equal(uh_networks_parse("", NULL, &bad), 0);
+    assert_false(text_networks_hold("", &none));
 }
 
 static const char *const bad_networks[] = {
@@ -285,7 +286,7 @@ static void what_is_no_network_is_refused(void **state)
         uhttp_str bad;
         const char *comma = strchr(bad_networks[i], ',');
         snprintf(text, sizeof text, "10.0.0.0/8, unix ,%s", bad_networks[i]);
-        assert_for(uh_text_of(text), !uh_networks_are_good(text, &bad));
+        assert_for(uh_text_of(text), uh_networks_parse(text, NULL, &bad) == UH_NETWORKS_BAD);
         assert_for(uh_text_of(text), text_is(bad, comma != NULL ? "x" : bad_networks[i]));
     }
 }

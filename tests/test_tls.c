@@ -104,6 +104,16 @@ static void certificates_and_keys_are_read_from_files_and_memory(void **state)
     }
 }
 
+static void a_failure_without_a_text_is_told_by_its_number(void **state)
+{
+    (void)state;
+    char text[160];
+    *uh_tls_put_reason(text, -0x5f80) = '\0';
+    assert_string_equal(text, "mbedTLS error (-0x5F80)");
+    *uh_tls_put_reason(text, -0x0010) = '\0';
+    assert_string_equal(text, "BIGNUM - Memory allocation failed (-0x0010)");
+}
+
 static void a_key_is_decrypted_with_its_password(void **state)
 {
     (void)state;
@@ -1283,6 +1293,7 @@ int main(void)
         LOOP_TEST(a_reload_keeps_what_a_listener_demands_of_clients),
         LOOP_TEST(without_a_secure_listener_there_is_nothing_to_reload),
         LOOP_TEST(a_thousand_reloads_leave_nothing_behind),
+        LOOP_TEST(a_failure_without_a_text_is_told_by_its_number),
         LOOP_TEST(out_of_memory_refuses_one_handshake_only),
         LOOP_TEST(out_of_memory_at_open_and_reload_is_an_answer),
         LOOP_TEST(fixed_memory_takes_nothing_but_what_mbedtls_takes),

@@ -122,6 +122,22 @@ static inline void text_fail(uhttp_str s, const char *what, const char *file, in
             text_fail((s), #truth, __FILE__, __LINE__);     \
     } while (0)
 
+/* Is the peer in one of these networks, which are read as a server does at open? */
+static inline bool text_networks_hold(const char *networks, const uh_peer *peer)
+{
+    uhttp_str bad;
+    uint32_t count = uh_networks_parse(networks, NULL, &bad);
+    if (count == UH_NETWORKS_BAD)
+        return false;
+    uh_network *list = (uh_network *)calloc((size_t)count + 1, sizeof *list);
+    if (list == NULL)
+        abort();
+    bool holds = uh_networks_parse(networks, list, &bad) == count &&
+                 uh_networks_hold(list, count, peer);
+    free(list);
+    return holds;
+}
+
 /*--- chance ---------------------------------------------------------------------------*/
 
 static uint64_t random_state;

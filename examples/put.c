@@ -1,0 +1,116 @@
+/* put.c - saves what clients send as files: curl -T
+ *
+ *     cc -o put examples/put.c && ./put directory [port]
+ *     curl -T photo.jpg http://localhost:8080/
+ *
+ * A PUT to /NAME becomes the file NAME of the directory, in place of the one that has this name.
+ * It is written as it arrives, so it may be larger than memory, under another name that becomes
+ * its own when it is complete: a reader sees the old file or the new one. GET gives it back.
+ * Names are those uhttp_safe_filename() would leave as they are, and there are no directories
+ * in the directory. Anybody who can reach the port can write: put a password in front (auth.c).
+ */
+#define UHTTP_IMPLEMENTATION
+#include "../uhttp_server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FILE_MAX ((uint64_t)1 << 30)    /* of one file; more is 413 */
+
+static const char *directory;
+static uhttp_server *server;
+static volatile sig_atomic_t stop;
+
+/* The path of the file that the request names; false: it names none. */
+static bool file_path(uhttp_conn *c, char *path, size_t size)
+{
+    const char *name = uhttp_path(c) + 1;
+    char safe[256];
+    size_t length = uhttp_safe_filename(name, safe, sizeof safe);
+    return length > 0 && strcmp(name, safe) == 0 &&
+           (size_t)snprintf(path, size, "%s/%s", directory, safe) < size;
+}
+
+/* A request, whether its body came with it or is on its way. */
+static void begin(uhttp_conn *c)
+{
+    char path[1024];
+    if (uhttp_is_get(c))
+        uhttp_serve_dir(c, directory, "/");
+    else if (strcmp(uhttp_method(c), "PUT") != 0)
+        uhttp_respond_not_allowed(c, "GET, HEAD, PUT");
+    else if (!file_path(c, path, sizeof path))
+        uhttp_respond_error(c, 403);
+    else if (uhttp_accept_body_to_file(c, path, FILE_MAX) != UHTTP_OK)
+        uhttp_respond_error(c, 500);
+}
+
+static void serve(uhttp_conn *c)
+{
+    switch (uhttp_event(c)) {
+    case UHTTP_EVENT_REQUEST:
+    case UHTTP_EVENT_HEADERS:
+        begin(c);
+        break;
+    case UHTTP_EVENT_COMPLETE:      /* the file is there, and safe */
+        uhttp_respond_printf(c, 201, "text/plain; charset=utf-8", "saved %s, %llu bytes\n",
+                             uhttp_path(c) + 1, (unsigned long long)uhttp_bytes_received(c));
+        break;
+    default:                        /* UHTTP_EVENT_ERROR: what is wrong is answered for us */
+        break;
+    }
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+    uhttp_server_wakeup(server);
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && (about.st_mode & S_IFMT) == S_IFDIR;
+}
+
+int main(int argc, char **argv)
+{
+    uhttp_config config = { 0 };
+    char *end = NULL;
+    long port = argc > 2 ? strtol(argv[2], &end, 10) : 8080;
+    if (argc < 2 || argc > 3 || (end != NULL && (end == argv[2] || *end != '\0')) ||
+        port < 0 || port > 65535) {
+        fprintf(stderr, "usage: %s directory [port]    0: any that is free\n", argv[0]);
+        return 2;
+    }
+    directory = argv[1];
+    if (!is_directory(directory)) {
+        fprintf(stderr, "%s is not a directory\n", directory);
+        return 1;
+    }
+    config.port = port == 0 ? UHTTP_PORT_ANY : (int)port;
+    config.event_mode = true;
+    uhttp_result result = uhttp_server_open(&server, &config);
+    if (result != UHTTP_OK) {
+        fprintf(stderr, "cannot listen on port %ld: %s\n", port, uhttp_strerror(result));
+        return 1;
+    }
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    printf("listening on http://localhost:%d/\n", uhttp_server_port(server));
+    fflush(stdout);
+
+    while (!stop) {
+        uhttp_conn *c = uhttp_wait(server, -1);
+        if (c != NULL)
+            serve(c);
+    }
+
+    uhttp_server_close(server);
+    puts("stopped");
+    return 0;
+}
