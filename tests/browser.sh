@@ -34,7 +34,7 @@ need_browser() {
 # printed; what it throws, or what the page itself threw, goes to $dir/browser.err, and the status
 # is 1.
 browse() {
-    NODE_PATH=$browser_home/node_modules CHROMIUM=$chromium timeout -k 5 150 node -e '
+    NODE_PATH=$browser_home/node_modules CHROMIUM=$chromium timeout -k 5 240 node -e '
         const { chromium } = require("playwright-core");
         const text = require("fs").readFileSync(0, "utf8");
         const AsyncFunction = (async () => {}).constructor;
