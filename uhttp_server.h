@@ -401,10 +401,14 @@ typedef struct uhttp_access {
 #define UHTTP_NEVER     UINT32_MAX      /* for times: no limit */
 #define UHTTP_UNLIMITED SIZE_MAX        /* for sizes and counts: no limit */
 #define UHTTP_PORT_ANY  (-1)            /* let the system choose; see uhttp_server_port() */
+#define UHTTP_PORT_NONE (-100)          /* listen nowhere; see uhttp_server_adopt() */
 
 typedef struct uhttp_config {
-    const char *address;        /* numeric; NULL: "0.0.0.0"; "::" listens on IPv4 as well */
-    int port;                   /* 1 to 65535 or UHTTP_PORT_ANY; 0: 80 */
+    const char *address;        /* numeric; NULL: "0.0.0.0"; "::" listens on IPv4 as well;
+                                   "unix:/path" is a Unix socket, see uhttp_server_listen() */
+    int port;                   /* 1 to 65535, UHTTP_PORT_ANY or UHTTP_PORT_NONE; 0: 80 */
+    uint32_t unix_mode;         /* permissions of a "unix:" socket, as 0660; 0: what the umask
+                                   leaves of 0777 */
     const intptr_t *listen_fd;  /* adopt this listening socket, ignore address and port; it
                                    is the server's and closed with it; NULL: none */
     int backlog;                /* of the listening socket; 0: 128 */
@@ -522,10 +526,27 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
 
 /* Adds a listener: IPv6 beside IPv4, HTTPS beside HTTP. Arguments as in uhttp_config.
  * At most UHTTP_MAX_LISTENERS in all, else UHTTP_ERR_MEMORY; UHTTP_ERR_STATE after
- * uhttp_server_shutdown(); otherwise as uhttp_server_open(). */
+ * uhttp_server_shutdown(); otherwise as uhttp_server_open().
+ *
+ * "unix:/path" makes a Unix socket there (POSIX; the path begins with a slash, the port means
+ * nothing). A socket that is there already is replaced if nobody listens to it, else, or if it
+ * is something else, UHTTP_ERR_IN_USE. It is removed when the listener is closed. */
 #define UHTTP_MAX_LISTENERS 4
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls);
+
+/* Serves a connection that exists already: accepted by inetd or a supervisor, or one end of a
+ * socket pair.
+ *
+ *   fd   a connected stream socket; on success the server's, to be closed by it
+ *   tls  it speaks TLS, as the first secure listener does
+ *
+ * After a failure fd is still the caller's, though perhaps non-blocking:
+ *   UHTTP_ERR_AGAIN    no slot is free; try later
+ *   UHTTP_ERR_MEMORY   no memory for it, or a descriptor that cannot be watched
+ *   UHTTP_ERR_INVALID  not a connected socket; tls without a secure listener
+ *   UHTTP_ERR_STATE    after uhttp_server_shutdown() */
+UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, bool tls);
 
 /* Takes renewed certificates and keys, from now on shown by every secure listener; running
  * connections live on with those they began with.
@@ -1944,6 +1965,7 @@ typedef int uh_socket;
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1971,6 +1993,8 @@ typedef int uh_socket;
 #else
 #define UH_IPV6 1
 #endif
+
+#define UH_HAS_UNIX (!UH_WINSOCK && !UH_LWIP)       /* sockets with a path */
 
 /* Counts bytes of what is sent from where it lies: memory, or files of any size. */
 #if UH_FILES
@@ -2290,6 +2314,9 @@ typedef union uh_sockaddr {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_storage space;
+#if UH_HAS_UNIX
+    struct sockaddr_un path;
+#endif
 #if UH_IPV6
     struct sockaddr_in6 v6;
 #endif
@@ -2364,22 +2391,107 @@ static bool uh_sys_set_dual_stack(uh_socket fd, const uh_sockaddr *address)
 #endif
 }
 
-static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port, int backlog,
-                                  bool reuse_port)
+#if UH_HAS_UNIX
+
+/* Reads "unix:/path"; its length, 0: it is none. */
+static socklen_t uh_unix_address(uh_sockaddr *to, const char *address)
+{
+    size_t length = strlen(address);
+    if (strncmp(address, "unix:/", 6) != 0 || length - 5 >= sizeof to->path.sun_path)
+        return 0;
+    to->path.sun_family = AF_UNIX;
+    memcpy(to->path.sun_path, address + 5, length - 5 + 1);
+    return (socklen_t)sizeof to->path;
+}
+
+static bool uh_unix_is(const uh_sockaddr *at) { return at->any.sa_family == AF_UNIX; }
+
+/* Is a socket of that name there, which nobody listens to? */
+static bool uh_unix_is_stale(const uh_sockaddr *at, socklen_t length)
+{
+    struct stat about;
+    if (lstat(at->path.sun_path, &about) != 0 || !S_ISSOCK(about.st_mode))
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    bool stale = fd >= 0 && uh_sys_prepare(fd) && connect(fd, &at->any, length) != 0 &&
+                 errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return stale;
+}
+
+/* Nobody can connect before listen(), so nobody meets other permissions than these. */
+static uhttp_result uh_unix_bind(int fd, const uh_sockaddr *at, socklen_t length, uint32_t mode)
+{
+    bool bound = bind(fd, &at->any, length) == 0;
+    uhttp_result result = bound ? UHTTP_OK : uh_sys_listen_result();
+    if (result == UHTTP_ERR_IN_USE && uh_unix_is_stale(at, length) &&
+        unlink(at->path.sun_path) == 0) {
+        bound = bind(fd, &at->any, length) == 0;
+        result = bound ? UHTTP_OK : uh_sys_listen_result();
+    }
+    if (bound && mode != 0 && chmod(at->path.sun_path, (mode_t)mode) != 0)
+        result = uh_sys_listen_result();
+    if (bound && result != UHTTP_OK)
+        unlink(at->path.sun_path);
+    return result;
+}
+
+/* Removes the name of a listening Unix socket, while it still listens: who finds the name gone
+ * may bind it, and that one must not be removed. */
+static void uh_unix_remove(int fd)
+{
+    uh_sockaddr at;
+    socklen_t length = (socklen_t)sizeof at;
+    memset(&at, 0, sizeof at);
+    if (getsockname(fd, &at.any, &length) == 0 && uh_unix_is(&at) && at.path.sun_path[0] == '/')
+        unlink(at.path.sun_path);
+}
+
+#else
+
+#define uh_unix_address(to, address)        ((socklen_t)0)
+#define uh_unix_is(at)                      false
+#define uh_unix_bind(fd, at, length, mode)  ((void)(mode), UHTTP_ERR_UNSUPPORTED)
+#define uh_unix_remove(fd)                  ((void)(fd))
+
+#endif
+
+static uhttp_result uh_sys_bind(uh_socket fd, const uh_sockaddr *at, socklen_t length,
+                                bool reuse_port, uint32_t unix_mode)
+{
+    if (uh_unix_is(at))
+        return uh_unix_bind(fd, at, length, unix_mode);
+    if (!uh_sys_reuse(fd, reuse_port) || !uh_sys_set_dual_stack(fd, at))
+        return UHTTP_ERR_UNSUPPORTED;
+    return UH_CALL(bind)(fd, &at->any, length) == 0 ? UHTTP_OK : uh_sys_listen_result();
+}
+
+/* Closes a socket that uh_sys_listen() has made. */
+static void uh_sys_unlisten(uh_socket fd)
+{
+    uh_unix_remove(fd);
+    uh_sys_close(fd);
+}
+
+static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port,
+                                  const uhttp_config *config)
 {
     uh_sockaddr at;
     socklen_t length = uh_sockaddr_set(&at, address, port);
+    if (length == 0)
+        length = uh_unix_address(&at, address);
     if (length == 0)
         return UHTTP_ERR_INVALID;
     *fd = UH_CALL(socket)(at.any.sa_family, SOCK_STREAM, 0);
     if (*fd == UH_NO_SOCKET)
         return uh_sys_listen_result();
-    uhttp_result result = UHTTP_OK;
-    if (!uh_sys_reuse(*fd, reuse_port) || !uh_sys_set_dual_stack(*fd, &at))
-        result = UHTTP_ERR_UNSUPPORTED;
-    else if (!uh_sys_prepare(*fd) || UH_CALL(bind)(*fd, &at.any, length) != 0 ||
-             UH_CALL(listen)(*fd, backlog) != 0)
+    uhttp_result result = uh_sys_bind(*fd, &at, length, config->reuse_port, config->unix_mode);
+    if (result == UHTTP_OK &&
+        (!uh_sys_prepare(*fd) || UH_CALL(listen)(*fd, config->backlog) != 0)) {
         result = uh_sys_listen_result();
+        uh_unix_remove(*fd);
+    }
     if (result != UHTTP_OK) {
         uh_sys_close(*fd);
         *fd = UH_NO_SOCKET;
@@ -2394,6 +2506,18 @@ static void uh_sys_reset_on_close(uh_socket fd)
     now.l_onoff = 1;
     now.l_linger = 0;
     UH_CALL(setsockopt)(fd, SOL_SOCKET, SO_LINGER, (const char *)&now, (socklen_t)sizeof now);
+}
+
+/* The address of a connected socket's other end; false: it is not connected, or no socket. */
+static bool uh_sys_peer(uh_socket fd, uh_peer *peer)
+{
+    uh_sockaddr at;
+    socklen_t length = (socklen_t)sizeof at;
+    memset(&at, 0, sizeof at);
+    if (UH_CALL(getpeername)(fd, &at.any, &length) != 0)
+        return false;
+    uh_peer_set(peer, &at);
+    return true;
 }
 
 /* The address of a socket's own end; family 0 if it has none. */
@@ -2873,7 +2997,7 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
     return result;
 }
 
-#else
+#elif UH_FILES
 
 #define UH_PATH_BYTES 1
 
@@ -8790,6 +8914,7 @@ typedef struct uh_listener {
     uint8_t failures;           /* of accept() in a row */
     bool ready;                 /* accept() may have something */
     bool watched;
+    bool own;                   /* made here: if it has a path, that is removed with it */
 } uh_listener;
 
 struct uhttp_server {
@@ -14186,23 +14311,26 @@ static void uh_flush_owing(uhttp_server *s)
     }
 }
 
-/* Opens a connection in a free slot; false: there is none, or fd cannot be served. */
+/* Opens a connection in a free slot; false: there is none, or fd cannot be served. l NULL: it is
+ * plain, and of no listener. */
 static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
                          const uh_peer *peer)
 {
     uhttp_conn *c = s->free_slot;
-    void *t = c != NULL ? (l->transport->open)(l->transport_user, (intptr_t)fd) : NULL;
+    const uhttp_transport *transport = l != NULL ? l->transport : &uh_plain;
+    void *user = l != NULL ? l->transport_user : NULL;
+    void *t = c != NULL ? (transport->open)(user, (intptr_t)fd) : NULL;
     if (t == NULL)
         return false;
     s->free_slot = c->aside;
     /* nothing of one client reaches the next */
     memset((char *)c + offsetof(uhttp_conn, state), 0,
            offsetof(uhttp_conn, serial) - offsetof(uhttp_conn, state));
-    c->transport = l->transport;
+    c->transport = transport;
     c->t = t;
     c->fd = fd;
     c->peer = *peer;
-    c->listener = (uint8_t)(l - s->listeners);
+    c->listener = (uint8_t)(l != NULL ? l - s->listeners : 0);
     c->readable = true;             /* a request comes with its connection, mostly */
     if (!uh_pool_is_fixed(&s->pool)) {
         c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
@@ -14675,8 +14803,9 @@ static bool uh_config_complete(uhttp_config *config)
         config->max_send_buffer = UH_SIZE_MAX / 2;
     if (config->max_headers_length > UH_SIZE_MAX / 8)
         config->max_headers_length = UH_SIZE_MAX / 8;
-    return config->port >= -1 && config->port <= 65535 && config->backlog > 0 &&
-           config->max_connections <= UH_SLOTS_MAX && (UH_HEAP || config->memory != NULL) &&
+    bool good = (config->port >= UHTTP_PORT_ANY && config->port <= 65535) ||
+                config->port == UHTTP_PORT_NONE;
+    return good && config->backlog > 0 && config->max_connections <= UH_SLOTS_MAX && (UH_HEAP || config->memory != NULL) &&
            (!UH_FILES || config->files == NULL || uh_files_are_whole(config->files));
 }
 
@@ -14879,28 +15008,58 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
         return UHTTP_ERR_INVALID;
     port = port == 0 ? 80 : port == UHTTP_PORT_ANY ? 0 : port;
     uhttp_result result = uh_sys_listen(&fd, address != NULL ? address : "0.0.0.0", port,
-                                        config->backlog, config->reuse_port);
+                                        config);
     if (result != UHTTP_OK)
         return result;
     result = uh_server_add_listener(server, fd, tls);
-    if (result != UHTTP_OK)
-        uh_sys_close(fd);
+    if (result == UHTTP_OK)
+        server->listeners[server->listener_count - 1].own = true;
+    else
+        uh_sys_unlisten(fd);
     return result;
 }
 
 /* Takes over a listening socket the program or its supervisor has opened. */
-static uhttp_result uh_server_adopt(uhttp_server *s, uh_socket fd, const uhttp_tls_config *tls)
+static uhttp_result uh_server_adopt_listener(uhttp_server *s, uh_socket fd,
+                                             const uhttp_tls_config *tls)
 {
     if (!uh_sys_prepare(fd))
         return UHTTP_ERR_INVALID;
     return uh_server_add_listener(s, fd, tls);
 }
 
+UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, bool tls)
+{
+    uhttp_server *s = server;
+    const uh_listener *l = NULL;
+    uh_peer peer;
+    if (s == NULL)
+        return UHTTP_ERR_INVALID;
+    if (s->stopping)
+        return UHTTP_ERR_STATE;
+    for (uint32_t i = s->listener_count; tls && i-- > 0; ) {
+        if (s->listeners[i].transport != &uh_plain)
+            l = &s->listeners[i];
+    }
+    if ((tls && l == NULL) || !uh_sys_peer((uh_socket)fd, &peer))
+        return UHTTP_ERR_INVALID;
+    if (s->free_slot == NULL)
+        return UHTTP_ERR_AGAIN;
+    s->now = UHTTP_MILLIS();
+    if (!uh_fd_sets_fit(&s->poller.sets, (uh_socket)fd) || !uh_sys_prepare((uh_socket)fd) ||
+        !uh_conn_open(s, l, (uh_socket)fd, &peer))
+        return UHTTP_ERR_MEMORY;
+    return UHTTP_OK;
+}
+
 static void uh_server_close_listeners(uhttp_server *s)
 {
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i, 0);
-        uh_sys_close(s->listeners[i].fd);
+        if (s->listeners[i].own)
+            uh_sys_unlisten(s->listeners[i].fd);
+        else
+            uh_sys_close(s->listeners[i].fd);
         s->listeners[i].fd = UH_NO_SOCKET;
         uh_listener_release(&s->listeners[i]);
     }
@@ -14949,8 +15108,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     if (proxies > 0)
         (void)uh_networks_parse(complete.trusted_proxies, s->proxies, &bad);
     if (complete.listen_fd != NULL)
-        result = uh_server_adopt(s, (uh_socket)*complete.listen_fd, complete.tls);
-    else
+        result = uh_server_adopt_listener(s, (uh_socket)*complete.listen_fd, complete.tls);
+    else if (complete.port != UHTTP_PORT_NONE)
         result = uhttp_server_listen(s, complete.address, complete.port, complete.tls);
     s->config.tls = NULL;           /* lives only during this call */
     if (result != UHTTP_OK) {
@@ -15064,7 +15223,8 @@ UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server)
 
 UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server)
 {
-    return server != NULL && server->listeners[0].transport != &uh_plain;
+    return server != NULL && server->listeners[0].transport != NULL &&
+           server->listeners[0].transport != &uh_plain;
 }
 
 UHTTP_API bool uhttp_server_event_mode(const uhttp_server *server)
@@ -15131,6 +15291,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        a response that fails is logged and, unless another follows, answered with 500;
  *        bodies are accepted after UHTTP_EVENT_REQUEST as after _HEADERS;
  *        formatted responses, JSON as the data of an event, escaping for pages and URLs;
+ *        Unix sockets, connections that exist already
  *        any argument may be NULL, which is refused and never a crash; hooks and transports
  *        that return more than they had room for have failed;
  *        a % that begins no escape stands for itself in queries and forms, odd parts of a

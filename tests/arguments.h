@@ -513,6 +513,8 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_server_listen, uhttp_server *s = SERVER; a = TEXT_OR_NULL("127.0.0.1");
              x = draw_int(-1); arguments_spent = s != NULL;
              judge_result(uhttp_server_listen(s, a, x == 0 ? -2 : x, NULL)))
+    FUNCTION(uhttp_server_adopt, uhttp_server *s = SERVER; x = draw(2) == 0 ? -1 : INT32_MAX;
+             CHECK(uhttp_server_adopt(s, x, draw(2) == 0) < 0))
     FUNCTION(uhttp_server_reload_tls, uhttp_tls_config tls; memset(&tls, 0, sizeof tls);
              uhttp_server *s = SERVER; drawn_missing = true; tls.more_count = draw(2);
              judge_result(uhttp_server_reload_tls(s, OPTIONAL(uhttp_tls_config, &tls))))

@@ -1,6 +1,9 @@
 /* test_server_helpers.c - what a program would else write for itself, over real sockets:
- * formatted answers, GET or HEAD, the body as a slice, ports, the clock */
+ * formatted answers, GET or HEAD, the body as a slice, ports, the clock; Unix sockets and
+ * connections that exist already */
 #include "loopback.h"
+
+#include <sys/stat.h>
 
 /*--- formatted answers ----------------------------------------------------------------*/
 
@@ -194,6 +197,214 @@ static void a_watch_list_of_the_stated_capacity_always_suffices(void **state)
     assert_int_equal(uhttp_server_watch(loop.server, list, capacity), capacity - 1);
 }
 
+/*--- Unix sockets ---------------------------------------------------------------------*/
+
+static const char *unix_path(void)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/uhttp-helpers-%d.sock", (int)getpid());
+    return path;
+}
+
+static void unix_address(struct sockaddr_un *at)
+{
+    memset(at, 0, sizeof *at);
+    at->sun_family = AF_UNIX;
+    snprintf(at->sun_path, sizeof at->sun_path, "%s", unix_path());
+}
+
+static client *client_connect_unix(void)
+{
+    struct sockaddr_un at;
+    unix_address(&at);
+    client *c = client_socket(AF_UNIX);
+    assert_int_equal(client_connect_to(c, &at, sizeof at), 0);
+    return c;
+}
+
+static bool unix_is_there(void) { return access(unix_path(), F_OK) == 0; }
+
+static uhttp_config unix_config(void)
+{
+    static char address[80];
+    uhttp_config config = loop_config();
+    snprintf(address, sizeof address, "unix:%s", unix_path());
+    config.address = address;
+    unlink(unix_path());
+    return config;
+}
+
+/* Nobody listens any more to what a killed server has left. */
+static void leave_stale_socket(void)
+{
+    struct sockaddr_un at;
+    unix_address(&at);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    close(fd);
+    assert_true(unix_is_there());
+}
+
+static void a_unix_socket_is_made_served_and_removed(void **state)
+{
+    (void)state;
+    struct stat about;
+    uhttp_config config = unix_config();
+    config.unix_mode = 0660;
+    config.reuse_port = true;           /* means nothing here */
+    loop.handler = loop_app;
+    loop_open(&config);
+    assert_int_equal(stat(unix_path(), &about), 0);
+    assert_true(S_ISSOCK(about.st_mode) && (about.st_mode & 0777) == 0660);
+    assert_int_equal(uhttp_server_port(loop.server), 0);
+    client_check(client_connect_unix(), "/over-unix");
+    assert_ok(uhttp_server_listen(loop.server, "127.0.0.1", UHTTP_PORT_ANY, config.tls));
+    loop_close();
+    assert_false(unix_is_there());
+}
+
+static void a_stale_unix_socket_is_replaced_and_a_living_one_is_not(void **state)
+{
+    (void)state;
+    uhttp_server *other;
+    uhttp_config config = unix_config();
+    leave_stale_socket();
+    loop.handler = loop_app;
+    loop_open(&config);
+    assert_int_equal(uhttp_server_open(&other, &config), UHTTP_ERR_IN_USE);
+    assert_true(unix_is_there());
+    client_check(client_connect_unix(), "/still-here");
+    assert_int_equal(uhttp_server_shutdown(loop.server), UHTTP_ERR_AGAIN);
+    assert_false(unix_is_there());      /* the next may have it already */
+    config.max_connections = 1;
+    config.memory = (char *)1;          /* fails before it listens */
+    config.memory_size = 1;
+    assert_int_equal(uhttp_server_open(&other, &config), UHTTP_ERR_MEMORY);
+    assert_false(unix_is_there());
+}
+
+static void a_unix_socket_takes_the_place_of_nothing_else(void **state)
+{
+    (void)state;
+    static char address[200];
+    uhttp_server *server;
+    uhttp_config config = unix_config();
+    FILE *f = fopen(unix_path(), "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(uhttp_server_open(&server, &config), UHTTP_ERR_IN_USE);
+    assert_true(unix_is_there());
+    unlink(unix_path());
+    config.address = "unix:relative";
+    assert_int_equal(uhttp_server_open(&server, &config), UHTTP_ERR_INVALID);
+    config.address = "unix:";
+    assert_int_equal(uhttp_server_open(&server, &config), UHTTP_ERR_INVALID);
+    memset(address, 'x', sizeof address - 1);
+    memcpy(address, "unix:/", 6);
+    config.address = address;
+    assert_int_equal(uhttp_server_open(&server, &config), UHTTP_ERR_INVALID);
+    config.address = "unix:/tmp/no such directory/socket";
+    assert_int_equal(uhttp_server_open(&server, &config), UHTTP_ERR_SYSTEM);
+}
+
+/* A supervisor's socket is the supervisor's: its name stays. */
+static void an_adopted_unix_listener_keeps_its_name(void **state)
+{
+    (void)state;
+    struct sockaddr_un at;
+    uhttp_config config = unix_config();
+    unix_address(&at);
+    intptr_t fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind((int)fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen((int)fd, 5), 0);
+    config.listen_fd = &fd;
+    loop.handler = loop_app;
+    loop_open(&config);
+    client_check(client_connect_unix(), "/adopted");
+    loop_close();
+    assert_true(unix_is_there());
+    unlink(unix_path());
+}
+
+/*--- connections that exist already ---------------------------------------------------*/
+
+static client *adopt_pair(uhttp_result expected)
+{
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    uhttp_result result = uhttp_server_adopt(loop.server, ends[0], LOOP_SECURE);
+    assert_int_equal(result, expected);
+    client *c = client_new(ends[1]);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    if (result != UHTTP_OK) {
+        assert_true(fcntl(ends[0], F_GETFD) >= 0);      /* still the caller's */
+        close(ends[0]);
+    }
+    return c;
+}
+
+static void one_end_of_a_pair_is_served_like_any_client(void **state)
+{
+    (void)state;
+    uhttp_config config = loop_config();
+    config.max_connections = 2;
+    loop.handler = loop_app;
+    loop_open(&config);
+    client *first = adopt_pair(UHTTP_OK);
+    client *second = adopt_pair(UHTTP_OK);
+    adopt_pair(UHTTP_ERR_AGAIN);                        /* no slot: nobody gives way for it */
+    client_check(first, "/one");
+    client_check(second, "/two");
+    client_check(first, "/three");
+    assert_int_equal(loop_stats().accepted, 2);
+    client_close(second);
+    loop_pump_for(50);
+    client_check(adopt_pair(UHTTP_OK), "/four");
+    assert_int_equal(uhttp_server_shutdown(loop.server), UHTTP_ERR_AGAIN);
+    adopt_pair(UHTTP_ERR_STATE);
+}
+
+static void a_server_may_listen_nowhere(void **state)
+{
+    (void)state;
+    uhttp_config config = loop_config();
+    config.port = UHTTP_PORT_NONE;
+    config.tls = NULL;
+    loop.handler = loop_app;
+    loop_open(&config);
+    assert_int_equal(uhttp_server_port(loop.server), 0);
+    assert_int_equal(uhttp_server_fd(loop.server), -1);
+    assert_false(uhttp_server_is_secure(loop.server));
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(uhttp_server_adopt(loop.server, ends[0], true), UHTTP_ERR_INVALID);
+    assert_ok(uhttp_server_adopt(loop.server, ends[0], false));
+    static const char request[] = "GET /pair HTTP/1.0\r\n\r\n";
+    char answer[300] = "";
+    assert_int_equal(write(ends[1], request, sizeof request - 1), sizeof request - 1);
+    loop_pump_for(50);
+    assert_true(read(ends[1], answer, sizeof answer - 1) > 0);
+    assert_non_null(strstr(answer, "\r\n\r\n/pair"));
+    close(ends[1]);
+}
+
+static void what_is_no_connection_is_not_adopted(void **state)
+{
+    (void)state;
+    loop_open_default();
+    int pipe_ends[2];
+    int unconnected = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(pipe(pipe_ends), 0);
+    assert_int_equal(uhttp_server_adopt(loop.server, pipe_ends[0], false), UHTTP_ERR_INVALID);
+    assert_int_equal(uhttp_server_adopt(loop.server, unconnected, false), UHTTP_ERR_INVALID);
+    assert_int_equal(uhttp_server_adopt(loop.server, -1, false), UHTTP_ERR_INVALID);
+    assert_int_equal(uhttp_server_adopt(NULL, pipe_ends[0], false), UHTTP_ERR_INVALID);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    close(unconnected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +415,13 @@ int main(void)
         LOOP_TEST(each_listener_tells_its_port),
         LOOP_TEST(the_clock_goes_forward),
         LOOP_TEST(a_watch_list_of_the_stated_capacity_always_suffices),
+        LOOP_TEST(a_unix_socket_is_made_served_and_removed),
+        LOOP_TEST(a_stale_unix_socket_is_replaced_and_a_living_one_is_not),
+        LOOP_TEST(a_unix_socket_takes_the_place_of_nothing_else),
+        LOOP_TEST(an_adopted_unix_listener_keeps_its_name),
+        LOOP_TEST(one_end_of_a_pair_is_served_like_any_client),
+        LOOP_TEST(a_server_may_listen_nowhere),
+        LOOP_TEST(what_is_no_connection_is_not_adopted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
