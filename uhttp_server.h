@@ -14311,8 +14311,8 @@ static void uh_flush_owing(uhttp_server *s)
     }
 }
 
-/* Opens a connection in a free slot; false: there is none, or fd cannot be served. l NULL: it is
- * plain, and of no listener. */
+/* Opens a connection in a free slot; false: there is none, or fd cannot be served. l NULL: it
+ * is plain, and of no listener. */
 static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
                          const uh_peer *peer)
 {
@@ -14805,7 +14805,8 @@ static bool uh_config_complete(uhttp_config *config)
         config->max_headers_length = UH_SIZE_MAX / 8;
     bool good = (config->port >= UHTTP_PORT_ANY && config->port <= 65535) ||
                 config->port == UHTTP_PORT_NONE;
-    return good && config->backlog > 0 && config->max_connections <= UH_SLOTS_MAX && (UH_HEAP || config->memory != NULL) &&
+    return good && config->backlog > 0 && config->max_connections <= UH_SLOTS_MAX &&
+           (UH_HEAP || config->memory != NULL) &&
            (!UH_FILES || config->files == NULL || uh_files_are_whole(config->files));
 }
 
@@ -15046,7 +15047,7 @@ UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, boo
     if (s->free_slot == NULL)
         return UHTTP_ERR_AGAIN;
     s->now = UHTTP_MILLIS();
-    if (!uh_fd_sets_fit(&s->poller.sets, (uh_socket)fd) || !uh_sys_prepare((uh_socket)fd) ||
+    if (!uh_poller_fits(&s->poller, (uh_socket)fd) || !uh_sys_prepare((uh_socket)fd) ||
         !uh_conn_open(s, l, (uh_socket)fd, &peer))
         return UHTTP_ERR_MEMORY;
     return UHTTP_OK;

@@ -333,6 +333,15 @@ if is_linux && [ -n "$c_compilers" ] && [ -n "$cpp_compilers" ]; then
            "$plain $(flags UHTTP_MILLIS) $(flags UHTTP_TIME)"
     object "object: UHTTP_NO_FILES opens none" no-files "$plain -DUHTTP_NO_FILES"
 
+    cat >format.c <<'EOF'
+#include "uhttp_server.h"
+uhttp_result answer(uhttp_conn *c);
+uhttp_result answer(uhttp_conn *c) { return uhttp_respond_printf(c, 200, 0, FORMAT, "text"); }
+EOF
+    formatted="gcc -Wformat -Werror -I ../.. -c format.c -o format.o"
+    check "uhttp_respond_printf: the compiler compares a format with its arguments" \
+          "$formatted -DFORMAT='\"%s\"' && ! $formatted -DFORMAT='\"%d\"'"
+
     # every function that is declared can be called, whatever is switched off
     cat >every.sh <<'EOF'
 # every.sh SET FLAG...: a program that mentions every function of the public half, linked
