@@ -7077,8 +7077,6 @@ UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
 static void uh_json_begin_sink(uhttp_json_writer *w, void *user,
                                uhttp_result (*room)(void *user, size_t length, char **where))
 {
-    if (w == NULL)
-        return;
     uhttp_json_begin(w, NULL, 0);
     w->room = room;
     w->user = user;
@@ -10935,8 +10933,11 @@ static uhttp_result uh_json_room_in_response(void *user, size_t length, char **w
 
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
 {
+    if (w == NULL)                  /* nobody would hear CLOSED */
+        return;
     uh_json_begin_sink(w, c, uh_json_room_in_response);
-    if (uh_json_fail(w, uh_conn_may(c, UH_MAY_RESPOND)) == UHTTP_OK)
+    w->error = uh_conn_may(c, UH_MAY_RESPOND);
+    if (w->error == UHTTP_OK)
         uh_draft_drop(c, c->request.composed);
 }
 
@@ -10969,8 +10970,10 @@ static uhttp_result uh_json_room_in_stream(void *user, size_t length, char **whe
 
 UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
 {
+    if (w == NULL)
+        return;
     uh_json_begin_sink(w, c, uh_json_room_in_stream);
-    (void)uh_json_fail(w, uh_conn_may(c, UH_IN_STREAM));
+    w->error = uh_conn_may(c, UH_IN_STREAM);
 }
 
 #define UH_ROW_END   "\n"
@@ -13505,6 +13508,7 @@ UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *op
     uh_request_log(c);
     c->request.ws.on = true;
     c->request.span.wanted = 0;
+    c->pending = UHTTP_EVENT_NONE;  /* of a body that was accepted, though there is none */
     c->rx.limit = (uint32_t)c->server->config.max_ws_message_length + UH_BLOCK;
     if (c->rx.limit < c->rx.size)
         c->rx.limit = c->rx.size;

@@ -24,6 +24,8 @@ static void arguments_restore(void);
 static void arguments_check(void);
 /* A call may have ended the whole server: a new one is needed. */
 static bool arguments_spent;
+/* A loop of this server has returned this connection; NULL: none. */
+static void arguments_heard(const uhttp_server *s, uhttp_conn *c);
 
 /*--- drawing --------------------------------------------------------------------------------*/
 
@@ -35,6 +37,8 @@ static unsigned drawn_count;
 static bool drawn_missing;              /* something that is needed was NULL */
 static bool drawn_world;                /* server or connection take part */
 static const char *drawn_name;          /* of the function */
+static uhttp_result drawn_result;       /* of the last call that returned one */
+static bool drawn_closed;               /* a call said CLOSED */
 static char drawn_text[160];            /* all of it, for the message of a failure */
 
 static unsigned draw(unsigned n)
@@ -255,6 +259,12 @@ static void draw_rom(void)
     }
 }
 
+static void note_result(uhttp_result result)
+{
+    drawn_result = result;
+    drawn_closed = drawn_closed || result == UHTTP_ERR_CLOSED;
+}
+
 /* A writer in any condition. */
 static uhttp_json_writer *draw_writer(void)
 {
@@ -294,7 +304,16 @@ static uhttp_json_writer *draw_writer(void)
         uhttp_json_begin_row(&w, arguments_conn);
         break;
     }
+    note_result(uhttp_json_error(&w));
     return &w;
+}
+
+/* One to be begun. */
+static uhttp_json_writer *draw_unbegun(void)
+{
+    static uhttp_json_writer w;
+    memset(&w, 0, sizeof w);
+    return draw(2) == 0 ? &w : NULL;
 }
 
 static uhttp_json_value draw_value(const char *usual)
@@ -440,6 +459,7 @@ static const uhttp_config *draw_config(void)
 
 static void judge_result(uhttp_result result)
 {
+    note_result(result);
     CHECK(result <= UHTTP_OK && result >= UHTTP_ERR_UNSUPPORTED);
     CHECK(!drawn_missing || result != UHTTP_OK);
 }
@@ -455,6 +475,15 @@ static void judge_text(const char *text)
 
 static void judge_bool(bool yes) { CHECK(!drawn_missing || !yes); }
 static void judge_size(uint64_t size) { CHECK(!drawn_missing || size == 0); }
+
+/* A writer that has been begun, without a connection if that was missing. */
+static void judge_begun(uhttp_json_writer *w)
+{
+    if (w == NULL)
+        return;
+    note_result(uhttp_json_error(w));
+    CHECK(!drawn_missing || uhttp_json_null(w) != UHTTP_OK);
+}
 
 /* The length of what was written into drawn_room, or a failure. */
 static void judge_written(int length)
@@ -519,7 +548,8 @@ static const char *call_function(unsigned number)
              uhttp_server *s = SERVER; drawn_missing = true; tls.more_count = draw(2);
              judge_result(uhttp_server_reload_tls(s, OPTIONAL(uhttp_tls_config, &tls))))
     FUNCTION(uhttp_wait, uhttp_server *s = SERVER; x = draw_int(0);
-             (void)uhttp_server_wakeup(s); judge_found(uhttp_wait(s, x)))
+             (void)uhttp_server_wakeup(s); uhttp_conn *c = uhttp_wait(s, x); judge_found(c);
+             arguments_heard(s, c))
     FUNCTION(uhttp_server_watch, uhttp_server *s = SERVER; x = (int)draw(4);
              judge_size(uhttp_server_watch(s, x == 0 ? ready : NULL,
                                            x == 0 ? 3 : x == 1 ? 0 : SIZE_MAX)))
@@ -527,8 +557,9 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_process_events, uhttp_server *s = SERVER; x = (int)draw(4);
              memset(ready, 0xff, sizeof ready); (void)uhttp_server_watch(s, ready, 2);
              ready[0].ready = ready[1].ready = UHTTP_READABLE | UHTTP_WRITABLE;
-             judge_found(uhttp_process_events(s, x < 2 ? ready : NULL,
-                                              x == 0 ? 3 : x == 1 ? 0 : SIZE_MAX)))
+             uhttp_conn *c = uhttp_process_events(s, x < 2 ? ready : NULL,
+                                                  x == 0 ? 3 : x == 1 ? 0 : SIZE_MAX);
+             judge_found(c); arguments_heard(s, c))
     FUNCTION(uhttp_server_fd_sets, uhttp_server *s = SERVER; memset(sets, 0, sizeof sets);
              void *r = draw_needed(sets[0]); void *w = draw_needed(sets[1]);
              judge_result(uhttp_server_fd_sets(s, r, w, NEEDED(int, &x))))
@@ -536,7 +567,7 @@ static const char *call_function(unsigned number)
              memset(sets, draw(2) == 0 ? 0 : 0xff, sizeof sets); bool gone = s == NULL;
              void *r = draw_optional(sets[0]);
              uhttp_conn *c = uhttp_process_fd_sets(s, r, draw_optional(sets[1]));
-             CHECK(!gone || c == NULL))
+             CHECK(!gone || c == NULL); arguments_heard(s, c))
     FUNCTION(uhttp_server_wakeup, judge_result(uhttp_server_wakeup(SERVER)))
     FUNCTION(uhttp_server_shutdown, uhttp_server *s = SERVER;
              uhttp_result result = uhttp_server_shutdown(s); arguments_spent = s != NULL;
@@ -546,7 +577,8 @@ static const char *call_function(unsigned number)
              judge_size((unsigned)x))
     FUNCTION(uhttp_listener_port, uhttp_server *s = SERVER;
              x = uhttp_listener_port(s, draw_size(0)); judge_size((unsigned)x))
-    FUNCTION(uhttp_server_fd, CHECK((uhttp_server_fd(SERVER) == -1) == drawn_missing))
+    FUNCTION(uhttp_server_fd, i = uhttp_server_fd(SERVER);
+             CHECK(i >= -1 && (!drawn_missing || i == -1)))
     FUNCTION(uhttp_server_is_secure, judge_bool(uhttp_server_is_secure(SERVER)))
     FUNCTION(uhttp_server_event_mode, judge_bool(uhttp_server_event_mode(SERVER)))
     FUNCTION(uhttp_server_stats, uhttp_stats stats; uhttp_server *s = SERVER;
@@ -615,8 +647,9 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_is_open, judge_bool(uhttp_is_open(CONN)))
     FUNCTION(uhttp_fd, i = uhttp_fd(CONN); CHECK(i >= -1 && (!drawn_missing || i == -1)))
     FUNCTION(uhttp_id, judge_size(uhttp_id(CONN)))
-    FUNCTION(uhttp_find, uhttp_server *s = SERVER;
-             judge_found(uhttp_find(s, draw_uint64(uhttp_id(arguments_conn)))))
+    FUNCTION(uhttp_find, uhttp_server *s = SERVER; u = draw_uint64(uhttp_id(arguments_conn));
+             uhttp_conn *c = uhttp_find(s, u); judge_found(c);
+             drawn_closed = s != NULL && u == uhttp_id(arguments_conn) && c == NULL)
     FUNCTION(uhttp_next, uhttp_server *s = SERVER; bool gone = s == NULL;
              CHECK(uhttp_next(s, CONN) == NULL || !gone))
     FUNCTION(uhttp_set_context, uhttp_conn *c = CONN; void *p = draw(2) == 0 ? &x : NULL;
@@ -626,7 +659,8 @@ static const char *call_function(unsigned number)
 
     /* response */
     FUNCTION(uhttp_respond, uhttp_conn *c = CONN; x = draw_int(200); a = TEXT_OR_NULL("a/b");
-             draw_bytes("data"); judge_result(uhttp_respond(c, x, a, drawn_bytes, drawn_length)))
+             draw_bytes("data");
+             judge_result(uhttp_respond(c, x, a, drawn_bytes, drawn_length)))
     FUNCTION(uhttp_respond_text, uhttp_conn *c = CONN; x = draw_int(200);
              judge_result(uhttp_respond_text(c, x, TEXT("text"))))
     FUNCTION(uhttp_respond_html, uhttp_conn *c = CONN; x = draw_int(200);
@@ -654,12 +688,12 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_stream_begin, uhttp_conn *c = CONN; x = draw_int(200);
              judge_result(uhttp_stream_begin(c, x, TEXT_OR_NULL("a/b"))))
     FUNCTION(uhttp_stream_write, uhttp_conn *c = CONN; draw_bytes("data");
-             uhttp_result result = uhttp_stream_write(c, drawn_bytes, drawn_length);
-             CHECK(result != UHTTP_OK || !drawn_missing))
+             judge_result(uhttp_stream_write(c, drawn_bytes, drawn_length)))
     FUNCTION(uhttp_stream_end, judge_result(uhttp_stream_end(CONN)))
     FUNCTION(uhttp_send_room, judge_size(uhttp_send_room(CONN)))
     FUNCTION(uhttp_sse_begin, judge_result(uhttp_sse_begin(CONN)))
-    FUNCTION(uhttp_sse_send, uhttp_conn *c = CONN; judge_result(uhttp_sse_send(c, draw_event())))
+    FUNCTION(uhttp_sse_send, uhttp_conn *c = CONN;
+             judge_result(uhttp_sse_send(c, draw_event())))
     FUNCTION(uhttp_sse_comment, uhttp_conn *c = CONN;
              judge_result(uhttp_sse_comment(c, TEXT_OR_NULL("text"))))
     FUNCTION(uhttp_sse_end, judge_result(uhttp_sse_end(CONN)))
@@ -780,29 +814,20 @@ static const char *call_function(unsigned number)
                                               OPTIONAL(size_t, &n))))
     FUNCTION(uhttp_json_equals, uhttp_json_value value = draw_value("\"a\"");
              judge_bool(uhttp_json_equals(value, TEXT("a"))))
-    FUNCTION(uhttp_json_begin_response, uhttp_json_writer w; memset(&w, 0, sizeof w);
-             uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
-             uhttp_json_begin_response(begun, c); CHECK(!drawn_missing || begun == NULL ||
-                                                        uhttp_json_null(&w) != UHTTP_OK))
+    FUNCTION(uhttp_json_begin_response, uhttp_json_writer *w = draw_unbegun();
+             uhttp_json_begin_response(w, CONN); judge_begun(w))
     FUNCTION(uhttp_json_respond, uhttp_json_writer *w = draw_writer();
              (void)uhttp_json_null(w); judge_result(uhttp_json_respond(w, draw_int(200))))
-    FUNCTION(uhttp_json_begin_stream, uhttp_json_writer w; memset(&w, 0, sizeof w);
-             uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
-             uhttp_json_begin_stream(begun, c); CHECK(!drawn_missing || begun == NULL ||
-                                                      uhttp_json_null(&w) != UHTTP_OK))
-    FUNCTION(uhttp_json_begin_row, uhttp_json_writer w; memset(&w, 0, sizeof w);
-             uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
-             uhttp_json_begin_row(begun, c); CHECK(!drawn_missing || begun == NULL ||
-                                                   uhttp_json_null(&w) != UHTTP_OK))
-    FUNCTION(uhttp_json_begin_message, uhttp_json_writer w; memset(&w, 0, sizeof w);
-             uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
-             uhttp_json_begin_message(begun, c); CHECK(!drawn_missing || begun == NULL ||
-                                                       uhttp_json_null(&w) != UHTTP_OK))
+    FUNCTION(uhttp_json_begin_stream, uhttp_json_writer *w = draw_unbegun();
+             uhttp_json_begin_stream(w, CONN); judge_begun(w))
+    FUNCTION(uhttp_json_begin_row, uhttp_json_writer *w = draw_unbegun();
+             uhttp_json_begin_row(w, CONN); judge_begun(w))
+    FUNCTION(uhttp_json_begin_message, uhttp_json_writer *w = draw_unbegun();
+             uhttp_json_begin_message(w, CONN); judge_begun(w))
     FUNCTION(uhttp_json_send_message, judge_result(uhttp_json_send_message(draw_writer())))
-    FUNCTION(uhttp_json_begin_event, uhttp_json_writer w; memset(&w, 0, sizeof w);
-             uhttp_json_writer *begun = draw(2) == 0 ? &w : NULL; uhttp_conn *c = CONN;
-             bool gone = c == NULL; uhttp_json_begin_event(begun, c, draw_event());
-             CHECK(!gone || begun == NULL || uhttp_json_null(&w) != UHTTP_OK))
+    FUNCTION(uhttp_json_begin_event, uhttp_json_writer *w = draw_unbegun();
+             uhttp_conn *c = CONN; bool gone = c == NULL;
+             uhttp_json_begin_event(w, c, draw_event()); drawn_missing = gone; judge_begun(w))
     FUNCTION(uhttp_json_send_event, uhttp_json_writer *w = draw_writer();
              (void)uhttp_json_null(w); judge_result(uhttp_json_send_event(w)))
     FUNCTION(uhttp_json_send_row, uhttp_json_writer *w = draw_writer();
@@ -811,13 +836,13 @@ static const char *call_function(unsigned number)
     /* parsers */
     FUNCTION(uhttp_formdata_begin, uhttp_formdata form;
              uhttp_formdata *begun = NEEDED(uhttp_formdata, &form);
-             a = TEXT("multipart/form-data; boundary=x"); bool gone = drawn_missing; draw_room();
-             drawn_missing = gone;
+             a = TEXT("multipart/form-data; boundary=x"); bool gone = drawn_missing;
+             draw_room(); drawn_missing = gone;
              judge_result(uhttp_formdata_begin(begun, a, drawn_room, drawn_size)))
     FUNCTION(uhttp_formdata_feed, uhttp_formdata *form = draw_form();
              draw_bytes("--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--x--");
              judge_result(uhttp_formdata_feed(form, drawn_bytes, drawn_length));
-             for (x = 0; x < 200000 && uhttp_formdata_next(form) != UHTTP_FORMDATA_MORE; x++) { }
+             while (x < 200000 && uhttp_formdata_next(form) != UHTTP_FORMDATA_MORE) { x++; }
              CHECK(x < 200000))
     FUNCTION(uhttp_formdata_next, uhttp_formdata *form = draw_form();
              judge_size(uhttp_formdata_next(form)))
@@ -827,7 +852,7 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_percent_decode, uhttp_str in = draw_slice("a%20b"); flag = draw(2) == 0;
              char *to = OPTIONAL(char, out); drawn_missing = to == NULL && in.len > 0;
              judge_result(uhttp_percent_decode(in, flag, to, NEEDED(size_t, &n))))
-    FUNCTION(uhttp_url_split, uhttp_url_parts parts; uhttp_str url = draw_slice("http://a/?b#c");
+    FUNCTION(uhttp_url_split, uhttp_url_parts parts; uhttp_str url = draw_slice("/a?b#c");
              judge_result(uhttp_url_split(url, NEEDED(uhttp_url_parts, &parts))))
     FUNCTION(uhttp_query_next, uhttp_str *list = draw_list("a=b&c");
              uhttp_str *name = NEEDED(uhttp_str, &drawn_first);
@@ -890,7 +915,8 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_utf8_check, uint8_t now = (uint8_t)draw_uint64(0);
              uint8_t *place = NEEDED(uint8_t, &now);
              judge_result(uhttp_utf8_check(place, draw_slice("a\xc3\xa4"))))
-    FUNCTION(uhttp_ws_frame_parse, uhttp_ws_frame frame; uhttp_str text = draw_slice("\x81\x01");
+    FUNCTION(uhttp_ws_frame_parse, uhttp_ws_frame frame;
+             uhttp_str text = draw_slice("\x81\x01");
              x = uhttp_ws_frame_parse(text, NEEDED(uhttp_ws_frame, &frame));
              CHECK(!drawn_missing || x < 0))
     FUNCTION(uhttp_ws_unmask, uint8_t key[4] = { 1, 2, 3, 4 }; char *to = NEEDED(char, out);
@@ -927,6 +953,15 @@ static bool draw_next(bool singly)
     return false;
 }
 
+/* Calls a function with what has been chosen; NULL: there are no more functions. */
+static const char *arguments_call(unsigned number)
+{
+    drawn_count = 0;
+    drawn_missing = drawn_closed = false;
+    drawn_result = UHTTP_OK;
+    return call_function(number);
+}
+
 /* Calls a function with all combinations; how many those were. */
 static unsigned arguments_try_one(unsigned number, bool singly)
 {
@@ -934,9 +969,7 @@ static unsigned arguments_try_one(unsigned number, bool singly)
     memset(drawn_choice, 0, sizeof drawn_choice);
     do {
         arguments_restore();
-        drawn_count = 0;
-        drawn_missing = false;
-        if (call_function(number) == NULL)
+        if (arguments_call(number) == NULL)
             break;
         arguments_check();
         calls++;
@@ -945,7 +978,7 @@ static unsigned arguments_try_one(unsigned number, bool singly)
 }
 
 /* Calls all of them. Those that know no server are called the first time only. */
-static unsigned arguments_try(bool singly)
+static inline unsigned arguments_try(bool singly)
 {
     static bool is_pure[sizeof table_names / sizeof table_names[0]];
     unsigned calls = 0;
@@ -1023,7 +1056,7 @@ static unsigned table_lacks(FILE *header, unsigned *declared)
 }
 
 /* The header's functions are those of the table. */
-static void arguments_are_complete(void)
+static inline void arguments_are_complete(void)
 {
     char path[512];
     unsigned declared = 0;

@@ -10,9 +10,9 @@
 #   STAGE          only these, of: unit pollers asan m32 tsan loops tls curl examples readme fuzz
 #                  compile size packaging boards clang valgrind counts long
 #
-# Everything built lies in build/. FUZZ_SECONDS (5) is the time for each fuzzer, JOBS (the number
-# of processors) how much is built at once, TEST_SECONDS (240) how long one test program may
-# take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
+# Everything built lies in build/. FUZZ_SECONDS (5) is the time for each fuzzer, DRIVER_SECONDS (2)
+# for the random driver under sanitizers, JOBS (the number of processors) how much is built at
+# once, TEST_SECONDS (240) how long one test program may take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
 set -u
 export LC_ALL=C
 
@@ -44,9 +44,11 @@ done
 if [ $full = yes ]; then
     [ -n "$stages" ] || stages=$all
     fuzz_seconds=${FUZZ_SECONDS:-30}
+    driver_seconds=${DRIVER_SECONDS:-60}
 else
     [ -n "$stages" ] || stages=$everyday
     fuzz_seconds=${FUZZ_SECONDS:-5}
+    driver_seconds=${DRIVER_SECONDS:-2}
 fi
 [ $quick = no ] || stages=unit
 
@@ -526,7 +528,7 @@ stage_asan() {
     can_run gcc $sanitizers || { skip "gcc has no sanitizers here"; return; }
     # shellcheck disable=SC2086
     build_tests asan gcc -O1 $unit_flags $sanitizers
-    run_tests asan $((test_seconds * 2)) env
+    run_tests asan $((test_seconds * 2)) env DRIVER_SECONDS="$driver_seconds"
 }
 
 stage_clang() {

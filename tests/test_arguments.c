@@ -382,6 +382,11 @@ static void arguments_restore(void)
     moment_told = arguments_conn->told;
 }
 
+static void arguments_heard(const uhttp_server *s, uhttp_conn *c)
+{
+    CHECK(c == NULL || c->server == s);
+}
+
 static void arguments_check(void)
 {
     snprintf(world_what, sizeof world_what, "%s, %s, in %s", moment->name, arguments_say(),
@@ -462,7 +467,8 @@ static int send_one_too_many(void *t, const uhttp_str *parts, int count)
     return (int)offered;
 }
 
-static size_t read_one_too_many(void *user, void *file, uint64_t offset, void *to, size_t length)
+static size_t read_one_too_many(void *user, void *file, uint64_t offset, void *to,
+                                size_t length)
 {
     return file_read(user, file, offset, to, length) + 1;
 }

@@ -1026,6 +1026,76 @@ static void close_world_quietly(void)
     world_close();
 }
 
+static uhttp_result no_file_open(void *user, const char *path, const char *root, void **file,
+                                 uhttp_file_info *info)
+{
+    (void)user;
+    (void)path;
+    (void)root;
+    (void)file;
+    (void)info;
+    return UHTTP_ERR_SYSTEM;
+}
+
+static size_t no_file_read(void *user, void *file, uint64_t offset, void *to, size_t length)
+{
+    (void)user;
+    (void)file;
+    (void)offset;
+    (void)to;
+    (void)length;
+    return 0;
+}
+
+static void no_file_close(void *user, void *file)
+{
+    (void)user;
+    (void)file;
+}
+
+static uhttp_result empty_file_create(void *user, const char *path, void **file)
+{
+    (void)user;
+    (void)path;
+    *file = world_peers;
+    return UHTTP_OK;
+}
+
+static uhttp_result empty_file_write(void *user, void *file, const void *data, size_t length)
+{
+    (void)user;
+    (void)data;
+    CHECK(file == world_peers && length == 0);
+    return UHTTP_OK;
+}
+
+static uhttp_result empty_file_finish(void *user, void *file, const char *written,
+                                      const char *path)
+{
+    (void)user;
+    (void)written;
+    CHECK(file == world_peers && strcmp(path, "empty") == 0);
+    return UHTTP_OK;
+}
+
+/* In event mode an absent body can be accepted as an empty one, into a file at once. Its
+ * _COMPLETE is not for the WebSocket that the request becomes before it was returned. */
+static void body_accepted_before_the_handshake_brings_no_event(void **state)
+{
+    (void)state;
+    static const uhttp_files files = { NULL, no_file_open, no_file_read, no_file_close,
+                                       empty_file_create, empty_file_write, empty_file_finish };
+    uhttp_config config = world_config();
+    config.event_mode = true;
+    config.files = &files;
+    world_open(&config, 0);
+    uhttp_conn *c = ask(world_connect(), HANDSHAKE("/ws"));
+    CHECK(uhttp_accept_body_to_file(c, "empty", 0) == UHTTP_OK);
+    CHECK(uhttp_ws_accept(c, NULL) == UHTTP_OK);
+    CHECK(world_next() == NULL && c->state == UH_WEBSOCKET);
+    world_close();
+}
+
 static void messages_of_every_length_are_framed_in_the_shortest_form(void **state)
 {
     (void)state;
@@ -1790,6 +1860,7 @@ int main(void)
         cmocka_unit_test(other_methods_versions_and_bodies_ask_for_no_websocket),
         cmocka_unit_test(proxy_that_is_trusted_tells_the_origin_of_the_page),
         cmocka_unit_test(request_is_readable_until_the_next_wait_and_its_answer_takes_fields),
+        cmocka_unit_test(body_accepted_before_the_handshake_brings_no_event),
         cmocka_unit_test(messages_of_every_length_are_framed_in_the_shortest_form),
         cmocka_unit_test(program_cannot_send_a_malformed_message),
         cmocka_unit_test(long_message_goes_in_pieces_with_pings_but_no_other_message_between),
