@@ -12,7 +12,7 @@ has() {
 # start ARGUMENT...: sets port, plain and server
 start() {
     : >"$dir/out"
-    "$dir/server" "$@" >"$dir/out" 2>"$dir/err" &
+    ${RUN:-} "$dir/server" "$@" >"$dir/out" 2>"$dir/err" &
     children+=($!)
     for _ in $(seq 200); do
         read -r _ port plain _ server <"$dir/out" && return
