@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The firmware of examples/firmware in an emulator of its board: curl and tests/boards/check.py ask
-# it through a forwarded port, then it ends with its own verdict. Prints TAP.
+# it through a forwarded port, then it ends with its own verdict. And its site on lwIP for the
+# host: in one process, and over TAP, where packets get lost and memory runs out. Prints TAP.
 #
-#   tests/boards.sh [PART...]     only these: lm3s6965evb mps2-an385 freertos
+#   tests/boards.sh [PART...]     only these: lm3s6965evb mps2-an385 freertos lwip
 #
 # Compilers and emulator come from packages, lwIP and mbedTLS from source packages
 # (tests/boards/sources.sh). Everything is built below build/boards.
@@ -15,7 +16,7 @@ done
 fetch_sources || skip_all "the sources of lwIP and mbedTLS cannot be fetched"
 out=$root/build/boards
 mkdir -p "$out"
-parts=${*:-lm3s6965evb mps2-an385 freertos}
+parts=${*:-lwip mps2-an385 lm3s6965evb freertos}
 
 # build_firmware NAME ARGUMENT...: builds build/boards/NAME/firmware.elf and .bin
 build_firmware() {
@@ -47,7 +48,9 @@ boot() {
     board=$!
     started+=("$board")
     await "$out/$name.uart" '^listening'
-    ok "$name boots"
+    local status=$?
+    is "$name boots" 0 $status
+    return $status
 }
 
 # check WORDS PORT ARGUMENT...: all that check.py asks
@@ -137,19 +140,147 @@ compile_freertos() {
     echo "ok - freertos: runs # SKIP FREERTOS_KERNEL names no source tree of the kernel"
 }
 
+# --- lwIP on the host: what the boards cannot do ------------------------------------------------
+
+# build_lwip NAME LWIP FLAG...: builds build/boards/NAME/loop and tap; the unix port is 2.2's
+build_lwip() {
+    local name=$1 lwip=$2
+    shift 2
+    tests/boards/lwip/build.sh "$lwip" "$lwip22/contrib/ports/unix/port" "$out/$name" "$@" \
+        >"$out/$name.log" 2>&1
+    is "$name builds" 0 $?
+    sed 's/^/# /' "$out/$name.log"
+}
+
+# part_tap NAME WORDS LOST HOG ARGUMENT...: a network namespace of its own, whose only device is
+# lwIP's; check.py asks from within
+part_tap() {
+    local name=$1 words=$2 space=uhttp-$1-$$
+    ip netns add "$space" || return
+    started=()
+    trap 'kill "${started[@]}" 2>/dev/null; ip netns del "'"$space"'"' EXIT
+    inside="ip netns exec $space"
+    $inside ip tuntap add dev tap0 mode tap && $inside ip addr add 192.0.2.1/24 dev tap0 &&
+        $inside ip link set tap0 up
+    ok "$words: a network of its own"
+    # shellcheck disable=SC2086
+    PRECONFIGURED_TAPIF=tap0 $inside "$out/lwip-own/tap" $3 >"$out/$name.out" 2>"$out/$name.said" &
+    board=$!
+    started+=("$board")
+    await "$out/$name.out" '^listening'
+    ok "$words: it listens"
+    $inside python3 tests/boards/check.py 192.0.2.2 80 "${@:4}" >"$out/$name.check" 2>&1
+    status=$?
+    sed "s/^\(ok\|not ok\) \([0-9]*\) -/\1 \2 - $words:/" "$out/$name.check"
+    [ $status -eq 0 ] && grep -q '^1\.\.' "$out/$name.check"
+    ok "$words: everything asked is answered"
+    if [ "$3" = 0 ] && command -v wrk >/dev/null; then
+        $inside wrk -t 1 -c 3 -d 3 http://192.0.2.2/api/led >"$out/$name.wrk" 2>&1
+        grep -q 'Requests/sec' "$out/$name.wrk" && ! grep -q -E 'Socket errors|Non-2xx' "$out/$name.wrk"
+        ok "$words: wrk, three connections"
+        sed 's/^/# /' "$out/$name.wrk"
+    fi
+    $inside curl -q -s --max-time 60 -X POST http://192.0.2.2/api/restart >/dev/null
+    for _ in $(seq 60); do
+        kill -0 "$board" 2>/dev/null || break
+        sleep 0.5
+    done
+    wait "$board"
+    is "$words: it ends with its own verdict" "0, 0 bad" "$?, $(tail -n 1 "$out/$name.out")"
+    sed 's/^/# /' "$out/$name.out"
+}
+
+part_tap_clean() { part_tap tap-clean "TAP" "0" --limit 60; }
+part_tap_hog() { part_tap tap-hog "TAP, memory taken away" "0 1" --limit 60; }
+part_tap_5() {
+    part_tap tap-5 "TAP, 5 % lost" 50 --bytes 50000 --requests 40 --tries 3 --limit 60 --crowd 8
+}
+part_tap_15() {
+    part_tap tap-15 "TAP, 15 % lost" 150 --bytes 10000 --requests 12 --tries 3 --limit 60 --crowd 6
+}
+
+has_namespaces() {
+    [ -c /dev/net/tun ] && ip netns add "uhttp-probe-$$" 2>/dev/null && ip netns del "uhttp-probe-$$"
+}
+
+part_loop() {
+    for name in own libc 2.1; do
+        timeout 200 "$out/lwip-$name/loop" >"$out/loop-$name.out" 2>&1
+        status=$?
+        sed "s/^\(ok\|not ok\) \([0-9]*\) -/\1 \2 - lwIP, $name:/; /^1\.\./d" "$out/loop-$name.out"
+        is "lwIP, $name: ends well" "0 1..9" "$status $(tail -n 1 "$out/loop-$name.out")"
+    done
+}
+
+run_lwip() {
+    local sanitize="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=alignment"
+    # shellcheck disable=SC2086
+    {
+        build_lwip lwip-own "$lwip22" $sanitize
+        if has_namespaces; then
+            for name in 5 15 hog clean; do
+                in_background part_tap_$name
+            done
+        else
+            echo "ok - lwIP over TAP # SKIP no network namespaces or no TAP devices here"
+        fi
+        build_lwip lwip-libc "$lwip22" $sanitize -DLIBC_FD_SET
+        build_lwip lwip-2.1 "$lwip21"
+    }
+    in_background part_loop
+    compile_esp_idf
+    compile_cpus
+}
+
+# ESP-IDF: its example against stub headers, and lwIP 2.1 in the arrangement ESP-IDF has it in.
+compile_esp_idf() {
+    gcc -std=gnu17 -Wall -Wextra -Wshadow -Wundef -Werror -DESP_PLATFORM -DLIBC_FD_SET \
+        -I tests/boards/stubs/esp-idf -I tests/boards/lwip -I examples/firmware \
+        -isystem "$lwip21/src/include" -isystem "$lwip22/contrib/ports/unix/port/include" \
+        -I . -c examples/esp-idf/main/main.c -o "$out/esp-idf.o" 2>"$out/esp-idf.log"
+    is "the example for ESP-IDF compiles against stub headers" 0 $?
+    sed 's/^/# /' "$out/esp-idf.log"
+}
+
+# Cortex-M0+, M3, M4, M33 and C++ against the headers of 2.1 and 2.2, with every warning.
+compile_cpus() {
+    local cpu lwip compiler strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
+        -Wundef -Werror"
+    printf '#define UHTTP_IMPLEMENTATION\n#include "uhttp_server.h"\n' >"$out/impl.c"
+    for cpu in cortex-m0plus cortex-m3 cortex-m4 cortex-m33; do
+        for lwip in "$lwip21" "$lwip22"; do
+            for compiler in "gcc -std=c99 -Wstrict-prototypes" "gcc -std=c99 -Wstrict-prototypes
+                -DLWIP_IPV6=1 -DUHTTP_NO_HEAP" "g++ -x c++ -std=c++11 -fno-exceptions -fno-rtti"; do
+                echo "arm-none-eabi-$compiler -mcpu=$cpu -mthumb $strict -DUHTTP_LWIP" \
+                    "-DTHREADS_COOPERATE -I examples/firmware -I examples/firmware/bare" \
+                    "-isystem $lwip/src/include -I . -fsyntax-only $out/impl.c"
+            done
+        done
+    done | tr '\n' ' ' | sed 's/arm-none-eabi-g/\n&/g' | sed '/^ *$/d' >"$out/cpus.list"
+    xargs -P "$(getconf _NPROCESSORS_ONLN)" -d '\n' -n 1 sh -c '$0' <"$out/cpus.list" >"$out/cpus.log" 2>&1
+    is "compiles for M0+, M3, M4, M33, in C and C++, with lwIP 2.1 and 2.2" "0 24" \
+        "$? $(grep -c . "$out/cpus.list")"
+    sed 's/^/# /' "$out/cpus.log"
+}
+
 # --- the run: what is asked mostly waits, so all parts are asked at once -------------------------
 
 for part in $parts; do
     arguments="BOARD=$part"
     case $part in
     mps2-an385) arguments="$arguments MBEDTLS=$mbedtls" ;;
+    lwip)
+        run_lwip
+        continue ;;
     freertos)
         [ -n "${FREERTOS_KERNEL:-}" ] || { compile_freertos; continue; }
         arguments="BOARD=mps2-an385 FREERTOS_KERNEL=$FREERTOS_KERNEL" ;;
     esac
     # shellcheck disable=SC2086
     build_firmware "$part" $arguments
-    ok "$part builds without a warning" && in_background "part_${part//-/_}"
+    built=$?
+    is "$part builds without a warning" 0 $built
+    [ $built -ne 0 ] || in_background "part_${part//-/_}"
 done
 for part in "${running[@]}"; do
     wait "${children[0]}"

@@ -170,19 +170,23 @@ packages_apt() {
     # gcc-multilib itself would remove every cross compiler
     [ "$cpu" = x86_64 ] && missing "m32 compile" has_m32 \
         "gcc-${gcc_major:-12}-multilib" "g++-${gcc_major:-12}-multilib"
-    missing "compile" "has tcc" tcc
-    missing "compile" "has musl-gcc" musl-tools
+    missing "compile long" "has tcc" tcc
+    missing "compile long" "has musl-gcc" musl-tools
     missing "compile packaging long" "has x86_64-w64-mingw32-gcc" gcc-mingw-w64-x86-64-win32
     missing "compile size boards" has_arm gcc-arm-none-eabi libnewlib-arm-none-eabi
     missing "compile size" has_lwip liblwip-dev
     missing "boards" "has qemu-system-arm" qemu-system-arm
     missing "boards" "has dpkg-source" dpkg-dev
     missing "boards" "has python3" python3
+    missing "boards" "has ip" iproute2
+    missing "boards" "has wrk" wrk
     missing "long" "test -e /usr/lib/wine/wine64" wine64
     missing "long" "has qemu-s390x" qemu-user
     missing "long" "has s390x-linux-gnu-gcc" gcc-s390x-linux-gnu libc6-dev-s390x-cross
     missing "long" "has mips-linux-gnu-gcc" gcc-mips-linux-gnu libc6-dev-mips-cross
     missing "long" "has arm-linux-gnueabihf-gcc" gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+    missing "long" "has aarch64-linux-gnu-gcc" gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    missing "long" "has riscv64-linux-gnu-gcc" gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
     missing "long" "has debootstrap" debootstrap
     missing "long" "has ip" iproute2
     missing "long" "has git" git
@@ -732,7 +736,7 @@ stage_size() {
 
 # Firmware in an emulator of its board.
 stage_boards() {
-    stage boards "firmware in an emulator of its board"
+    stage boards "firmware in an emulator of its board, lwIP on the host"
     tap boards.sh $((test_seconds * 4)) tests/boards.sh
     sed -n 's/^# \(.* bytes\)$/   \1/p' $logs/boards-boards.sh.tap
 }

@@ -75,6 +75,8 @@
 #endif
 #define TCP_SND_QUEUELEN            16      /* pbufs in it: four a segment, as answers come as
                                                head and body */
+#define LWIP_TCP_RTO_TIME           1000    /* ms until a first packet is repeated (RFC 6298);
+                                               lwIP's own default is three seconds */
 /* Connections: the clients, and four that are closed and wait for TIME_WAIT to end. If there is
  * none left, lwIP takes the oldest of these. */
 #ifndef MEMP_NUM_TCP_PCB
@@ -133,7 +135,9 @@
 #define LWIP_NETIF_LOOPBACK         1
 #define LWIP_HAVE_LOOPIF            1
 #endif
+#ifndef LWIP_LOOPBACK_MAX_PBUFS
 #define LWIP_LOOPBACK_MAX_PBUFS     4       /* wake-ups nobody has read yet */
+#endif
 
 /*--- counters, for GET /api/status ------------------------------------------------*/
 

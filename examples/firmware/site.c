@@ -16,6 +16,7 @@ static uint32_t ticked_ms;      /* when the last measurement was taken */
 static uint32_t measurements;
 static bool led_is_on;
 static bool restart;
+static const char console = 0;  /* its address is the context of a WebSocket */
 static uint64_t update;         /* the request that writes the flash; 0: none */
 
 static const char page[] =
@@ -92,6 +93,12 @@ static bool read_number(const char *text, uint32_t max, uint32_t *number)
 
 /*--- measurements ----------------------------------------------------------------*/
 
+/* A WebSocket's path is no longer there, and it waits for nothing. */
+static bool waits_at(const uhttp_conn *c, const char *path)
+{
+    return uhttp_context(c) != &console && strcmp(uhttp_path(c), path) == 0;
+}
+
 /* Stands for a sensor: up and down between 18.0 and 25.9 degrees. */
 static double celsius(void)
 {
@@ -140,9 +147,9 @@ int site_tick(uhttp_server *server)
     measurements++;
     for (uhttp_conn *c = uhttp_next(server, NULL); c != NULL; c = next) {
         next = uhttp_next(server, c);
-        if (strcmp(uhttp_path(c), "/api/next") == 0)
+        if (waits_at(c, "/api/next"))
             respond_measurement(c);
-        else if (strcmp(uhttp_path(c), "/events") == 0)
+        else if (waits_at(c, "/events"))
             send_measurement(c);
     }
     return TICK_MS;
@@ -252,30 +259,45 @@ static void get_speed(uhttp_conn *c)
     go_on_sending(c);
 }
 
-/*--- bodies ----------------------------------------------------------------------*/
+/*--- a console over WebSocket ----------------------------------------------------*/
 
-static void complete(uhttp_conn *c);
-
-/* Takes a body; one that came with its head is here already. */
-static void accept_pieces(uhttp_conn *c, uint64_t limit)
+static void get_console(uhttp_conn *c)
 {
-    if (uhttp_event(c) == UHTTP_EVENT_REQUEST)
-        complete(c);
-    else if (uhttp_accept_body_streaming(c, limit) != UHTTP_OK)
-        uhttp_close(c);
+    if (!uhttp_is_websocket_request(c)) {
+        uhttp_respond_error(c, 426);
+        return;
+    }
+    uhttp_result result = uhttp_ws_accept(c, NULL);
+    if (result == UHTTP_OK)
+        uhttp_set_context(c, (void *)(uintptr_t)&console);
+    else if (result == UHTTP_ERR_UNSUPPORTED)
+        uhttp_respond_error(c, 501);            /* built with UHTTP_NO_WEBSOCKET */
 }
+
+/* One command, one answer. A client that does not read its answers gets none: it is closed. */
+static void run_command(uhttp_conn *c)
+{
+    const char *command = uhttp_ws_message(c, NULL);
+    const char *answer = "commands: led, led on, led off";
+    if (strcmp(command, "led on") == 0 || strcmp(command, "led off") == 0)
+        led_is_on = command[5] == 'n';
+    if (strncmp(command, "led", 3) == 0)
+        answer = led_is_on ? "the led is on" : "the led is off";
+    if (uhttp_ws_send(c, UHTTP_WS_TEXT, answer, strlen(answer)) == UHTTP_ERR_AGAIN)
+        uhttp_ws_close(c, 1013, "too slow");
+}
+
+/*--- bodies ----------------------------------------------------------------------*/
 
 static void put_led(uhttp_conn *c)
 {
-    if (uhttp_event(c) == UHTTP_EVENT_REQUEST)
-        complete(c);
-    else if (uhttp_accept_body(c, LED_MAX) != UHTTP_OK)
+    if (uhttp_accept_body(c, LED_MAX) != UHTTP_OK)
         uhttp_close(c);
 }
 
 static void led_complete(uhttp_conn *c)
 {
-    uhttp_str text;
+    uhttp_str text = { NULL, 0 };
     text.ptr = (const char *)uhttp_body(c, &text.len);
     if (!uhttp_json_valid(text, NULL) ||
         uhttp_json_to_bool(uhttp_json_find(text, "on"), &led_is_on) != UHTTP_OK)
@@ -302,7 +324,8 @@ static void respond_sum(uhttp_conn *c)
 
 static void put_speed(uhttp_conn *c)
 {
-    accept_pieces(c, 0);
+    if (uhttp_accept_body_streaming(c, 0) != UHTTP_OK)
+        uhttp_close(c);
 }
 
 static void update_drop(const uhttp_conn *c)
@@ -324,7 +347,10 @@ static void put_firmware(uhttp_conn *c)
         uhttp_respond_error(c, 500);
     } else {
         update = uhttp_id(c);
-        accept_pieces(c, IMAGE_MAX);
+        if (uhttp_accept_body_streaming(c, IMAGE_MAX) != UHTTP_OK) {
+            update_drop(c);
+            uhttp_close(c);
+        }
     }
 }
 
@@ -353,8 +379,7 @@ static void update_complete(uhttp_conn *c)
 static void take_piece(uhttp_conn *c)
 {
     size_t length;
-    const void *data = uhttp_event(c) == UHTTP_EVENT_REQUEST ? uhttp_body(c, &length)
-                                                             : uhttp_read_buffer(c, &length);
+    const void *data = uhttp_read_buffer(c, &length);
     if (data == NULL)
         return;
     uint32_t crc = crc_add((uint32_t)(uintptr_t)uhttp_context(c), data, length);
@@ -394,9 +419,11 @@ void site_end(uhttp_server *server)
     uhttp_conn *next;
     for (uhttp_conn *c = uhttp_next(server, NULL); c != NULL; c = next) {
         next = uhttp_next(server, c);
-        if (strcmp(uhttp_path(c), "/events") == 0)
+        if (uhttp_context(c) == &console)
+            uhttp_ws_close(c, 1001, NULL);      /* going away */
+        else if (waits_at(c, "/events"))
             uhttp_sse_end(c);
-        else if (strcmp(uhttp_path(c), "/api/next") == 0)
+        else if (waits_at(c, "/api/next"))
             uhttp_respond_error(c, 503);
     }
 }
@@ -415,6 +442,7 @@ static const struct route {
     { "/api/led",     "GET, HEAD, PUT", respond_led,  put_led,      NULL },
     { "/api/next",    "GET, HEAD",      get_next,     NULL,         NULL },
     { "/events",      "GET, HEAD",      get_events,   NULL,         NULL },
+    { "/console",     "GET",            get_console,  NULL,         NULL },
     { "/firmware",    "GET, HEAD, PUT", get_firmware, put_firmware, NULL },
     { "/speed",       "GET, HEAD, PUT", get_speed,    put_speed,    NULL },
     { "/api/restart", "POST",           NULL,         NULL,         post_restart },
@@ -456,6 +484,12 @@ void site_serve(uhttp_conn *c)
     case UHTTP_EVENT_WRITABLE:
         if (strcmp(uhttp_path(c), "/speed") == 0)
             go_on_sending(c);
+        break;
+    case UHTTP_EVENT_WS_REQUEST:
+        request(c);
+        break;
+    case UHTTP_EVENT_WS_MESSAGE:
+        run_command(c);
         break;
     case UHTTP_EVENT_ERROR:
     case UHTTP_EVENT_CLOSED:

@@ -15,6 +15,7 @@
  *   PUT  /api/led           the same, to be set
  *   GET  /api/next          answered when the next measurement is there (long polling)
  *   GET  /events            a measurement every half second, Server-Sent Events
+ *   GET  /console           a WebSocket that takes "led on", "led off", "led"
  *   GET  /firmware          the running image; ranges, so that a download can be resumed
  *   PUT  /firmware?crc32=   an update, larger than RAM; one at a time
  *   GET  /speed?bytes=      so many bytes, as fast as they go

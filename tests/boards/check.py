@@ -2,14 +2,15 @@
 """check.py - asks the site of examples/firmware everything a client may; prints TAP.
 
     check.py HOST PORT [--slots N] [--bytes N] [--image FILE] [--tls FILE] [--limit S]
-             [--tries N] [--crowd N] [--apart S]
+             [--tries N] [--crowd N] [--apart S] [--requests N]
 
 --slots   connections the server has (4)
 --bytes   of the large transfers (1 MiB)
 --image   what GET /firmware must give
 --tls     HTTPS; the certificate that must be shown
 --limit   seconds a socket may be silent (30)
---tries   how often one of several clients at once may begin again (1); more where packets are lost
+--tries   how often a check may begin again (1); more where packets are lost
+--requests  on kept connections, one after the other (200)
 --crowd   how many clients come at once (20)
 --apart   seconds between two of them: the queue of QEMU's port forwarding holds one (0)
 """
@@ -32,6 +33,7 @@ options.add_argument("--image")
 options.add_argument("--tls")
 options.add_argument("--limit", type=float, default=30)
 options.add_argument("--tries", type=int, default=1)
+options.add_argument("--requests", type=int, default=200)
 options.add_argument("--crowd", type=int, default=20)
 options.add_argument("--apart", type=float, default=0)
 options = options.parse_args()
@@ -51,10 +53,14 @@ def check(name):
     def run(function):
         global number, failures
         start = time.time()
-        try:
-            found = function()
-        except Exception as error:                  # whatever it is, the next check goes on
-            found = repr(error)
+        for _ in range(options.tries):
+            try:
+                found = function()
+            except Exception as error:              # whatever it is, the next check goes on
+                found = repr(error)
+            if found is True:
+                break
+            print("# %s: %s" % (name, found), flush=True)
         number += 1
         if found is not True:
             failures += 1
@@ -96,7 +102,10 @@ class Response:
             self.body = read_exactly(file, int(self.fields["content-length"]))
         elif self.fields.get("transfer-encoding") == "chunked":
             while True:
-                length = int(file.readline(), 16)
+                line = file.readline()
+                if not line:
+                    raise EOFError("closed within a chunked body")
+                length = int(line, 16)
                 self.body += read_exactly(file, length)
                 file.readline()
                 if length == 0:
@@ -171,7 +180,12 @@ def sum_is(response, data):
     return json.loads(response.body) == {"bytes": len(data), "crc32": "%08x" % zlib.crc32(data)}
 
 
-PAGE = ask("GET", "/").body
+for _ in range(options.tries):
+    try:
+        PAGE = ask("GET", "/").body
+        break
+    except (OSError, EOFError) as error:
+        print("# " + repr(error))
 
 
 def pattern(length):
@@ -218,11 +232,11 @@ def _():
     return r == [400, 400, 404, "GET, HEAD, PUT", 431] or r
 
 
-@check("200 requests on kept connections")
+@check("%d requests on kept connections" % options.requests)
 def _():
     good = connections = 0
     sock = None
-    for _ in range(200):
+    for _ in range(options.requests):
         if sock is None:
             sock = connect()
             connections += 1
@@ -235,12 +249,12 @@ def _():
             sock = None
     if sock:
         sock.close()
-    return good == 200 and connections == 2 or (good, connections)
+    return good == options.requests and connections == (good + 99) // 100 or (good, connections)
 
 
-@check("60 requests, a connection each")
+@check("%d requests, a connection each" % (options.requests // 4))
 def _():
-    return all_true([ask("GET", "/api/led").status == 200 for _ in range(60)])
+    return all_true([ask("GET", "/api/led").status == 200 for _ in range(options.requests // 4)])
 
 
 @check("50 requests pipelined")
@@ -280,6 +294,33 @@ def _():
                 if line.startswith(b"data:"):
                     numbers.append(json.loads(line[5:])["number"])
     return numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2] or numbers
+
+
+@check("the console over WebSocket, and its end")
+def _():
+    with connect() as sock:
+        send_request(sock, "GET", "/console", fields=[
+            "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="])
+        with sock.makefile("rb") as file:
+            while True:
+                line = file.readline()
+                if line in (b"\r\n", b""):
+                    break
+                if line.lower().startswith(b"sec-websocket-accept:"):
+                    accept = line.split()[1]
+            answers = []
+            for command in (b"led on", b"led", b"led off", b"?"):
+                mask = b"\x11\x22\x33\x44"
+                masked = bytes(b ^ mask[i % 4] for i, b in enumerate(command))
+                sock.sendall(bytes([0x81, 0x80 | len(command)]) + mask + masked)
+                kind, length = read_exactly(file, 2)
+                answers.append((kind, read_exactly(file, length)))
+            sock.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
+            closing = read_exactly(file, 4)
+    return accept == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" and closing == b"\x88\x02\x03\xe8" and answers == [
+        (0x81, b"the led is on"), (0x81, b"the led is on"), (0x81, b"the led is off"),
+        (0x81, b"commands: led, led on, led off")] or (accept, closing, answers)
 
 
 @check("a held answer comes with the next measurement")
@@ -332,14 +373,15 @@ def _():
 @check("a second update at the same time is told to wait")
 def _():
     with connect() as sock:
-        sock.sendall(b"PUT /firmware HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + DATA[:5000])
+        sock.sendall(b"PUT /firmware HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(DATA) +
+                     DATA[:5000])
         deadline = time.time() + options.limit
         while status()["held"] < 2 and time.time() < deadline:
             time.sleep(0.05)
         r = ask("PUT", "/firmware", DATA[:5000])
-        sock.sendall(DATA[5000:100000])
+        sock.sendall(DATA[5000:])
         first = Response(sock.makefile("rb"))
-    return r.status == 503 and r.fields["retry-after"] == "5" and sum_is(first, DATA[:100000]) or \
+    return r.status == 503 and r.fields["retry-after"] == "5" and sum_is(first, DATA) or \
         (r.status, first.body)
 
 
@@ -386,7 +428,7 @@ def _():
 
 @check("downloads broken off")
 def _():
-    for target in (b"/speed?bytes=5000000", b"/firmware") * options.slots:
+    for target in (b"/speed?bytes=50000000", b"/firmware") * options.slots:
         sock = connect()
         sock.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % target)
         sock.recv(100)
@@ -425,7 +467,7 @@ def _():
 
 @check("%d downloads at once, none reset" % options.crowd)
 def _():
-    length = 40000
+    length = min(40000, options.bytes // 2)
     return all_true(at_once(options.crowd, lambda i: ask("GET", "/speed?bytes=%d" % length).body == pattern(length)))
 
 

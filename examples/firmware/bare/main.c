@@ -6,7 +6,7 @@
 #ifdef UHTTP_TLS
 #define STACK 6144              /* 2.7 KB were used, by the handshake */
 #else
-#define STACK 2048              /* 956 bytes were used */
+#define STACK 2048              /* 988 bytes were used */
 #endif
 
 enum { SERVER, TCPIP, SYSTEM_THREADS };     /* in the order they are added */

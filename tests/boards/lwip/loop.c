@@ -1,0 +1,215 @@
+/* loop.c - server and client in one process over lwIP's own loopback: requests, an upload larger
+ * than the server's memory, wake-ups from another thread, a shutdown. Prints TAP. */
+#include "uhttp_server.h"
+
+#include "site.h"
+
+#include "lwip/init.h"
+#include "lwip/sockets.h"
+#include "lwip/stats.h"
+#include "lwip/sys.h"
+#include "lwip/tcpip.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SLOTS 4
+
+static unsigned char memory[UHTTP_MEMORY_SIZE(SLOTS, 768)];
+static uhttp_server *server;
+static volatile int woken, port;
+static sys_sem_t ready, done;
+static uhttp_result opened;
+static int number, failures;
+
+static void check(const char *name, bool good)
+{
+    printf("%s %d - %s\n", good ? "ok" : "not ok", ++number, name);
+    fflush(stdout);
+    failures += !good;
+}
+
+/*--- the server, in a thread of its own -----------------------------------------------*/
+
+static void serve(void *argument)
+{
+    uhttp_config config = { 0 };
+    (void)argument;
+    config.memory = memory;
+    config.memory_size = sizeof memory;
+    config.max_connections = SLOTS;
+    config.address = "127.0.0.1";
+    config.port = UHTTP_PORT_ANY;
+    site_configure(&config);
+    opened = uhttp_server_open(&server, &config);
+    port = opened == UHTTP_OK ? uhttp_server_port(server) : 0;
+    sys_sem_signal(&ready);
+    while (opened == UHTTP_OK && !site_wants_restart()) {
+        uhttp_conn *c = uhttp_wait(server, -1);     /* a wake-up, or nothing, ends this sleep */
+        if (c != NULL)
+            site_serve(c);
+        else
+            woken++;
+    }
+    while (opened == UHTTP_OK && uhttp_server_shutdown(server) == UHTTP_ERR_AGAIN) {
+        uhttp_conn *c = uhttp_wait(server, 100);
+        if (c != NULL)
+            site_serve(c);
+    }
+    uhttp_server_close(server);
+    sys_sem_signal(&done);
+}
+
+/*--- the client -----------------------------------------------------------------------*/
+
+static int dial(void)
+{
+    struct sockaddr_in at;
+    int fd = lwip_socket(AF_INET, SOCK_STREAM, 0);
+    memset(&at, 0, sizeof at);
+    at.sin_family = AF_INET;
+    at.sin_port = lwip_htons((u16_t)port);
+    at.sin_addr.s_addr = lwip_htonl(0x7f000001);
+    if (fd >= 0 && lwip_connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
+        return fd;
+    lwip_close(fd);
+    return -1;
+}
+
+static bool say(int fd, const void *data, size_t length)
+{
+    return lwip_send(fd, data, length, 0) == (ssize_t)length;
+}
+
+/* Reads until the text has this many bytes behind its head, or the peer closes. Returns how many
+ * these are, -1: no head came. text keeps the begin of it all. */
+static int hear(int fd, char *text, int size, int length)
+{
+    char rest[1024];
+    int have = 0, body = -1;
+    text[0] = '\0';
+    while (body < length) {
+        bool in_text = have < size - 1;
+        int n = (int)lwip_recv(fd, in_text ? text + have : rest,
+                               in_text ? (size_t)(size - 1 - have) : sizeof rest, 0);
+        if (n <= 0)
+            break;
+        if (in_text)
+            text[have + n] = '\0';
+        have += n;
+        const char *end = strstr(text, "\r\n\r\n");
+        body = end != NULL ? have - (int)(end + 4 - text) : -1;
+    }
+    return body;
+}
+
+static bool ask(int fd, const char *request, const char *answer)
+{
+    char text[1024];
+    int length = (int)strlen(answer);
+    return say(fd, request, strlen(request)) &&
+           hear(fd, text, sizeof text, length) == length &&
+           strcmp(strstr(text, "\r\n\r\n") + 4, answer) == 0;
+}
+
+static uint32_t crc_add(uint32_t crc, const unsigned char *data, int length)
+{
+    for (int i = 0; i < length; i++) {
+        crc ^= data[i];
+        for (int k = 0; k < 8; k++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    }
+    return crc;
+}
+
+/*--- what is asked --------------------------------------------------------------------*/
+
+static const char led[] = "GET /api/led HTTP/1.1\r\nHost: x\r\n\r\n";
+static const char off[] = "{\"on\":false}";
+
+static void test_requests(void)
+{
+    int good = 0;
+    int fd = dial();
+    for (int i = 0; i < 99; i++)
+        good += ask(fd, led, off);
+    lwip_close(fd);
+    check("99 requests on one connection", good == 99);
+    good = 0;
+    for (int i = 0; i < 20; i++) {
+        fd = dial();
+        good += ask(fd, led, off);
+        lwip_close(fd);
+    }
+    check("20 connections", good == 20);
+}
+
+static void test_upload(void)
+{
+    static unsigned char data[1000];
+    char text[256], expected[64];
+    uint32_t crc = 0xffffffffu;
+    int size = 1000000, n;
+    int fd = dial();
+    bool good = true;
+    for (int i = 0; i < (int)sizeof data; i++)
+        data[i] = (unsigned char)(i * 7);
+    n = snprintf(text, sizeof text, "PUT /speed HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n",
+                 size);
+    good = say(fd, text, (size_t)n);
+    for (int at = 0; at < size; at += (int)sizeof data) {
+        data[0] = (unsigned char)(at / 1000);
+        good = good && say(fd, data, sizeof data);
+        crc = crc_add(crc, data, (int)sizeof data);
+    }
+    n = snprintf(expected, sizeof expected, "{\"bytes\":%d,\"crc32\":\"%08lx\"}", size,
+                 (unsigned long)~crc);
+    good = good && hear(fd, text, sizeof text, n) == n && strstr(text, expected) != NULL;
+    check("an upload of 1,000,000 bytes", good);
+    lwip_close(fd);
+}
+
+static void test_wakeups(void)
+{
+    int good = 0;
+    for (int i = 0; i < 20; i++) {
+        int before = woken;
+        uint32_t start = sys_now();
+        good += uhttp_server_wakeup(server) == UHTTP_OK;
+        while (woken == before && sys_now() - start < 5000)
+            sys_msleep(1);
+        good += woken != before;
+    }
+    check("20 wake-ups from another thread", good == 40);
+}
+
+int main(void)
+{
+    sys_sem_new(&ready, 0);
+    sys_sem_new(&done, 0);
+    tcpip_init(NULL, NULL);
+    sys_thread_new("server", serve, NULL, 0, 0);
+    sys_arch_sem_wait(&ready, 0);
+    printf("# lwIP %s, FD_SETSIZE %d\n", LWIP_VERSION_STRING, (int)FD_SETSIZE);
+    check("it opens", opened == UHTTP_OK);
+    if (opened == UHTTP_OK) {
+        printf("# its descriptor is %d\n", (int)uhttp_server_fd(server));
+#ifdef LIBC_FD_SET
+        check("with a descriptor behind LWIP_SOCKET_OFFSET", uhttp_server_fd(server) >= 48);
+#else
+        check("with 0 or 1 as its descriptor", uhttp_server_fd(server) <= 1);
+#endif
+        test_requests();
+        test_upload();
+        test_wakeups();
+        int fd = dial();
+        check("it is told to end", ask(fd, "POST /api/restart HTTP/1.1\r\nHost: x\r\n\r\n",
+                                       "restarting\n"));
+        lwip_close(fd);
+        check("and ends", sys_arch_sem_wait(&done, 20000) != SYS_ARCH_TIMEOUT);
+        check("every socket is closed", lwip_stats.memp[MEMP_NETCONN]->used == 0);
+    }
+    printf("1..%d\n", number);
+    fflush(stdout);
+    _Exit(failures > 0);        /* lwIP's own thread never ends */
+}
