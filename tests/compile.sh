@@ -489,7 +489,7 @@ for cpu in x86_64 i686; do
     for source in "$root"/examples/*.c; do
         name=$(basename "$source" .c)
         # these use what POSIX has, as CMakeLists.txt knows, or a TLS library
-        case $name in delayed | form | own_loop | prefork | https | mtls | openssl | redirect)
+        case $name in delayed | form | listen | own_loop | prefork | https | mtls | openssl | redirect)
             continue ;;
         esac
         check "$windows, $name.exe" "$windows -Wall -Wextra -Werror -I ../.. \
