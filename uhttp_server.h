@@ -115,7 +115,7 @@
  *
  * THE LIFE OF A CONNECTION
  *
- *               accept
+ *               accept (TLS: IDLE until its first byte)
  *                 v
  *          +-------------+  done (plain: at once)
  *          |  HANDSHAKE  |---------------.           plain HTTP to a TLS port: SEND, 400
@@ -478,9 +478,11 @@ typedef struct uhttp_stats {
     uint64_t requests;          /* heads that were understood */
     uint64_t refused;           /* requests the server answered by itself */
     uint64_t bytes_in, bytes_out;
-    uint64_t evicted;           /* idle connections that gave way to a newcomer */
+    uint64_t evicted;           /* connections that gave way to a newcomer: idle for a second,
+                                   waiting to be closed, or silent for a second */
     uint64_t accept_failures;   /* accept() without descriptors or memory */
     uint32_t connections;       /* now: slots taken, of max_connections */
+    bool waiting;               /* now: newcomers wait for a slot, or to be accepted at all */
     uint32_t held;              /* now: requests with the program, WebSockets included */
     uint32_t websockets;        /* now: open WebSockets */
     uint32_t forgotten;         /* now: slots that wait for the program to learn that the
@@ -1903,8 +1905,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_WS_END        6u         /* of it: the end of a message in pieces, a close frame */
 #define UH_TURNS         64         /* turns before the network is asked again */
 #define UH_LINGER_MS     2000u
-#define UH_GRACE_MS      1000u      /* a connection that has not spoken is not evicted before */
-#define UH_BACKOFF_MS    100u       /* no accept() after it ran out of descriptors */
+#define UH_GRACE_MS      1000u      /* idle, kept alive or silent, before it may be evicted */
+#define UH_QUARTER_MS    250u       /* how often something is done for newcomers that wait */
+#define UH_BACKOFF_MS    100u       /* until what failed for want of something is tried again */
+#define UH_EPISODE_MS    10000u     /* without newcomers that wait, until the log tells again */
+#define UH_SLOW_QUARTERS 40u        /* a peer is judged by so long a time, */
+#define UH_SLOW_BYTES    10240u     /* in which it must move so much while newcomers wait */
 #define UH_TRIM_MS       1000u      /* how often unneeded blocks are given back */
 #define UH_FORM_PARTS    1000u      /* of a form, unless the program says otherwise */
 #define UH_QUEUE_AT      64u        /* so many watched sockets make epoll or kqueue cheaper, */
@@ -1958,6 +1964,7 @@ typedef int uh_socket;
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -2565,6 +2572,44 @@ static int uh_sys_send(uh_socket fd, const uhttp_str *parts, int count)
 {
     int n = uh_sys_count(uh_sys_send_raw(fd, parts, count));
     return n == UHTTP_WANT_READ ? UHTTP_WANT_WRITE : n;
+}
+
+/* Is something there to be read, or a newcomer to be accepted? */
+#if UH_WINSOCK || UH_LWIP
+static bool uh_sys_is_readable(uh_socket fd)
+{
+    fd_set set;
+    struct timeval at_once;
+    memset(&set, 0, sizeof set);
+    memset(&at_once, 0, sizeof at_once);
+    FD_SET((size_t)fd, &set);
+    return UH_CALL(select)((int)fd + 1, &set, NULL, NULL, &at_once) > 0;
+}
+#else
+static bool uh_sys_is_readable(uh_socket fd)
+{
+    struct pollfd about;
+    about.fd = fd;
+    about.events = POLLIN;
+    return poll(&about, 1, 0) > 0;
+}
+#endif
+
+/* Can there be more descriptors than a set has room for? lwIP has as many of either. */
+#define UH_SETS_ARE_SHORT (!UH_LWIP)
+
+/* Gives a socket the lowest number that is free, for sets that have a bit for each number. */
+static uh_socket uh_sys_renumber(uh_socket fd)
+{
+#if UH_WINSOCK || UH_LWIP
+    return fd;
+#else
+    int lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (lower < 0)
+        return fd;
+    uh_sys_close(fd);
+    return lower;
+#endif
 }
 
 /* Writes an address with its NUL; its length, 0: none, or size is too small. */
@@ -3485,6 +3530,17 @@ static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fix
     p->marks = (uh_mark *)(void *)(p->watched + tokens);
     p->queue = -1;
     p->move_at = UH_QUEUE_ALWAYS ? 0 : fixed ? UINT32_MAX : UH_QUEUE_AT;
+#endif
+}
+
+/* Is there no room for one more socket, whatever its number? */
+static bool uh_poller_is_full(const uh_poller *p)
+{
+#if UH_WINSOCK
+    return !uh_fd_sets_fit(&p->sets, 0);
+#else
+    (void)p;
+    return false;
 #endif
 }
 
@@ -8693,11 +8749,11 @@ static int uh_tls_subject(const uhttp_transport *transport, const void *t, char 
 typedef enum uh_reads { UH_READ_NONE, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
 
 /* The deadlines by their length; each is a list of the connections that have it, in the order
- * in which they are due. SILENT has not spoken yet; DUE was due before its last turn already;
- * handshakes have a list for each listener. */
+ * in which they are due. SILENT has not spoken yet; TURN has, and waits until fewer shake
+ * hands; DUE was due before its last turn already; handshakes have a list for each listener. */
 typedef enum uh_time {
     UH_TIME_NONE, UH_TIME_IDLE, UH_TIME_LINGER, UH_TIME_SILENT, UH_TIME_REQUEST,
-    UH_TIME_RESPONSE, UH_TIME_BODY, UH_TIME_SEND, UH_TIME_WEBSOCKET, UH_TIME_DUE,
+    UH_TIME_RESPONSE, UH_TIME_BODY, UH_TIME_SEND, UH_TIME_WEBSOCKET, UH_TIME_DUE, UH_TIME_TURN,
     UH_TIME_HANDSHAKE,
     UH_TIMES = UH_TIME_HANDSHAKE + UHTTP_MAX_LISTENERS
 } uh_time;
@@ -8707,11 +8763,11 @@ typedef enum uh_time {
 #define UH_STATES(X)                                                                           \
     /* state      step                what is read   deadline           where it may lead */   \
     X(FREE,       uh_step_none,       UH_READ_NONE,  UH_TIME_NONE,                             \
-      UH_IN_HANDSHAKE | UH_IN_IDLE)                                                            \
+      UH_IN_IDLE)                                                            \
     X(HANDSHAKE,  uh_step_handshake,  UH_READ_NONE,  UH_TIME_HANDSHAKE,                        \
       UH_IN_IDLE | UH_IN_SEND)                                                                 \
     X(IDLE,       uh_step_idle,       UH_READ_ROOM,  UH_TIME_IDLE,                             \
-      UH_IN_HEAD | UH_IN_SEND)                                                                 \
+      UH_IN_HANDSHAKE | UH_IN_HEAD | UH_IN_SEND)                                               \
     X(HEAD,       uh_step_head,       UH_READ_ROOM,  UH_TIME_REQUEST,                          \
       UH_IN_IDLE | UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND)                       \
     X(OFFER,      uh_step_offer,      UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
@@ -8874,6 +8930,7 @@ struct uhttp_conn {
     uint8_t wants;              /* what the transport waits for beside what we do */
     uint8_t time;               /* of uh_time: the list it is in; NONE: it has no deadline */
     uint8_t listener;           /* the one it came from */
+    uint8_t quarters;           /* of a second that newcomers waited and it was its turn */
     bool set_aside;             /* in the list of those that owe held output, or are closed */
     bool readable;              /* recv may have something */
     bool blocked;               /* send would not take more */
@@ -8896,6 +8953,8 @@ struct uhttp_conn {
     uh_socket fd;
     uint32_t since;             /* when its deadline began to run */
     uint32_t progress;          /* bytes since the deadline was renewed */
+    uint32_t moved;             /* bytes in these quarters; of a handshake: since when its peer
+                                   is waited for */
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
     uh_buf body;                /* on the heap only: see the window */
@@ -8919,7 +8978,15 @@ struct uhttp_server {
     uh_pool pool;
     bool armed;                 /* next_deadline is valid */
     bool paused;                /* accept() failed for want of descriptors */
-    bool crowded;               /* no slot could be had; listeners are not watched */
+    bool hidden;                /* a listener is not watched, as nothing could be done */
+    bool waiting;               /* newcomers wait there, as the last look has shown */
+    bool said;                  /* the log was told of them, and when they were last seen: */
+    uint32_t waited;
+    uint32_t looked;            /* when that look was */
+    uint32_t thinned;           /* when slow peers were last sought */
+    uint32_t quarter;           /* when this quarter of a second began, and how many more */
+    uint32_t partings;          /* responses may say close in it */
+    bool shaken;                /* a handshake has ended: others may wait for that */
     bool trimming;
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
@@ -9123,6 +9190,7 @@ static bool uh_conn_is_due(const uhttp_conn *c)
 static void uh_conn_made_progress(uhttp_conn *c, uint32_t bytes, bool all)
 {
     c->progress += bytes;
+    c->moved += bytes;
     if (c->time != UH_TIME_NONE && (all || c->progress >= UH_PROGRESS))
         uh_conn_arm(c);
 }
@@ -9173,7 +9241,9 @@ static void uh_conn_enter(uhttp_conn *c, uh_state state)
     UHTTP_ASSERT((uh_state_leads[c->state] & 1u << state) != 0 || state == UH_CLOSED);
     s->counts[c->state]--;
     s->counts[state]++;
+    s->shaken = s->shaken || c->state == UH_HANDSHAKE;
     c->state = (uint8_t)state;
+    c->quarters = 0;
     uh_conn_disarm(c);
     if (state == UH_LINGER && c->t != NULL) {
         UHTTP_ASSERT(!uh_conn_owes(c));
@@ -9245,7 +9315,7 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
     if (c->state == UH_STREAM || uh_conn_owes(c)) {
         if (!c->request.minor)
             uh_sys_reset_on_close(c->fd);
-    } else if (!failed && uh_conn_is_secure(c) && c->state > UH_HANDSHAKE &&
+    } else if (!failed && uh_conn_is_secure(c) && c->t != NULL && c->state > UH_HANDSHAKE &&
                c->state < UH_LINGER) {
         (c->transport->close)(c->t, true);
     }
@@ -9265,6 +9335,69 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
 
 static void uh_conn_lose(uhttp_conn *c) { uh_conn_end(c, true); }      /* transport failed */
 static void uh_conn_drop(uhttp_conn *c) { uh_conn_end(c, false); }     /* deadline, or wish */
+
+/*--- newcomers and who gives way to them ---------------------------------------------*/
+
+/* Its turn has come, or its request is with the program: it cannot give way. */
+static bool uh_conn_is_busy(const uhttp_conn *c)
+{
+    return c->told || c->queued || c->set_aside;
+}
+
+/* Who gives way to a newcomer: the one idle longest of those kept alive, else of those that
+ * only wait to be closed, else of those that have not spoken; all after a time of grace.
+ *
+ *   only_tls  one whose end gives back what its transport took */
+static uhttp_conn *uh_server_victim(uhttp_server *s, bool only_tls)
+{
+    static const uint16_t grace[] = { UH_GRACE_MS, UH_QUARTER_MS, UH_GRACE_MS };
+    for (uint32_t list = UH_TIME_IDLE; list <= UH_TIME_SILENT; list++) {
+        for (uh_link *l = s->lists[list].after; l != &s->lists[list]; l = l->after) {
+            uhttp_conn *c = (uhttp_conn *)(void *)l;
+            if (s->now - c->since < grace[list - UH_TIME_IDLE])
+                break;
+            if (uh_conn_is_busy(c) || (only_tls && (c->t == NULL || !uh_conn_is_secure(c))))
+                continue;
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* Lets one give way, if somebody can. A request that is there already is served instead. */
+static bool uh_server_evict(uhttp_server *s, bool only_tls)
+{
+    uhttp_conn *c;
+    while ((c = uh_server_victim(s, only_tls)) != NULL) {
+        if (c->time != UH_TIME_LINGER && uh_sys_is_readable(c->fd)) {
+            c->readable = true;
+            uh_ready_push(c);
+            continue;
+        }
+        s->stats.evicted++;
+        uh_conn_drop(c);
+        return true;
+    }
+    return false;
+}
+
+/* While newcomers wait, some responses say close, so that all who are busy take turns. Is this
+ * one of them? Not if more of its client's requests are here already, nor before the TLS
+ * handshake of one that got its place in this way is done. */
+static bool uh_conn_takes_its_leave(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    if (!s->waiting || !c->keep || uh_buf_used(&c->rx) > 0 || s->counts[UH_HANDSHAKE] > 0)
+        return false;
+    if (s->now - s->quarter >= UH_QUARTER_MS) {
+        s->quarter = s->now;
+        s->partings = (s->config.max_connections + 7) / 8;
+    }
+    if (s->partings == 0)
+        return false;
+    s->partings--;
+    return true;
+}
 
 /* May the program call this in these states? Names the failure; nothing was touched. Also
  * refreshes the clock: the program may come back after a long time. */
@@ -9655,6 +9788,7 @@ static int uh_conn_shake(uhttp_conn *c)
     char text[UH_LOG ? 160 : 1];
     int n = (c->transport->handshake)(c->t);
     c->readable = n == 0;
+    c->moved = UHTTP_MILLIS();      /* computing may have taken long */
     if (n != 0 && n != UHTTP_PLAIN && !uh_conn_wants(c, n)) {
         if (UH_LOG)
             uh_server_log(c->server, c, 0, uh_tls_failure(c->transport, c->t, text));
@@ -9924,6 +10058,8 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
         content_type = NULL;
     bool was_keep = c->keep;
     uh_response_decide_keep(c);
+    if (length >= 0 && uh_conn_takes_its_leave(c))
+        c->keep = false;
     size_t start_length = (size_t)(p - start);
     size_t end_length = uh_response_framing(c, status, length, end);
     size_t type_length = content_type != NULL ? strlen(content_type) + 16 : 0;
@@ -11196,8 +11332,36 @@ static uh_next uh_step_handshake(uhttp_conn *c)
     return UH_MORE;
 }
 
+/* The first bytes of a secure peer are here: only now its transport takes memory, and its
+ * handshake begins, or waits for others'. */
+static uh_next uh_conn_begin_handshake(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    const uh_listener *l = &s->listeners[c->listener];
+    if (!c->readable) {
+        c->wants = UH_READ;
+        return UH_WAIT;
+    }
+    if (s->counts[UH_HANDSHAKE] >= l->max_handshakes) {
+        uh_conn_join(c, UH_TIME_TURN);
+        return UH_WAIT;
+    }
+    c->t = (c->transport->open)(l->transport_user, (intptr_t)c->fd);
+    if (c->t == NULL && uh_server_evict(s, true))
+        c->t = (c->transport->open)(l->transport_user, (intptr_t)c->fd);
+    if (c->t == NULL) {
+        uh_server_log(s, c, 0, UH_WHY("no memory for a TLS connection"));
+        uh_conn_lose(c);
+        return UH_WAIT;
+    }
+    uh_conn_enter(c, UH_HANDSHAKE);
+    return UH_MORE;
+}
+
 static uh_next uh_step_idle(uhttp_conn *c)
 {
+    if (c->t == NULL)
+        return uh_conn_begin_handshake(c);
     if (uh_buf_used(&c->rx) > 0) {
         uh_conn_enter(c, UH_HEAD);
         return UH_MORE;
@@ -14322,64 +14486,59 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
 {
     uhttp_conn *c = s->free_slot;
     const uhttp_transport *transport = l != NULL ? l->transport : &uh_plain;
-    void *user = l != NULL ? l->transport_user : NULL;
-    void *t = c != NULL ? (transport->open)(user, (intptr_t)fd) : NULL;
-    if (t == NULL)
+    bool secure = transport != &uh_plain;
+    if (c == NULL)
         return false;
     s->free_slot = c->aside;
     /* nothing of one client reaches the next */
     memset((char *)c + offsetof(uhttp_conn, state), 0,
            offsetof(uhttp_conn, serial) - offsetof(uhttp_conn, state));
     c->transport = transport;
-    c->t = t;
+    c->t = secure ? NULL : uh_plain_open(NULL, (intptr_t)fd);
     c->fd = fd;
     c->peer = *peer;
     c->listener = (uint8_t)(l != NULL ? l - s->listeners : 0);
-    c->readable = true;             /* a request comes with its connection, mostly */
+    c->readable = !secure;          /* a request comes with its connection, mostly */
     if (!uh_pool_is_fixed(&s->pool)) {
         c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
         c->tx.limit = (uint32_t)s->config.max_send_buffer + UH_HOLD + UH_CONTINUE_ROOM;
     }
     s->stats.accepted++;
-    uh_conn_enter(c, uh_conn_is_secure(c) ? UH_HANDSHAKE : UH_IDLE);
+    uh_conn_enter(c, UH_IDLE);
     uh_ready_push(c);
+    if (secure && uh_sys_is_readable(fd)) {     /* it counts before the next is accepted */
+        c->readable = true;
+        (void)uh_conn_begin_handshake(c);
+    }
     return true;
 }
 
-/* Its turn has come, or its request is with the program: it cannot give way. */
-static bool uh_conn_is_busy(const uhttp_conn *c)
-{
-    return c->told || c->queued || c->set_aside;
-}
-
-/* Who gives way to a newcomer: the one idle longest of those kept alive, else of those that
- * only wait to be closed, else of those that have not spoken for a second. */
-static uhttp_conn *uh_server_victim(uhttp_server *s)
-{
-    for (uint32_t list = UH_TIME_IDLE; list <= UH_TIME_SILENT; list++) {
-        for (uh_link *l = s->lists[list].after; l != &s->lists[list]; l = l->after) {
-            uhttp_conn *c = (uhttp_conn *)(void *)l;
-            if (list == UH_TIME_SILENT && s->now - c->since < UH_GRACE_MS)
-                break;
-            if (!uh_conn_is_busy(c))
-                return c;
-        }
-    }
-    return NULL;
-}
-
 /*--- accepting --------------------------------------------------------------------------*/
+
+/* Newcomers wait: the log hears of it, once until they have not for a while. */
+static void uh_server_crowd(uhttp_server *s, const char *why)
+{
+    bool again = s->said && s->now - s->waited < UH_EPISODE_MS;
+    s->waiting = true;
+    if (!UH_LOG)
+        return;
+    s->said = true;
+    s->waited = s->now;
+    if (!again)
+        uh_server_log(s, NULL, 0, why);
+}
 
 static void uh_server_pause(uhttp_server *s, const char *why)
 {
     s->paused = true;
     s->accept_at = s->now + UH_BACKOFF_MS;
     s->stats.accept_failures++;
-    uh_server_log(s, NULL, 0, why);
+    uh_server_crowd(s, why);
 }
 
 /* accept() gave nothing. Most errors are one peer's, who left early: the next may be taken.
- * Without descriptors, or when nothing else comes, there is a pause. */
+ * Without descriptors somebody gives way; if nobody can, or nothing else comes, there is a
+ * pause. */
 static bool uh_listener_failed(uhttp_server *s, uh_listener *l, uh_sys_error error)
 {
     if (error == UH_SYS_AGAIN)
@@ -14387,9 +14546,19 @@ static bool uh_listener_failed(uhttp_server *s, uh_listener *l, uh_sys_error err
     if (error == UH_SYS_FAILED && ++l->failures < UH_TURNS)
         return true;
     l->failures = 0;
+    if (error == UH_SYS_FULL && uh_server_evict(s, false)) {
+        uh_reclaim_closed(s);
+        return true;
+    }
     if (error != UH_SYS_INTERRUPTED)
         uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
     return error == UH_SYS_INTERRUPTED;
+}
+
+/* Must somebody give way before a newcomer can be accepted? */
+static bool uh_server_is_full(const uhttp_server *s)
+{
+    return s->free_slot == NULL || uh_poller_is_full(&s->poller);
 }
 
 /* Takes one newcomer; false: not now. */
@@ -14397,22 +14566,20 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
 {
     uh_peer peer;
     uh_sys_error error = UH_SYS_AGAIN;
-    uhttp_conn *victim = s->free_slot == NULL ? uh_server_victim(s) : NULL;
-    if (s->free_slot == NULL && victim == NULL) {
-        s->crowded = true;
-        return false;
+    if (uh_server_is_full(s)) {
+        if (!uh_sys_is_readable(l->fd) || !uh_server_evict(s, false))
+            return false;
+        uh_reclaim_closed(s);
     }
     uh_socket fd = uh_sys_accept(l->fd, &peer, &error);
     if (fd == UH_NO_SOCKET)
         return uh_listener_failed(s, l, error);
     l->failures = 0;
-    bool fits = uh_poller_fits(&s->poller, fd);
-    if (victim != NULL && fits) {
-        s->stats.evicted++;
-        uh_conn_drop(victim);
+    if (UH_SETS_ARE_SHORT && !uh_poller_fits(&s->poller, fd) && uh_server_evict(s, false)) {
         uh_reclaim_closed(s);
+        fd = uh_sys_renumber(fd);
     }
-    if (!fits || !uh_conn_open(s, l, fd, &peer)) {
+    if (!uh_poller_fits(&s->poller, fd) || !uh_conn_open(s, l, fd, &peer)) {
         uh_sys_close(fd);
         uh_server_pause(s, UH_WHY("accept: a socket that cannot be served"));
         return false;
@@ -14430,7 +14597,7 @@ static void uh_server_accept(uhttp_server *s)
 {
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
-        for (int n = 0; n < UH_TURNS && l->ready && !s->paused && !s->crowded; n++) {
+        for (int n = 0; n < UH_TURNS && l->ready && !s->paused; n++) {
             if (uh_listener_is_busy(s, l) || !uh_listener_accept_one(s, l))
                 break;
         }
@@ -14443,15 +14610,107 @@ static void uh_server_watch_listeners(uhttp_server *s)
 {
     if (s->paused && !uh_time_before(s->now, s->accept_at))
         s->paused = false;
-    if (s->crowded && (s->free_slot != NULL || uh_server_victim(s) != NULL))
-        s->crowded = false;
+    bool room = !s->paused && (!uh_server_is_full(s) || uh_server_victim(s, false) != NULL);
+    s->hidden = false;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
-        bool watched = !s->paused && !s->crowded && !uh_listener_is_busy(s, l);
+        bool watched = room && !uh_listener_is_busy(s, l);
+        s->hidden = s->hidden || !watched;
         if (watched == l->watched)
             continue;
         l->watched = watched;
         uh_poller_watch(&s->poller, l->fd, UH_TOKEN_LISTENER + i, watched ? UH_READ : 0);
+    }
+    s->waiting = s->waiting && s->hidden;
+}
+
+/* Has a handshake's peer been silent for long, or has all of it taken long? */
+static bool uh_conn_is_stalled(const uhttp_conn *c)
+{
+    const uhttp_server *s = c->server;
+    return c->state == UH_HANDSHAKE && (s->now - c->moved >= UH_GRACE_MS ||
+                                        s->now - c->since >= s->times[c->time] / 2);
+}
+
+/* Counts a quarter of a second of a body or of a response, if that waits for its peer; true:
+ * too little has moved in the last of them. */
+static bool uh_conn_is_slow(uhttp_conn *c)
+{
+    bool peers_turn = c->time == UH_TIME_BODY || (c->time == UH_TIME_SEND && uh_conn_owes(c));
+    if (!peers_turn)
+        return false;
+    if (c->quarters++ == 0)
+        c->moved = 0;
+    if (c->quarters <= UH_SLOW_QUARTERS)
+        return false;
+    c->quarters = c->moved < UH_SLOW_BYTES ? UH_SLOW_QUARTERS : 0;
+    return c->quarters > 0;
+}
+
+/* The slowest of all peers gives way, at most one in a quarter of a second; a handshake that
+ * has stalled before others. */
+static void uh_server_thin_out(uhttp_server *s)
+{
+    uhttp_conn *slowest = NULL;
+    if (s->now - s->thinned < UH_QUARTER_MS)
+        return;
+    s->thinned = s->now;
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        uhttp_conn *c = &s->slots[i];
+        if (c->queued)
+            continue;
+        if (uh_conn_is_stalled(c))
+            c->moved = 0;
+        else if (!uh_conn_is_slow(c))
+            continue;
+        if (slowest == NULL || c->moved < slowest->moved)
+            slowest = c;
+    }
+    if (slowest == NULL)
+        return;
+    if (slowest->state == UH_BODY) {
+        (void)uh_body_fail(slowest, 408, UH_WHY("slow body gives way to newcomers"));
+        uh_ready_push(slowest);
+        return;
+    }
+    uh_server_log(s, slowest, 0, UH_WHY("slow peer gives way to newcomers"));
+    uh_conn_drop(slowest);
+}
+
+/* Who has the slots, for the log. */
+static const char *uh_server_describe(const uhttp_server *s, char *text)
+{
+    uint32_t held = 0;
+    uint32_t gone = 0;
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        const uhttp_conn *c = &s->slots[i];
+        held += c->told ? 1u : 0u;
+        gone += c->told && !uhttp_is_open(c) ? 1u : 0u;
+    }
+    char *p = uh_text_puts(text, "newcomers wait, the program holds ");
+    p = uh_text_put_decimal(p, held);
+    p = uh_text_puts(p, " requests, ");
+    p = uh_text_put_decimal(p, gone);
+    *uh_text_puts(p, " of clients that have gone") = '\0';
+    return text;
+}
+
+/* Looks whether newcomers wait at listeners that are not watched, and acts for them. */
+static void uh_server_look(uhttp_server *s)
+{
+    char text[UH_LOG ? 128 : 1];
+    if (!s->hidden || s->paused || s->now - s->looked < UH_BACKOFF_MS)
+        return;
+    s->looked = s->now;
+    s->waiting = false;
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        uh_listener *l = &s->listeners[i];
+        if (!l->watched && uh_sys_is_readable(l->fd))
+            l->ready = s->waiting = true;
+    }
+    if (s->waiting) {
+        uh_server_crowd(s, UH_LOG ? uh_server_describe(s, text) : NULL);
+        uh_server_thin_out(s);
     }
 }
 
@@ -14514,9 +14773,7 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
     time = uh_server_sooner(s, time, s->paused, s->accept_at);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
-    if (s->crowded && s->counts[UH_IDLE] > 0)   /* newcomers in their second of grace */
-        time = uh_min(time, UH_BACKOFF_MS);
-    return time;
+    return uh_server_sooner(s, time, s->hidden && !s->paused, s->looked + UH_BACKOFF_MS);
 }
 
 /*--- the engine -------------------------------------------------------------------------*/
@@ -14571,12 +14828,22 @@ static uhttp_conn *uh_server_take_turns(uhttp_server *s)
     return NULL;
 }
 
+/* Peers that have waited for the end of a handshake get their turn. */
+static void uh_server_shake_next(uhttp_server *s)
+{
+    const uh_link *head = &s->lists[UH_TIME_TURN];
+    for (uh_link *l = head->after; s->shaken && l != head; l = l->after)
+        uh_ready_push((uhttp_conn *)(void *)l);
+    s->shaken = false;
+}
+
 /* What must be done before anybody sleeps. */
 static void uh_server_before_sleep(uhttp_server *s)
 {
     uh_flush_owing(s);
     uh_reclaim_closed(s);
     uh_server_watch_listeners(s);
+    uh_server_shake_next(s);
     uh_server_trim(s);
 }
 
@@ -14594,7 +14861,7 @@ static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
     }
     uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
     bool either = c->wants != 0;        /* a transport may read to write, and back */
-    if (c->t == NULL)
+    if (c->fd == UH_NO_SOCKET)
         return;
     if (either || (got & UH_READ) != 0)
         c->readable = true;
@@ -14641,6 +14908,7 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
             uh_server_mark(s, token, got);
         s->now = UHTTP_MILLIS();
         uh_server_expire(s);
+        uh_server_look(s);
         uh_server_accept(s);
         if (signalled)
             return NULL;
@@ -14659,6 +14927,7 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
         if (ready[i].ready != 0 && ready[i].token < s->poller.tokens)
             uh_server_mark(s, ready[i].token, ready[i].ready);
     }
+    uh_server_look(s);
     uh_server_accept(s);
     if (s->rested)                  /* what came while the program worked is not reported yet */
         uh_server_expire(s);
@@ -14816,7 +15085,7 @@ static bool uh_config_complete(uhttp_config *config)
 
 static void uh_times_complete(uint32_t *times, const uhttp_config *config)
 {
-    times[UH_TIME_NONE] = UHTTP_NEVER;
+    times[UH_TIME_NONE] = times[UH_TIME_TURN] = UHTTP_NEVER;
     times[UH_TIME_IDLE] = uh_or_default_ms(config->keep_alive_timeout_ms, 30000);
     times[UH_TIME_REQUEST] = uh_or_default_ms(config->request_timeout_ms, 5000);
     times[UH_TIME_SILENT] = times[UH_TIME_REQUEST];
@@ -15066,7 +15335,6 @@ static void uh_server_close_listeners(uhttp_server *s)
         else
             uh_sys_close(s->listeners[i].fd);
         s->listeners[i].fd = UH_NO_SOCKET;
-        uh_listener_release(&s->listeners[i]);
     }
     s->listener_count = 0;
 }
@@ -15075,6 +15343,8 @@ static void uh_server_close_listeners(uhttp_server *s)
 static void uh_server_free(uhttp_server *s)
 {
     uh_server_close_listeners(s);
+    for (uint32_t i = 0; i < UHTTP_MAX_LISTENERS; i++)      /* newcomers need it until now */
+        uh_listener_release(&s->listeners[i]);
     while (s->pool.free != NULL && !uh_pool_is_fixed(&s->pool))
         UHTTP_FREE(uh_pool_take(&s->pool));
     if (s->can_wake)
@@ -15245,6 +15515,7 @@ UHTTP_API void uhttp_server_stats(const uhttp_server *server, uhttp_stats *stats
     if (server == NULL)
         return;
     *stats = server->stats;
+    stats->waiting = server->waiting;
     stats->connections = server->config.max_connections - server->counts[UH_FREE];
     stats->websockets = server->counts[UH_WEBSOCKET];
     for (uint32_t i = 0; i < server->config.max_connections; i++) {
@@ -15304,7 +15575,10 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        Accept-Encoding, 421 for https targets on plain listeners;
  *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
  *        fields that may stand once stand once in every response: the program's take the
- *        place of the server's own and of default_headers
+ *        place of the server's own and of default_headers;
+ *        slots: an idle connection gives way to a newcomer only after a second, busy clients
+ *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
+ *        a secure peer costs no memory before its first byte; uhttp_stats.waiting
  */
 
 /* MIT License

@@ -964,7 +964,7 @@ static void run_connect(void)
     if (!world_accept(p))
         return;
     run_client_of[p->number] = run_client_count;
-    run_clients[run_client_count].lost = p->handshake < 0;
+    run_clients[run_client_count].lost = p->handshake < 0 || p->refuses_open;
     run_client_count++;
     if (how & 64) {
         run_compose(p);

@@ -142,7 +142,8 @@ typedef struct peer {
     bool crossed;               /* and then waits for the opposite direction */
     int handshake;              /* steps it takes; negative: it fails at the last of -n */
     bool coy;                   /* its socket is not called writable, although it is */
-    bool mute;                  /* its handshake never goes on */
+    bool mute;                  /* its handshake never goes on behind its first byte */
+    bool silent;                /* it has not even sent that */
     bool refuses_open;          /* the transport has no memory for it */
 
     uint8_t *in;
@@ -160,7 +161,6 @@ typedef struct peer {
 } peer;
 
 static peer world_peers[PEERS_MAX];
-static peer *world_opening;     /* the next open() of the transport is for this one */
 
 static size_t peer_least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -173,8 +173,10 @@ static bool peer_stalls(const peer *p, unsigned *calls)
 
 static void *memory_transport_open(void *user, intptr_t fd)
 {
-    peer *p = world_opening;
-    CHECK(user == world_peers && p != NULL && !p->opened && fd == (intptr_t)p->fd);
+    peer *p = world_peers;
+    while (p < world_peers + PEERS_MAX && (p->closed || (intptr_t)p->fd != fd))
+        p++;
+    CHECK(user == world_peers && p < world_peers + PEERS_MAX && p->in_use && !p->opened);
     if (p->refuses_open)
         return NULL;
     p->opened = true;
@@ -307,7 +309,7 @@ static unsigned peer_is_ready(const peer *p)
     if (p->reset)
         return UHTTP_READABLE | UHTTP_WRITABLE;
     if (p->handshake != 0)
-        return p->mute ? 0 : UHTTP_READABLE | UHTTP_WRITABLE;
+        return p->silent || (p->mute && p->opened) ? 0 : UHTTP_READABLE | UHTTP_WRITABLE;
     if (p->arrived > p->fetched || (p->fin && p->in_at == p->arrived) || p->owes_write)
         ready |= UHTTP_READABLE;
     if ((p->window > 0 && !p->coy) || p->owes_read || p->send_fails)
@@ -435,7 +437,19 @@ static peer *world_peer(void)
     return NULL;
 }
 
-/* Puts it into the server, as accept() would. False: there is no slot, or no memory. */
+static uhttp_conn *world_conn_of(const peer *p);
+
+/* Whose socket was closed before its transport was opened. */
+static void world_notice_closed(void)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        peer *p = &world_peers[i];
+        if (p->in_use && !p->opened && p->fd != UH_NO_SOCKET && world_conn_of(p) == NULL)
+            p->closed = true;
+    }
+}
+
+/* Puts it into the server, as accept() would. False: there is no slot. */
 static bool world_accept(peer *p)
 {
     uh_peer from;
@@ -445,9 +459,9 @@ static bool world_accept(peer *p)
     from.address[0] = 192;
     from.address[2] = 2;
     from.address[3] = 1;
+    world_notice_closed();
     p->fd = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(p->fd != UH_NO_SOCKET);
-    world_opening = p;
     world_server->now = UHTTP_MILLIS();
     if (uh_conn_open(world_server, &world_server->listeners[0], p->fd, &from))
         return true;
@@ -471,7 +485,7 @@ static const peer *world_peer_at(intptr_t fd)
 {
     for (int i = 0; i < PEERS_MAX; i++) {
         const peer *p = &world_peers[i];
-        if (p->opened && !p->closed && (intptr_t)p->fd == fd)
+        if (p->in_use && !p->closed && (intptr_t)p->fd == fd)
             return p;
     }
     return NULL;
@@ -480,7 +494,8 @@ static const peer *world_peer_at(intptr_t fd)
 static uhttp_conn *world_conn_of(const peer *p)
 {
     for (uint32_t i = 0; i < world_server->config.max_connections; i++) {
-        if (world_server->slots[i].t == p)
+        const uhttp_conn *c = &world_server->slots[i];
+        if (p->opened ? c->t == p : !p->closed && c->fd == p->fd && p->fd != UH_NO_SOCKET)
             return &world_server->slots[i];
     }
     return NULL;
@@ -509,7 +524,8 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
     world_check_buffer(&c->body);
     CHECK(c->state == UH_FREE || c->draft <= uh_buf_used(&c->tx));
     CHECK((c->fd == UH_NO_SOCKET) == (c->state == UH_FREE || c->state == UH_CLOSED));
-    CHECK((c->t == NULL) == (c->fd == UH_NO_SOCKET));
+    CHECK(c->t == NULL || c->fd != UH_NO_SOCKET);
+    CHECK(c->t != NULL || c->fd == UH_NO_SOCKET || (c->state == UH_IDLE && c->served == 0));
     if (c->state == UH_FREE) {
         CHECK(!c->told && c->pending == UHTTP_EVENT_NONE && c->time == UH_TIME_NONE);
         CHECK(c->rx.data == NULL && c->tx.data == NULL && c->body.data == NULL);
@@ -605,6 +621,7 @@ static void world_check_pool(const uhttp_server *s)
 static void world_check(bool quiet)
 {
     uhttp_server *s = world_server;
+    world_notice_closed();
     uint32_t counts[UH_STATE_COUNT] = { 0 };
     uhttp_stats stats;
     uint32_t held = 0;

@@ -3679,7 +3679,9 @@ static void peer_without_memory_for_its_transport_is_turned_away(void **state)
     open_heap(false);
     peer *p = world_peer();
     p->refuses_open = true;
-    CHECK(!world_accept(p));
+    CHECK(world_accept(p));
+    hear_nothing();
+    CHECK(world_state(p) == UH_CLOSED && p->closed && !p->opened);
     world_check(true);
     peer *next = client(GET("/"));
     CHECK(uhttp_respond_text(hear(UHTTP_EVENT_REQUEST), 200, "x") == UHTTP_OK);

@@ -419,7 +419,10 @@ static void each_secure_listener_has_a_handshake_timeout_of_its_own(void **state
     assert_ok(uhttp_server_listen(loop.server, "127.0.0.1", port, &tls));
     transport_handshake_result = UHTTP_WANT_READ;
     client *patient = client_connect();
-    client_expect_end(client_connect_port(port));
+    client_send(patient, "\r\n");        /* a handshake begins with its first byte */
+    client *other = client_connect_port(port);
+    client_send(other, "\r\n");
+    client_await_end(other);
     loop_pump_for(50);
     client_expect_nothing(patient);
     transport_handshake_result = 0;
