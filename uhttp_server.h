@@ -51,7 +51,8 @@
  * HOW LONG STRINGS LIVE  Every string (path, headers, body) ends with NUL and lies in
  * the connection's own buffer. It is valid until the response is finished, and readable
  * until the next uhttp_wait() after that. A piece of a streamed body and a WebSocket message
- * live only until the next uhttp_wait(). A NUL inside a string cannot happen: such a request is refused.
+ * live only until the next uhttp_wait(). A NUL inside a string cannot happen: such a request is
+ * refused.
  *
  * ONE THREAD  All calls on a server and its connections are made in one thread, that of
  * the loop; only uhttp_server_wakeup() may be called from others and from signal
@@ -428,8 +429,8 @@ typedef struct uhttp_config {
     size_t max_headers_length;  /* request line, fields and empty line; else 431; 0: 4 KiB */
     size_t max_content_length;  /* of a body collected in memory; else 413; 0: 512 KiB */
     size_t max_send_buffer;     /* of a copied response, its head included; 0: 64 KiB */
-    size_t max_ws_message_length;   /* of a WebSocket message, else it comes in parts (event mode)
-                                   or is refused with 1009; 0: 64 KiB; in fixed memory at most
+    size_t max_ws_message_length;   /* longer WebSocket messages arrive in parts (event mode) or
+                                   are refused with 1009; 0: 64 KiB; in fixed memory at most
                                    the buffer less 132 bytes */
     uint32_t ws_ping_interval_ms;   /* a WebSocket peer silent for so long is pinged, and
                                    disconnected when silent as long again; 0: 30000 */
@@ -1076,7 +1077,7 @@ UHTTP_API bool uhttp_ws_is_text(const uhttp_conn *c);
 
 /* The status code of UHTTP_EVENT_WS_CLOSE: the one the client sent, 1005 if it sent none; 1006
  * if the connection broke or timed out; 1002, 1007, 1009 or 1011 if the server had to close it:
- * protocol error, invalid UTF-8, message too long, out of memory. Else 0. RFC 6455 section 7.4. */
+ * protocol error, invalid UTF-8, message too long, out of memory. Else 0. RFC 6455 section 7.4 */
 UHTTP_API int uhttp_ws_code(const uhttp_conn *c);
 
 /* Is c a WebSocket that messages can be sent to (accepted, and not closing)? */
@@ -9588,7 +9589,8 @@ static uint32_t uh_ws_make_room(uhttp_conn *c)
     uh_buf *rx = &c->rx;
     uint32_t keep = r->ws.type != 0 ? r->body_len + 1 : 0;
     uint32_t raw = uh_buf_used(rx);
-    uint32_t limit = uh_pool_is_fixed(&c->server->pool) ? c->server->pool.block_size : rx->limit;
+    const uh_pool *m = &c->server->pool;
+    uint32_t limit = uh_pool_is_fixed(m) ? m->block_size : rx->limit;
     uint32_t most = limit > keep + raw ? limit - keep - raw : 0;
     uint32_t want = r->framing.left < UH_STREAM_BLOCK ? (uint32_t)r->framing.left
                                                       : UH_STREAM_BLOCK;
@@ -13530,7 +13532,10 @@ UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *file
 
 #if UH_WS
 
-enum { UH_WS_CLOSE = 8, UH_WS_PING = 9, UH_WS_PONG = 10, UH_WS_FIN = 0x80 };
+#define UH_WS_CLOSE 8u          /* opcodes */
+#define UH_WS_PING  9u
+#define UH_WS_PONG  10u
+#define UH_WS_FIN   0x80u       /* of a frame's first byte */
 
 /*--- handshake (RFC 6455 section 4.2) -----------------------------------------------------*/
 
@@ -13810,7 +13815,7 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
     may = uh_ws_make_way(c, (size_t)n);
     if (may != UHTTP_OK)
         return may;
-    uint8_t *text = uh_ws_put_head(c->tx.data + c->tx.tail, UH_WS_FIN | UHTTP_WS_TEXT,
+    uint8_t *text = uh_ws_put_head(c->tx.data + c->tx.tail, UH_WS_FIN | (unsigned)UHTTP_WS_TEXT,
                                    (size_t)n);
     va_start(list, format);
     n = vsnprintf((char *)text, (size_t)n + 1, format, list);   /* its NUL has room */
@@ -14303,7 +14308,8 @@ UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
         uh_draft_drop(c, c->draft);
         return result;
     }
-    size_t n = (size_t)(uh_ws_put_head(head, UH_WS_FIN | UHTTP_WS_TEXT, c->draft) - head);
+    uint8_t *end = uh_ws_put_head(head, UH_WS_FIN | (unsigned)UHTTP_WS_TEXT, c->draft);
+    size_t n = (size_t)(end - head);
     uint8_t *text = c->tx.data + c->tx.tail - c->draft;
     memmove(text + n, text, c->draft);
     memcpy(text, head, n);
