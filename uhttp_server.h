@@ -1098,7 +1098,8 @@ typedef enum uhttp_ws_type {
  *   UHTTP_ERR_AGAIN    no room now, the client reads slowly: skip the message, or send it again
  *                      later (in event mode one UHTTP_EVENT_WRITABLE follows; see also
  *                      uhttp_send_room())
- *   UHTTP_ERR_MEMORY   larger than max_send_buffer (less 16 bytes), or out of memory
+ *   UHTTP_ERR_MEMORY   larger than max_send_buffer (in fixed memory, less 16 bytes), or out of
+ *                      memory
  *   UHTTP_ERR_UNSUPPORTED   built with UHTTP_NO_WEBSOCKET */
 UHTTP_API uhttp_result uhttp_ws_send(uhttp_conn *c, uhttp_ws_type type, const void *data,
                                      size_t length);
@@ -10698,11 +10699,19 @@ static size_t uh_stream_need(const uhttp_conn *c, size_t length)
     return length + uh_stream_overhead(c, length) + (c->request.minor ? UH_STREAM_END : 0);
 }
 
+/* Bytes tx may hold of a stream. On the heap the framing of a WebSocket comes on top: a message
+ * as long as the default limit can be sent back. */
+static size_t uh_stream_limit(const uhttp_conn *c)
+{
+    bool more = uh_conn_is_ws(c) && !uh_pool_is_fixed(&c->server->pool);
+    return c->server->config.max_send_buffer + (more ? UH_WS_ROOM : 0);
+}
+
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
 {
     if (c == NULL)
         return 0;
-    size_t limit = c->server->config.max_send_buffer;
+    size_t limit = uh_stream_limit(c);
     size_t used = uh_buf_used(&c->tx) - c->draft;
     bool may = (UH_MAY_STREAM & 1u << c->state) != 0 && c->told;
     size_t room = may && limit > used ? limit - used : 0;
@@ -10753,7 +10762,7 @@ static uhttp_result uh_stream_make_room(uhttp_conn *c, size_t length)
     c->server->writer = c;
     if (other != NULL && other != c && (UH_MAY_STREAM & 1u << other->state) != 0)
         uh_conn_unload(other);
-    size_t limit = c->server->config.max_send_buffer;
+    size_t limit = uh_stream_limit(c);
     size_t need = uh_stream_need(c, length);
     if (length > limit || need > limit)
         return UHTTP_ERR_MEMORY;
@@ -10841,7 +10850,7 @@ static uh_next uh_step_stream(uhttp_conn *c)
     uhttp_server *s = c->server;
     uint32_t wanted = c->request.span.wanted;
     uint32_t used = uh_buf_used(&c->tx) - c->draft;
-    if (wanted == 0 || !s->config.event_mode || used + wanted > s->config.max_send_buffer)
+    if (wanted == 0 || !s->config.event_mode || used + wanted > uh_stream_limit(c))
         return UH_WAIT;
     if (!uh_buf_reserve(&s->pool, &c->tx, wanted) && used > 0)
         return UH_WAIT;             /* no memory: what is on its way will make room */
@@ -13729,7 +13738,7 @@ static uint8_t *uh_ws_small(uhttp_conn *c, unsigned first, size_t length, uint32
     uh_buf *tx = &c->tx;
     uint32_t need = (uint32_t)length + 2;
     uh_draft_drop(c, c->draft);
-    if (uh_buf_used(tx) + need + beside > c->server->config.max_send_buffer ||
+    if (uh_buf_used(tx) + need + beside > uh_stream_limit(c) ||
         !uh_buf_reserve(&c->server->pool, tx, need))
         return NULL;
     uint8_t *payload = uh_ws_put_head(tx->data + tx->tail, first, length);

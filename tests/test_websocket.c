@@ -1103,6 +1103,10 @@ static void messages_of_every_length_are_framed_in_the_shortest_form(void **stat
     static char data[65537];
     memset(data, 'x', sizeof data);
     uhttp_config config = world_config();
+    uhttp_conn *whole = open_with(&config, 0, "");      /* the default takes just 64 KiB */
+    CHECK(uhttp_ws_send(whole, UHTTP_WS_BINARY, data, 65537) == UHTTP_ERR_MEMORY);
+    CHECK(uhttp_ws_send(whole, UHTTP_WS_BINARY, data, 65536) == UHTTP_OK);
+    world_close();
     config.max_send_buffer = 100000;
     uhttp_conn *c = open_with(&config, 0, "");
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
@@ -1242,7 +1246,7 @@ static void slow_reader_is_told_again_and_room_for_the_end_is_kept(void **state)
         open_peer->coy = false;
         CHECK(uhttp_ws_begin(c, UHTTP_WS_BINARY) == UHTTP_OK);
         size_t room = uhttp_send_room(c);
-        CHECK(room == 1000 - UH_WS_ROOM);
+        CHECK(room == (mode < 2 ? 1000 : 1000 - UH_WS_ROOM));
         CHECK(uhttp_ws_piece(c, data, 100) == UHTTP_OK);
         while (uhttp_ws_piece(c, data, 100) == UHTTP_OK)
             taken++;
@@ -1277,7 +1281,7 @@ static void slow_reader_is_told_again_and_room_for_the_end_is_kept(void **state)
 static void pong_waits_for_room_and_reading_waits_for_the_pong(void **state)
 {
     (void)state;
-    char data[900];
+    char data[950];
     memset(data, 'z', sizeof data);
     for (int fixed = 0; fixed < 2; fixed++) {
         uhttp_config config = world_config();
