@@ -129,6 +129,10 @@ has_daemon() {
     (PATH=$PATH:/usr/sbin:/usr/local/sbin && has "$1")
 }
 
+has_aiohttp() {
+    python3 -c 'import aiohttp' 2>/dev/null || /usr/bin/python3 -c 'import aiohttp' 2>/dev/null
+}
+
 has_libuv() {
     echo '#include <uv.h>' | compiles "$cc" -c
 }
@@ -193,6 +197,8 @@ packages_apt() {
     missing "long" "has chromium" chromium
     missing "long" "has node" nodejs
     missing "long" "has npm" npm
+    missing "long" has_aiohttp python3-aiohttp
+    missing "examples" "has python3" python3
 }
 
 packages_dnf() {

@@ -18,6 +18,20 @@ int main(void)
         uhttp_conn *c = uhttp_wait(server, 1000);
         if (c == NULL)
             continue;
+#ifdef HELLO_WEBSOCKET              /* sends back what it gets, as all of section 12 can */
+        size_t length;
+        const char *message = uhttp_ws_message(c, &length);
+        if (uhttp_event(c) == UHTTP_EVENT_WS_MESSAGE) {
+            (void)uhttp_ws_send(c, UHTTP_WS_TEXT, message, length);
+            continue;
+        }
+        if (uhttp_event(c) == UHTTP_EVENT_WS_CLOSE)
+            continue;
+        if (uhttp_is_websocket_request(c)) {
+            (void)uhttp_ws_accept(c, NULL);
+            continue;
+        }
+#endif
         if (strcmp(uhttp_path(c), "/") == 0)
             (void)uhttp_respond_html(c, 200, "<h1>hello</h1>");
         else
