@@ -94,7 +94,8 @@
  *     FD_SETSIZE             Windows, before the include: sockets one server can watch
  *
  * Under a strict -std= on Linux the implementing include comes before all system
- * headers, or the file defines _GNU_SOURCE itself.
+ * headers, or the file defines _GNU_SOURCE itself (with _POSIX_C_SOURCE on macOS:
+ * _DARWIN_C_SOURCE).
  *
  * CONTENTS   search for the tag
  *
@@ -168,6 +169,11 @@
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64    /* files beyond 2 GiB, also where a pointer has 32 bits */
 #endif
+#endif
+
+#if defined(UHTTP_IMPLEMENTATION) && defined(__APPLE__) && !defined(_DARWIN_C_SOURCE) && \
+    !defined(_SYS_CDEFS_H_)
+#define _DARWIN_C_SOURCE 1      /* or _POSIX_C_SOURCE would hide most of it */
 #endif
 
 #include <stdbool.h>
@@ -600,7 +606,8 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
 
 /* Makes uhttp_wait() return NULL, now or next time; a watched loop wakes. The one call that
  * is safe from another thread and from a signal handler (not from an interrupt of a
- * microcontroller); keeps errno. None is lost, several may share one NULL.
+ * microcontroller); keeps errno. None that returned UHTTP_OK is lost, several may share one NULL.
+ * UHTTP_ERR_AGAIN: the network has no memory for it now (lwIP, Windows), call it again later.
  * UHTTP_ERR_UNSUPPORTED where the system has nothing to wake with. */
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
@@ -1951,6 +1958,13 @@ typedef SOCKET uh_socket;
 #include "lwip/inet.h"
 #include "lwip/sys.h"
 
+#if !LWIP_SOCKET || !LWIP_SOCKET_SELECT
+#error "uhttp_server.h: lwIP needs LWIP_SOCKET and LWIP_SOCKET_SELECT set to 1 in lwipopts.h"
+#endif
+#ifdef ESP_PLATFORM
+#include <time.h>
+#endif
+
 typedef int uh_socket;
 #define UH_NO_SOCKET (-1)
 
@@ -1959,6 +1973,9 @@ typedef int uh_socket;
 #if defined(__linux__) && !defined(_GNU_SOURCE) && !defined(_DEFAULT_SOURCE) && \
     (!defined(_POSIX_C_SOURCE) || _POSIX_C_SOURCE < 200809L)
 #error "uhttp_server.h: include it before system headers, or define _GNU_SOURCE"
+#endif
+#if defined(__APPLE__) && defined(_POSIX_C_SOURCE) && !defined(_DARWIN_C_SOURCE)
+#error "uhttp_server.h: include it before system headers, or define _DARWIN_C_SOURCE"
 #endif
 
 #include <arpa/inet.h>
@@ -2120,7 +2137,9 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 #ifndef UHTTP_MILLIS
 #define UHTTP_MILLIS() ((uint32_t)sys_now())
 #endif
-#ifndef UHTTP_TIME
+#if !defined(UHTTP_TIME) && defined(ESP_PLATFORM)
+#define UHTTP_TIME() ((int64_t)time(NULL))      /* right once SNTP has set it; 1970 before */
+#elif !defined(UHTTP_TIME)
 #define UHTTP_TIME() ((int64_t)0)       /* the program's to define where there is a clock */
 #endif
 
@@ -2149,7 +2168,7 @@ static bool uh_sys_prepare(uh_socket fd)
 {
     int on = 1;
     lwip_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return lwip_fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+    return lwip_ioctl(fd, (long)FIONBIO, &on) == 0;     /* newlib's O_NONBLOCK is another */
 }
 
 static int uh_sys_recv_raw(uh_socket fd, void *to, size_t room)
@@ -2157,19 +2176,18 @@ static int uh_sys_recv_raw(uh_socket fd, void *to, size_t room)
     return (int)lwip_recv(fd, to, room, 0);
 }
 
-/* One part after the other: a socket that takes only some of a part takes no more. */
 static int uh_sys_send_raw(uh_socket fd, const uhttp_str *parts, int count)
 {
-    int sent = 0;
+    struct iovec list[2];
+    struct msghdr message;
+    memset(&message, 0, sizeof message);
     for (int i = 0; i < count; i++) {
-        int n = (int)lwip_send(fd, parts[i].ptr, parts[i].len, i + 1 < count ? MSG_MORE : 0);
-        if (n < 0)
-            return sent > 0 ? sent : -1;
-        sent += n;
-        if ((size_t)n < parts[i].len)
-            break;
+        list[i].iov_base = (void *)(uintptr_t)parts[i].ptr;
+        list[i].iov_len = parts[i].len;
     }
-    return sent;
+    message.msg_iov = list;
+    message.msg_iovlen = count;
+    return (int)lwip_sendmsg(fd, &message, 0);
 }
 
 static uh_socket uh_sys_accept_raw(uh_socket fd, struct sockaddr *address, socklen_t *length)
@@ -2882,7 +2900,8 @@ static int uh_file_walk(int root, const char *name)
 /* Opens a name below a directory; whatever links are in it, never outside. */
 static int uh_file_open_below(int root, const char *name)
 {
-#if defined(SYS_openat2) && (defined(_GNU_SOURCE) || defined(_DEFAULT_SOURCE))
+#if defined(SYS_openat2) && !defined(__ANDROID__) && /* whose sandbox may end the process */ \
+    (defined(_GNU_SOURCE) || defined(_DEFAULT_SOURCE))
     struct {
         uint64_t flags, mode, resolve;
     } how = { UH_FILE_FLAGS | UH_FILE_LARGE, 0, 0x0a };
@@ -3133,7 +3152,11 @@ static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
 
 /*--- wake-up: a socket that one thread reads and any may write ------------------*/
 
-#if !UH_WINSOCK && !UH_LWIP
+#ifndef UH_WAKE_PIPE
+#define UH_WAKE_PIPE (!UH_WINSOCK && !UH_LWIP)
+#endif
+
+#if UH_WAKE_PIPE
 
 typedef struct uh_wake {        /* a pipe */
     uh_socket in, out;
@@ -3153,10 +3176,10 @@ static bool uh_wake_open(uh_wake *w)
     return false;
 }
 
-static void uh_wake_send(const uh_wake *w)
+/* A full pipe wakes as well. */
+static bool uh_wake_send(const uh_wake *w)
 {
-    ssize_t n = write(w->out, "", 1);
-    (void)n;            /* a full pipe wakes as well */
+    return write(w->out, "", 1) == 1 || uh_sys_last_error() == UH_SYS_AGAIN;
 }
 
 static void uh_wake_drain(const uh_wake *w)
@@ -3183,7 +3206,7 @@ static bool uh_wake_open(uh_wake *w)
     return false;
 }
 
-static void uh_wake_send(const uh_wake *w) { (void)w; }
+static bool uh_wake_send(const uh_wake *w) { return w->in != UH_NO_SOCKET; }
 static void uh_wake_drain(const uh_wake *w) { (void)w; }
 static void uh_wake_close(uh_wake *w) { (void)w; }
 
@@ -3208,12 +3231,11 @@ static bool uh_wake_open(uh_wake *w)
     return false;
 }
 
-static void uh_wake_send(const uh_wake *w)
+/* Where so many datagrams wait that one would block, the socket is readable anyway. Without
+ * memory there is none: whoever wakes is told so. */
+static bool uh_wake_send(const uh_wake *w)
 {
-    uhttp_str byte;
-    byte.ptr = "";
-    byte.len = 1;
-    (void)uh_sys_send_raw(w->in, &byte, 1);
+    return UH_CALL(send)(w->in, "", 1, 0) == 1 || uh_sys_last_error() == UH_SYS_AGAIN;
 }
 
 static void uh_wake_drain(const uh_wake *w)
@@ -8101,6 +8123,8 @@ static char *uh_tls_put_reason(char *p, int code)
         p = uh_text_puts(p, "mbedTLS error");
     else
         p += strlen(p);
+#else
+    p = uh_text_puts(p, "mbedTLS error");
 #endif
     return uh_tls_put_code(p, code);
 }
@@ -15039,9 +15063,9 @@ UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server)
     if (!server->can_wake)
         return UHTTP_ERR_UNSUPPORTED;
     int error = uh_sys_error_keep();        /* that of whom a signal has interrupted */
-    uh_wake_send(&server->wake);
+    bool sent = uh_wake_send(&server->wake);
     uh_sys_error_restore(error);
-    return UHTTP_OK;
+    return sent ? UHTTP_OK : UHTTP_ERR_AGAIN;
 }
 
 /*--- opening ----------------------------------------------------------------------------*/
@@ -15573,6 +15597,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, firmware without a heap, foreign
  *        loops; epoll and kqueue where many connections make them cheaper;
+ *        a wake-up for which there is no memory says so, ESP-IDF's clock gives Date;
  *        JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
  *        multipart/form-data read as it comes; files, directories and tables in ROM sent,

@@ -198,6 +198,21 @@ int other(void)
 }
 EOF
 
+cat >tls_words.c <<'EOF'
+#define _GNU_SOURCE
+#include <mbedtls/ssl.h>
+#undef MBEDTLS_ERROR_C
+#define UHTTP_TLS
+#define UHTTP_IMPLEMENTATION
+#include "uhttp_server.h"
+int main(void)
+{
+    char text[200];
+    *uh_tls_put_reason(text, -0x7780) = 0;
+    return strcmp(text, "mbedTLS error (-0x7780)");
+}
+EOF
+
 # --- the matrix: compilers x standards x switches -----------------------------------------
 
 for cc in $c_compilers; do
@@ -341,6 +356,15 @@ EOF
     formatted="gcc -Wformat -Werror -I ../.. -c format.c -o format.o"
     check "uhttp_respond_printf: the compiler compares a format with its arguments" \
           "$formatted -DFORMAT='\"%s\"' && ! $formatted -DFORMAT='\"%d\"'"
+    check "object: openat2() is asked on Linux, not on Android, whose sandbox ends the process" \
+          "$plain -c impl.c -o \$0.o && nm -u \$0.o | grep -q -w syscall &&
+           $plain -D__ANDROID__ -c impl.c -o \$0.o && ! nm -u \$0.o | grep -w syscall"
+    darwin="gcc -E -dD -std=c99 -I ../.. -I ../../tests/platform/kqueue -U__linux__ -D__APPLE__"
+    darwin="$darwin -D_POSIX_C_SOURCE=200809L"
+    check "macOS with _POSIX_C_SOURCE: included first, it asks for all of Darwin" \
+          "$darwin impl.c 2>&1 | grep '^#define _DARWIN_C_SOURCE 1'"
+    check "macOS with _POSIX_C_SOURCE: behind a system header it says what is missing" \
+          "$darwin -D_SYS_CDEFS_H_ impl.c 2>&1 | grep '#error.*_DARWIN_C_SOURCE'"
 
     # every function that is declared can be called, whatever is switched off
     cat >every.sh <<'EOF'
@@ -456,6 +480,9 @@ if $first_c -c mbedtls.c -o mbedtls.o 2>/dev/null; then
         for std in c99 c11 gnu11; do
             matrix "$tls_sets" "$cc -std=$std $in_c"
         done
+        check "$cc, UHTTP_TLS, without mbedTLS's own words a code is still said" \
+              "$cc -std=c99 -I ../.. tls_words.c -o tls_words.$cc -lmbedtls -lmbedx509 -lmbedcrypto &&
+               ./tls_words.$cc"
         check "$cc, UHTTP_TLS, included twice" \
               "$cc -std=c99 $in_c -DUHTTP_TLS -c twice.c -o \$0.o"
     done
@@ -510,6 +537,28 @@ if has arm-none-eabi-gcc; then
         matrix "none all" "arm-none-eabi-gcc -std=c99 -DLWIP_IPV6=1 $firmware $in_c"
         matrix "none all" \
                "arm-none-eabi-g++ -std=c++11 -fno-exceptions -fno-rtti $firmware $in_cpp"
+        lwip_gcc="arm-none-eabi-gcc -std=c99 $firmware $in_c"
+        for include in fcntl.h sys/uio.h sys/ioctl.h; do
+            # newlib's names and lwIP's are not the same; what it does not have is left out
+            echo "#include <$include>" >header.c
+            arm-none-eabi-gcc -c header.c -o header.o 2>/dev/null || continue
+            check "arm-none-eabi-gcc, behind newlib's $include: not blocking, whatever it says" \
+                  "$lwip_gcc -include $include -c impl.c -o \$0.o &&
+                   arm-none-eabi-nm -u \$0.o | grep -q -w lwip_ioctl &&
+                   ! arm-none-eabi-nm -u \$0.o | grep -w lwip_fcntl"
+        done
+        check "arm-none-eabi-gcc, head and body of an answer are given to lwIP in one call" \
+              "$lwip_gcc -c impl.c -o \$0.o && arm-none-eabi-nm -u \$0.o | grep -q -w lwip_sendmsg &&
+               ! arm-none-eabi-nm -u \$0.o | grep -w lwip_send"
+        for option in LWIP_SOCKET LWIP_SOCKET_SELECT; do
+            check "arm-none-eabi-gcc, $option=0 is refused in words" \
+                  "$lwip_gcc -D$option=0 -c impl.c -o \$0.o 2>&1 |
+                   grep '#error.*LWIP_SOCKET_SELECT'"
+        done
+        check "arm-none-eabi-gcc, ESP-IDF has a clock, bare lwIP has none" \
+              "$lwip_gcc -DESP_PLATFORM -c impl.c -o \$0.o &&
+               arm-none-eabi-nm -u \$0.o | grep -q -w time &&
+               $lwip_gcc -c impl.c -o \$0.o && ! arm-none-eabi-nm -u \$0.o | grep -w time"
         check "arm-none-eabi-gcc, included twice" \
               "arm-none-eabi-gcc -std=c99 $firmware $in_c -c twice.c -o \$0.o"
     else

@@ -20,8 +20,12 @@
 #define TCP_LISTEN_BACKLOG       1
 
 #define LWIP_NETCONN             1
+#ifndef LWIP_SOCKET
 #define LWIP_SOCKET              1
+#endif
+#ifndef LWIP_SOCKET_SELECT
 #define LWIP_SOCKET_SELECT       1
+#endif
 #define LWIP_SO_RCVTIMEO         1
 #define SO_REUSE                 1
 #define LWIP_DNS                 1
