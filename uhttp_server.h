@@ -620,7 +620,7 @@ UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
 
 /* Closes everything at once and frees everything, also what the program still holds: the log
- * names each request that was never answered. NULL is allowed. */
+ * names method and path of each request that was never answered. NULL is allowed. */
 UHTTP_API void uhttp_server_close(uhttp_server *server);
 
 UHTTP_API int uhttp_server_port(const uhttp_server *server);    /* of the first listener */
@@ -831,18 +831,18 @@ UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allo
 /* A status with its standard phrase as plain text, as "404 Not Found". */
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
 
-/* Adds a field to the coming response. Content-Length, Transfer-Encoding, Content-Range, Trailer,
- * Upgrade and Keep-Alive are the server's: UHTTP_ERR_INVALID, as are a name that is no token and
- * control characters in value. "Connection: close" is a wish the server follows.
+/* Adds a field to the coming response. Content-Length, Transfer-Encoding, Content-Range,
+ * Trailer, Upgrade and Keep-Alive are the server's: UHTTP_ERR_INVALID, as are a name that is no
+ * token and control characters in value. "Connection: close" is a wish the server follows.
  *
- * An added field takes the place of the server's own of that name (Content-Type, Location, ETag,
- * Cache-Control, ...) and of that in config.default_headers, to which only Set-Cookie, Vary,
- * Link, WWW-Authenticate and Content-Security-Policy are added. Adding a name again adds another
- * line, but for those that may stand once: a second Content-Type, Content-Disposition, Location,
- * ETag, Last-Modified, Expires, Age, Retry-After, Date, Server, Strict-Transport-Security,
- * X-Frame-Options, X-Content-Type-Options, Referrer-Policy, or Access-Control-Allow-Origin,
- * -Allow-Credentials or -Max-Age replaces the first. Event streams, NDJSON and multipart keep
- * their own Content-Type. */
+ * An added field takes the place of the server's own of that name (Content-Type, Location,
+ * ETag, Cache-Control, ...) and of that in config.default_headers, to which only Set-Cookie,
+ * Vary, Link, WWW-Authenticate and Content-Security-Policy are added. Adding a name again adds
+ * another line, but for those that may stand once: a second Content-Type, Content-Disposition,
+ * Location, ETag, Last-Modified, Expires, Age, Retry-After, Date, Server,
+ * Strict-Transport-Security, X-Frame-Options, X-Content-Type-Options, Referrer-Policy, or
+ * Access-Control-Allow-Origin, -Allow-Credentials or -Max-Age replaces the first. Event streams,
+ * NDJSON and multipart keep their own Content-Type. */
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value);
 
 typedef enum uhttp_same_site {
@@ -2524,6 +2524,20 @@ static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port,
         *fd = UH_NO_SOCKET;
     }
     return result;
+}
+
+/* Is this a socket that listens? A system that cannot tell is believed. */
+static bool uh_sys_listens(uh_socket fd)
+{
+    uh_sockaddr at;
+    socklen_t length = (socklen_t)sizeof at;
+#ifdef SO_ACCEPTCONN
+    int on = 0;
+    socklen_t size = (socklen_t)sizeof on;
+    if (UH_CALL(getsockopt)(fd, SOL_SOCKET, SO_ACCEPTCONN, (char *)&on, &size) == 0)
+        return on != 0;
+#endif
+    return UH_CALL(getsockname)(fd, &at.any, &length) == 0;
 }
 
 /* Lets the coming close() look like what it is: an abort. */
@@ -7695,6 +7709,7 @@ static const uhttp_transport uh_plain = {
 
 #if UH_TLS
 
+#include <errno.h>
 #include <mbedtls/version.h>
 #include <mbedtls/error.h>
 #include <mbedtls/pk.h>
@@ -8160,11 +8175,13 @@ static uhttp_result uh_tls_complain(const uh_tls_loader *l, const char *what, in
 {
     if (code > 0)
         return uh_tls_refuse(l, what, "not every certificate in it can be read");
+    if (code == MBEDTLS_ERR_X509_FILE_IO_ERROR || code == MBEDTLS_ERR_PK_FILE_IO_ERROR) {
+        size_t length = strlen(what);
+        uh_tls_say(l, strerror(errno), what + (length > 120 ? length - 120 : 0), 0);
+        return UHTTP_ERR_SYSTEM;
+    }
     uh_tls_say(l, what, NULL, code);
-    if (uh_tls_is_memory(code))
-        return UHTTP_ERR_MEMORY;
-    return code == MBEDTLS_ERR_X509_FILE_IO_ERROR || code == MBEDTLS_ERR_PK_FILE_IO_ERROR
-           ? UHTTP_ERR_SYSTEM : UHTTP_ERR_INVALID;
+    return uh_tls_is_memory(code) ? UHTTP_ERR_MEMORY : UHTTP_ERR_INVALID;
 }
 
 /* mbedTLS knows PEM by the NUL at its end, which a file linked into a program may lack: then
@@ -9067,30 +9084,49 @@ static uint32_t uh_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 /* True when a is before b on a clock that wraps. */
 static bool uh_time_before(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
 
-static void uh_server_log(uhttp_server *s, const uhttp_conn *c, int status, const char *why)
+/* Appends as much of a text as there is room for, with nothing that a terminal obeys. */
+static char *uh_log_put(char *out, const char *end, uhttp_str text)
+{
+    for (size_t i = 0; i < text.len && out < end; i++)
+        *out++ = text.ptr[i] >= ' ' && text.ptr[i] <= '~' ? text.ptr[i] : '?';
+    return out;
+}
+
+/* Tells the log why, about what (ptr NULL: no more than that) and about whom (NULL: nobody). */
+static void uh_log_about(const uhttp_config *config, const uhttp_conn *c, int status,
+                         const char *why, uhttp_str what)
 {
 #if UH_LOG
-    char line[192];
+    char line[288];
     char *p = line;
-    if (s->config.log == NULL || why == NULL)
+    if (config->log == NULL || why == NULL)
         return;
     if (status > 0) {
         p = uh_text_put_decimal(p, (unsigned)status);
         *p++ = ' ';
     }
     p = uh_text_put(p, why, strlen(why) < 100 ? strlen(why) : 100);
+    if (what.ptr != NULL)
+        p = uh_log_put(uh_text_put(p, ": ", 2), p + 102, what);
     if (c != NULL && c->peer.family != 0) {
         p = uh_text_put(p, ", from ", 7);
         p += uh_peer_format(&c->peer, p, 48);
     }
     *p = '\0';
-    s->config.log(s->config.user, line);
+    config->log(config->user, line);
 #else
-    (void)s;
+    (void)config;
     (void)c;
     (void)status;
     (void)why;
+    (void)what;
 #endif
+}
+
+static void uh_server_log(uhttp_server *s, const uhttp_conn *c, int status, const char *why)
+{
+    const uhttp_str nothing = { NULL, 0 };
+    uh_log_about(&s->config, c, status, why, nothing);
 }
 
 /*--- queues ---------------------------------------------------------------------*/
@@ -10066,8 +10102,8 @@ static char *uh_put_status(char *out, int status)
     return uh_text_puts(out, uhttp_status_phrase(status));
 }
 
-/* Writes the head into tx, around the fields drafted there. Those take the place of the server's
- * own and of the default headers.
+/* Writes the head into tx, around the fields drafted there. Those take the place of the
+ * server's own and of the default headers.
  *
  *   length  of the body; -1: a stream
  *   extra   bytes that must fit tx behind the head */
@@ -10405,7 +10441,8 @@ static size_t uh_fields_default(const uhttp_server *s, uhttp_str added, const ch
     uhttp_str rest = uh_text_of(s->config.default_headers);
     uhttp_str name, value;
     size_t made = 0;
-    for (const char *line = rest.ptr; uhttp_header_next(&rest, &name, &value); line = rest.ptr) {
+    for (const char *line = rest.ptr; uhttp_header_next(&rest, &name, &value);
+         line = rest.ptr) {
         size_t length = (size_t)(rest.ptr - line);
         if ((type != NULL && uh_text_is_nocase(name, "content-type")) ||
             (uh_fields_find(added, name).ptr != NULL &&
@@ -15087,8 +15124,8 @@ static bool uh_files_are_whole(const uhttp_files *f)
            (f->create == NULL || (f->write != NULL && f->finish != NULL));
 }
 
-/* Replaces every zero by its default; false: a value out of range. */
-static bool uh_config_complete(uhttp_config *config)
+/* Replaces every zero by its default. */
+static void uh_config_complete(uhttp_config *config)
 {
     if (config->address == NULL)
         config->address = "0.0.0.0";
@@ -15115,11 +15152,6 @@ static bool uh_config_complete(uhttp_config *config)
         config->max_send_buffer = UH_SIZE_MAX / 2;
     if (config->max_headers_length > UH_SIZE_MAX / 8)
         config->max_headers_length = UH_SIZE_MAX / 8;
-    bool good = (config->port >= UHTTP_PORT_ANY && config->port <= 65535) ||
-                config->port == UHTTP_PORT_NONE;
-    return good && config->backlog > 0 && config->max_connections <= UH_SLOTS_MAX &&
-           (UH_HEAP || config->memory != NULL) &&
-           (!UH_FILES || config->files == NULL || uh_files_are_whole(config->files));
 }
 
 static void uh_times_complete(uint32_t *times, const uhttp_config *config)
@@ -15136,18 +15168,53 @@ static void uh_times_complete(uint32_t *times, const uhttp_config *config)
     times[UH_TIME_LINGER] = UH_LINGER_MS;
 }
 
-/* Complete lines, none of them the server's own. */
-static bool uh_default_headers_are_good(const char *lines)
+/* Complete lines, none of them the server's own; else why not, and what. */
+static bool uh_default_headers_are_good(const char *lines, const char **why, uhttp_str *what)
 {
     uhttp_str rest = uh_text_of(lines);
-    uhttp_str name, value;
-    while (uhttp_header_next(&rest, &name, &value)) {
-        if (uh_text_is_one_of(name, uh_fields_ours) || uh_text_is_nocase(name, "date") ||
-            uh_text_is_nocase(name, "content-encoding") ||
-            (uh_text_is_one_of(name, uh_fields_once) && uh_fields_find(rest, name).ptr != NULL))
+    uhttp_str value;
+    while (uhttp_header_next(&rest, what, &value)) {
+        *why = UH_WHY("default_headers: a field that is the server's own");
+        if (uh_text_is_one_of(*what, uh_fields_ours) || uh_text_is_nocase(*what, "date") ||
+            uh_text_is_nocase(*what, "content-encoding"))
+            return false;
+        *why = UH_WHY("default_headers: a field that may stand once stands twice");
+        if (uh_text_is_one_of(*what, uh_fields_once) && uh_fields_find(rest, *what).ptr != NULL)
             return false;
     }
+    *why = UH_WHY("default_headers: not a line \"Name: value\" that ends with CR LF");
+    *what = rest;
     return rest.len == 0;
+}
+
+/* Can there be a server like that, with so many proxies? Else why not, and what of a text is
+ * wrong. */
+static bool uh_config_is_good(const uhttp_config *config, uint32_t *proxies, const char **why,
+                              uhttp_str *what)
+{
+    *why = UH_WHY("port: not a number from -1 to 65535");
+    if (config->port != UHTTP_PORT_NONE &&
+        (config->port < UHTTP_PORT_ANY || config->port > 65535))
+        return false;
+    *why = UH_WHY("backlog: a negative number");
+    if (config->backlog < 0)
+        return false;
+    *why = UH_WHY("max_connections: more than an id can name");
+    if (config->max_connections > UH_SLOTS_MAX)
+        return false;
+    *why = UH_WHY("memory: NULL, and UHTTP_NO_HEAP leaves no other");
+    if (!UH_HEAP && config->memory == NULL)
+        return false;
+    *why = UH_WHY("files: a hook is missing");
+    if (UH_FILES && config->files != NULL && !uh_files_are_whole(config->files))
+        return false;
+    *why = UH_WHY("trusted_proxies: not an address, a network or unix");
+    if (config->trusted_proxies != NULL)
+        *proxies = uh_networks_parse(config->trusted_proxies, NULL, what);
+    if (*proxies == UH_NETWORKS_BAD)
+        return false;
+    return config->default_headers == NULL ||
+           uh_default_headers_are_good(config->default_headers, why, what);
 }
 
 /* Takes this much off the front of memory, rounded up to keep what follows aligned. */
@@ -15320,8 +15387,12 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
     if (port < UHTTP_PORT_ANY || port > 65535)
         return UHTTP_ERR_INVALID;
     port = port == 0 ? 80 : port == UHTTP_PORT_ANY ? 0 : port;
-    uhttp_result result = uh_sys_listen(&fd, address != NULL ? address : "0.0.0.0", port,
-                                        config);
+    if (address == NULL)
+        address = "0.0.0.0";
+    uhttp_result result = uh_sys_listen(&fd, address, port, config);
+    if (result == UHTTP_ERR_INVALID)
+        uh_log_about(config, NULL, 0, UH_WHY("address: not an IP address or unix:/path"),
+                     uh_text_of(address));
     if (result != UHTTP_OK)
         return result;
     result = uh_server_add_listener(server, fd, tls);
@@ -15336,9 +15407,10 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
 static uhttp_result uh_server_adopt_listener(uhttp_server *s, uh_socket fd,
                                              const uhttp_tls_config *tls)
 {
-    if (!uh_sys_prepare(fd))
-        return UHTTP_ERR_INVALID;
-    return uh_server_add_listener(s, fd, tls);
+    if (uh_sys_prepare(fd) && uh_sys_listens(fd))
+        return uh_server_add_listener(s, fd, tls);
+    uh_server_log(s, NULL, 0, UH_WHY("listen_fd: not a socket that listens"));
+    return UHTTP_ERR_INVALID;
 }
 
 UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, bool tls)
@@ -15397,22 +15469,26 @@ static void uh_server_free(uhttp_server *s)
 UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config)
 {
     uhttp_config complete;
-    uhttp_str bad;
+    const char *why;
+    uhttp_str what = { NULL, 0 };
+    uint32_t proxies = 0;
     if (server == NULL)
         return UHTTP_ERR_INVALID;
     *server = NULL;
     memset(&complete, 0, sizeof complete);
     if (config != NULL)
         complete = *config;
-    uint32_t proxies = 0;
-    if (complete.trusted_proxies != NULL)
-        proxies = uh_networks_parse(complete.trusted_proxies, NULL, &bad);
-    if (!uh_config_complete(&complete) || proxies == UH_NETWORKS_BAD ||
-        (complete.default_headers != NULL &&
-         !uh_default_headers_are_good(complete.default_headers)))
+    uh_config_complete(&complete);
+    if (!uh_config_is_good(&complete, &proxies, &why, &what)) {
+        uh_log_about(&complete, NULL, 0, why, what);
         return UHTTP_ERR_INVALID;
+    }
     uhttp_result result = uh_server_new(server, &complete, proxies);
     if (result != UHTTP_OK) {
+        what.ptr = NULL;
+        if (result == UHTTP_ERR_MEMORY && complete.memory != NULL)
+            uh_log_about(&complete, NULL, 0, UH_WHY("memory_size: too small for "
+                         "max_connections, see UHTTP_MEMORY_SIZE"), what);
         *server = NULL;
         return result;
     }
@@ -15420,7 +15496,7 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     if (complete.default_headers != NULL)
         s->defaults = uh_fields_default;
     if (proxies > 0)
-        (void)uh_networks_parse(complete.trusted_proxies, s->proxies, &bad);
+        (void)uh_networks_parse(complete.trusted_proxies, s->proxies, &what);
     if (complete.listen_fd != NULL)
         result = uh_server_adopt_listener(s, (uh_socket)*complete.listen_fd, complete.tls);
     else if (complete.port != UHTTP_PORT_NONE)
@@ -15493,6 +15569,16 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
     return uh_server_is_done(s) ? UHTTP_OK : UHTTP_ERR_AGAIN;
 }
 
+static void uh_server_log_unanswered(uhttp_server *s, const uhttp_conn *c)
+{
+    char text[100];
+    const char *end = text + sizeof text;
+    char *p = uh_log_put(text, end, uh_text_of(uhttp_method(c)));
+    p = uh_log_put(uh_log_put(p, end, uh_text_of(" ")), end, uh_text_of(uhttp_path(c)));
+    uh_log_about(&s->config, c, 0, UH_WHY("a request was never answered"),
+                 uh_text_slice(text, p));
+}
+
 UHTTP_API void uhttp_server_close(uhttp_server *server)
 {
     uhttp_server *s = server;
@@ -15505,8 +15591,8 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
         uhttp_conn *c = &s->slots[i];
         if (c->state == UH_FREE)
             continue;
-        if (c->told && !uh_conn_is_ws(c))
-            uh_server_log(s, c, 0, UH_WHY("a request was never answered"));
+        if (UH_LOG && c->told && !uh_conn_is_ws(c))
+            uh_server_log_unanswered(s, c);
         uh_conn_flush(c);           /* what the socket takes at once */
         uh_conn_let_go(c);
         uh_conn_drop(c);
@@ -15616,6 +15702,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
  *        fields that may stand once stand once in every response: the program's take the
  *        place of the server's own and of default_headers;
+ *        what is wrong with a configuration is logged with the field's name;
  *        slots: an idle connection gives way to a newcomer only after a second, busy clients
  *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
  *        a secure peer costs no memory before its first byte; uhttp_stats.waiting

@@ -286,7 +286,7 @@ static struct loop_state {
     unsigned held_count;
     client *clients[LOOP_CLIENTS];
     unsigned client_count;
-    char lines[LOOP_LINES][192];            /* of config.log */
+    char lines[LOOP_LINES][288];            /* of config.log */
     unsigned line_count;
     loop_access access[LOOP_LINES];         /* of config.access_log */
     unsigned access_count;

@@ -633,7 +633,7 @@ stage_tls() {
         # the suites that are not about TLS, over TLS
         sources=
         for name in server server_requests server_limits server_streams server_uploads \
-            server_files server_arguments request_extras; do
+            server_files server_fields server_arguments request_extras; do
             sources="$sources tests/test_$name.c"
         done
         sources=$(printf '%s\n' $sources)

@@ -3779,7 +3779,11 @@ static void server_without_fixed_memory_needs_a_heap(void **state)
 {
     uhttp_config config = world_config();
     (void)state;
+    config.log = log_line;
+    log_last[0] = '\0';
     CHECK(world_try(&config, 0, 0) == (UH_HEAP ? UHTTP_OK : UHTTP_ERR_INVALID));
+    CHECK(strcmp(log_last,
+                 UH_HEAP ? "" : "memory: NULL, and UHTTP_NO_HEAP leaves no other") == 0);
     CHECK((world_server != NULL) == (UH_HEAP != 0));
     if (UH_HEAP)
         world_close();

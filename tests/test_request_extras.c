@@ -682,14 +682,16 @@ static void a_request_that_is_never_answered_is_reported(void **state)
     client_send(c, GET("/hold"));
     LOOP_UNTIL(loop.held_count == 1);
     client *other = client_connect();
-    client_send(other, GET("/hold"));
+    loop.handler = loop_hold;
+    client_send(other, "PURGE /hold/a%0Ab%1B?c HTTP/1.1\r\nHost: t\r\n\r\n");
     LOOP_UNTIL(loop.held_count == 2);
     client_reset(other);
     LOOP_UNTIL(loop_logged("while the program holds its request, from 127.0.0.1") == 1);
     assert_int_equal(loop_stats().forgotten, 1);
     assert_int_equal(loop_logged("never answered"), 0);
     loop_close();
-    assert_int_equal(loop_logged("a request was never answered, from 127.0.0.1"), 2);
+    assert_int_equal(loop_logged("a request was never answered: GET /hold, from 127.0.0.1"), 1);
+    assert_int_equal(loop_logged("a request was never answered: PURGE /hold/a?b?, from 127"), 1);
 }
 
 /*--- fields by their index ---------------------------------------------------------------*/

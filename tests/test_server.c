@@ -54,6 +54,80 @@ static void values_out_of_range_are_invalid_and_open_nothing(void **state)
     }
 }
 
+/* Nobody should have to guess what UHTTP_ERR_INVALID means. */
+static void what_is_wrong_with_a_configuration_is_logged_with_its_field(void **state)
+{
+    static char large[1000];
+    static char memory[2000];
+    int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
+    int datagrams = socket(AF_INET, SOCK_DGRAM, 0);
+    int file = open("/dev/null", O_RDWR);
+    const intptr_t deaf = socket_fd;
+    const intptr_t no_stream = datagrams;
+    const intptr_t no_socket = file;
+    const struct {
+        uhttp_config config;
+        const char *line;
+        uhttp_result result;
+    } cases[] = {
+        { { .port = 70000 }, "port: not a number from -1 to 65535", UHTTP_ERR_INVALID },
+        { { .address = "localhost", .port = -1 },
+          "address: not an IP address or unix:/path: localhost",
+          UHTTP_ERR_INVALID },
+        { { .address = "\x1b[2J", .port = -1 },
+          "address: not an IP address or unix:/path: ?[2J",
+          UHTTP_ERR_INVALID },
+        { { .backlog = -1 }, "backlog: a negative number", UHTTP_ERR_INVALID },
+        { { .max_connections = 1u << 24 }, "max_connections: more than an id can name",
+          UHTTP_ERR_INVALID },
+        { { .default_headers = "Server: a\nX: b\r\n" },
+          "default_headers: not a line \"Name: value\" that ends with CR LF: Server: a?X: b??",
+          UHTTP_ERR_INVALID },
+        { { .default_headers = "A: b\r\nServer: a" },
+          "default_headers: not a line \"Name: value\" that ends with CR LF: Server: a",
+          UHTTP_ERR_INVALID },
+        { { .default_headers = "A: b\r\ncontent-length: 5\r\n" },
+          "default_headers: a field that is the server's own: content-length",
+          UHTTP_ERR_INVALID },
+        { { .default_headers = "ETag: a\r\nA: b\r\nETag: c\r\n" },
+          "default_headers: a field that may stand once stands twice: ETag",
+          UHTTP_ERR_INVALID },
+        { { .trusted_proxies = "127.0.0.1, proxy.example, ::1" },
+          "trusted_proxies: not an address, a network or unix: proxy.example",
+          UHTTP_ERR_INVALID },
+        { { .listen_fd = &deaf }, "listen_fd: not a socket that listens", UHTTP_ERR_INVALID },
+        { { .listen_fd = &no_stream }, "listen_fd: not a socket that listens",
+          UHTTP_ERR_INVALID },
+        { { .listen_fd = &no_socket }, "listen_fd: not a socket that listens",
+          UHTTP_ERR_INVALID },
+        { { .memory = memory, .memory_size = sizeof memory, .trusted_proxies = "unix",
+            .default_headers = "A: b\r\n" }, "memory_size: too small for "
+          "max_connections, see UHTTP_MEMORY_SIZE", UHTTP_ERR_MEMORY },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uhttp_config config = cases[i].config;
+        config.log = loop_on_log;
+        config.user = &loop;
+        assert_int_equal(uhttp_server_open(&loop.server, &config), cases[i].result);
+        assert_null(loop.server);
+        assert_int_equal(loop.line_count, i + 1);
+        assert_string_equal(loop.lines[i], cases[i].line);
+    }
+    memset(large, 'x', sizeof large - 1);
+    uhttp_config config = loop_config();
+    config.address = large;
+    assert_int_equal(uhttp_server_open(&loop.server, &config), UHTTP_ERR_INVALID);
+    assert_true(strlen(loop.lines[loop.line_count - 1]) < 150);
+    assert_int_equal(close(socket_fd), 0);      /* still the program's */
+    assert_int_equal(close(datagrams), 0);
+    assert_int_equal(close(file), 0);
+    loop_open_default();
+    assert_int_equal(uhttp_server_listen(loop.server, "nowhere", UHTTP_PORT_ANY, NULL),
+                     UHTTP_ERR_INVALID);
+    assert_int_equal(loop_logged("address: not an IP address or unix:/path: nowhere"), 1);
+}
+
 static void default_headers_must_be_complete_lines_that_frame_nothing(void **state)
 {
     static const char *const malformed[] = {
@@ -1906,6 +1980,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST_PLAIN(a_server_without_configuration_has_all_defaults, "the default is plain")
         LOOP_TEST(values_out_of_range_are_invalid_and_open_nothing),
+        LOOP_TEST(what_is_wrong_with_a_configuration_is_logged_with_its_field),
         LOOP_TEST(default_headers_must_be_complete_lines_that_frame_nothing),
         LOOP_TEST(default_headers_are_in_every_answer_also_in_refusals),
         LOOP_TEST(a_taken_port_is_in_use),

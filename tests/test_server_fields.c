@@ -1,5 +1,5 @@
-/* test_server_fields.c - fields over real sockets: what odd but harmless ones of a request mean,
- * and which ones of a response stand there once */
+/* test_server_fields.c - fields over real sockets: what odd but harmless ones of a request
+ * mean, and which ones of a response stand there once */
 #include "loopback.h"
 
 #define COUNT(list) (sizeof (list) / sizeof *(list))
@@ -53,7 +53,7 @@ static void an_https_target_needs_tls_or_a_trusted_proxy(void **state)
     static const struct { const char *proxies; int status; } cases[] = {
         { NULL, 421 }, { "10.0.0.0/8, unix", 421 }, { "10.0.0.0/8, 127.0.0.1", 200 },
     };
-    static const char *const targets[] = { "https://host/x", "HTTPS://host:443", "hTTps://h?a" };
+    static const char *const targets[] = { "https://h/x", "HTTPS://host:443", "https://h?a" };
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         uhttp_config config = loop_config();
@@ -87,7 +87,8 @@ static void tls_spoken_to_a_plain_listener_is_called_that(void **state)
         client_send_bytes(c, hello, length);
         assert_int_equal(client_answer(c), 400);
         client_expect_end(c);
-        assert_int_equal(loop_logged("400 TLS spoken to a plain listener, from 127.0.0.1"), length);
+        assert_int_equal(loop_logged("400 TLS spoken to a plain listener, from 127.0.0.1"),
+                         length);
     }
 }
 
@@ -265,7 +266,8 @@ static int count(const char *head, const char *name, const char *value)
     uhttp_str field, text;
     int found = 0;
     while (uhttp_header_next(&fields, &field, &text))
-        found += uh_text_same(field, uh_text_of(name)) && (value == NULL || uh_text_is(text, value));
+        found += uh_text_same(field, uh_text_of(name)) &&
+                 (value == NULL || uh_text_is(text, value));
     return found;
 }
 
