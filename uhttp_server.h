@@ -13629,7 +13629,7 @@ static bool uh_ws_answer_key(const uhttp_conn *c, char answer[32])
     static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     char text[24 + sizeof guid];
     uint8_t digest[20];
-    uhttp_str key;
+    uhttp_str key = { NULL, 0 };
     size_t length = 0;
     if (uh_request_element(c, "sec-websocket-key", 0, &key) != 1 || key.len != 24 ||
         uhttp_base64_decode(key, text, &length) != UHTTP_OK || length != 16)
@@ -13721,7 +13721,7 @@ static uhttp_result uh_ws_respond(uhttp_conn *c, const char *answer, uhttp_str p
 
 UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options)
 {
-    uhttp_str version;
+    uhttp_str version = { NULL, 0 };
     char answer[32];
     if (c == NULL)
         return UHTTP_ERR_INVALID;
