@@ -598,7 +598,8 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
 
 /* The same pair for select(). Both sets are fd_set *, filled in addition to what is there;
  * max_fd is raised where needed. UHTTP_ERR_MEMORY: a descriptor no fd_set can hold (the
- * sets are as they were). FD_SETSIZE is that of the implementing file. */
+ * sets are as they were). FD_SETSIZE is that of the implementing file. Then either set may be
+ * NULL: nothing happened in it. */
 UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set,
                                             void *write_set, int *max_fd);
 UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *read_set,
@@ -15077,15 +15078,15 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
     uhttp_server *s = server;
     fd_set *readable = (fd_set *)(uintptr_t)read_set;       /* FD_ISSET knows no const */
     fd_set *writable = (fd_set *)(uintptr_t)write_set;
-    uint32_t tokens = uh_is_missing(s, read_set, write_set) ? 0 : s->poller.tokens;
+    uint32_t tokens = s != NULL ? s->poller.tokens : 0;
     for (uint32_t token = 0; token < tokens; token++) {
         uh_socket fd = s->poller.watched[token];
         unsigned got = 0;
-        if (fd == UH_NO_SOCKET || !uh_fd_set_holds(readable, fd, 0))
-            continue;
-        if (FD_ISSET((size_t)fd, readable))
+        if (fd == UH_NO_SOCKET || (!UH_WINSOCK && !uh_fd_set_holds(readable, fd, 0)))
+            continue;           /* Winsock's sets may be full */
+        if (readable != NULL && FD_ISSET((size_t)fd, readable))
             got |= UH_READ;
-        if (FD_ISSET((size_t)fd, writable))
+        if (writable != NULL && FD_ISSET((size_t)fd, writable))
             got |= UH_WRITE;
         if (got != 0)
             uh_server_mark(s, token, got);

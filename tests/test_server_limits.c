@@ -82,6 +82,38 @@ static void one_that_only_waits_to_be_closed_gives_way_next(void **state)
     client_close(lingering);
 }
 
+/* Two clients that never pause have both slots: one of them is told to leave with an answer,
+ * and no request is lost. */
+static void busy_clients_take_turns_with_a_newcomer(void **state)
+{
+    (void)state;
+    client *busy[2];
+    unsigned told = 0;
+    uhttp_config config = loop_config();
+    config.max_connections = 2;
+    config.keep_alive_max_requests = UHTTP_UNLIMITED;
+    loop_open(&config);
+    for (int i = 0; i < 2; i++) {
+        busy[i] = client_connect();
+        client_check(busy[i], "/first");
+    }
+    client *newcomer = client_connect();
+    uint32_t start = loop_millis();
+    while (told == 0) {
+        assert_true(loop_millis() - start < LOOP_PATIENCE_MS);
+        for (int i = 0; i < 2 && told == 0; i++) {
+            client_check(busy[i], "/busy");
+            told += client_says_close(busy[i]) ? 1u : 0u;
+            if (told > 0)
+                client_close(busy[i]);
+        }
+    }
+    client_check(newcomer, "/newcomer");
+    assert_int_equal(loop_stats().evicted, 0);
+    assert_int_equal(loop_stats().refused, 0);
+    assert_int_equal(loop_logged("newcomers wait"), 1);
+}
+
 static void one_that_has_not_spoken_gives_way_after_a_second(void **state)
 {
     (void)state;
@@ -1067,6 +1099,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(a_newcomer_takes_the_place_of_the_one_idle_longest),
         LOOP_TEST(one_that_only_waits_to_be_closed_gives_way_next),
+        LOOP_TEST(busy_clients_take_turns_with_a_newcomer),
         LOOP_TEST(one_that_has_not_spoken_gives_way_after_a_second),
         LOOP_TEST_PLAIN(a_request_in_hand_held_or_streaming_is_never_dropped_for_a_newcomer,
                         "a newcomer without a slot cannot finish its handshake and ask")
