@@ -41,7 +41,7 @@ boot() {
     port=$(free_port)
     secure_port=$(free_port)
     url=http://127.0.0.1:$port
-    qemu-system-arm -M "$1" -kernel "$out/$name/firmware.elf" -display none -monitor none \
+    timeout 900 qemu-system-arm -M "$1" -kernel "$out/$name/firmware.elf" -display none -monitor none \
         -serial stdio -semihosting-config enable=on,target=native \
         -nic "user,restrict=on,hostfwd=tcp:127.0.0.1:$port-:80,hostfwd=tcp:127.0.0.1:$secure_port-:443" \
         >"$out/$name.uart" 2>"$out/$name.qemu" </dev/null &
@@ -164,7 +164,7 @@ part_tap() {
         $inside ip link set tap0 up
     ok "$words: a network of its own"
     # shellcheck disable=SC2086
-    PRECONFIGURED_TAPIF=tap0 $inside "$out/lwip-own/tap" $3 >"$out/$name.out" 2>"$out/$name.said" &
+    PRECONFIGURED_TAPIF=tap0 $inside timeout 900 "$out/lwip-own/tap" $3 >"$out/$name.out" 2>"$out/$name.said" &
     board=$!
     started+=("$board")
     await "$out/$name.out" '^listening'
