@@ -504,7 +504,7 @@ typedef struct uhttp_watch {
     intptr_t fd;
     uint16_t wish;          /* UHTTP_READABLE | UHTTP_WRITABLE: what to wait for */
     uint16_t ready;         /* what happened; set by the program (errors: both bits) */
-    uint32_t token;         /* handed back as it was */
+    uint64_t token;         /* names this socket; handed back as it was */
 } uhttp_watch;
 
 /*------------------------------------------------------------------------------
@@ -580,7 +580,8 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
 /* For a program with a loop of its own: fills list with the sockets to watch and returns
  * how many there are, which may exceed capacity (then only capacity were written). Ask
  * anew before each sleep. A loop that keeps what it has registered (epoll, libuv): where fd and
- * token are as before it is the same socket, else another, though fd may be the same number. */
+ * token are as before it is the same socket, else another, though fd may be the same number:
+ * tokens tell connections apart that had one slot and one descriptor after the other. */
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
 
 /* Entries that always suffice for a server of so many connections. A constant expression. */
@@ -607,7 +608,7 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
 
 /* Makes uhttp_wait() return NULL, now or next time; a watched loop wakes. The one call that
  * is safe from another thread and from a signal handler (not from an interrupt of a
- * microcontroller); keeps errno. None that returned UHTTP_OK is lost, several may share one NULL.
+ * microcontroller); keeps errno. None that returned UHTTP_OK is lost; several may share a NULL.
  * UHTTP_ERR_AGAIN: the network has no memory for it now (lwIP, Windows), call it again later.
  * UHTTP_ERR_UNSUPPORTED where the system has nothing to wake with. */
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
@@ -842,8 +843,8 @@ UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
  * another line, but for those that may stand once: a second Content-Type, Content-Disposition,
  * Location, ETag, Last-Modified, Expires, Age, Retry-After, Date, Server,
  * Strict-Transport-Security, X-Frame-Options, X-Content-Type-Options, Referrer-Policy, or
- * Access-Control-Allow-Origin, -Allow-Credentials or -Max-Age replaces the first. Event streams,
- * NDJSON and multipart keep their own Content-Type. */
+ * Access-Control-Allow-Origin, -Allow-Credentials or -Max-Age replaces the first. Event
+ * streams, NDJSON and multipart keep their own Content-Type. */
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value);
 
 typedef enum uhttp_same_site {
@@ -1085,7 +1086,7 @@ UHTTP_API bool uhttp_ws_is_text(const uhttp_conn *c);
 
 /* The status code of UHTTP_EVENT_WS_CLOSE: the one the client sent, 1005 if it sent none; 1006
  * if the connection broke or timed out; 1002, 1007, 1009 or 1011 if the server had to close it:
- * protocol error, invalid UTF-8, message too long, out of memory. Else 0. RFC 6455 section 7.4 */
+ * protocol error, invalid UTF-8, message too long, out of memory. Else 0. RFC 6455 section 7 */
 UHTTP_API int uhttp_ws_code(const uhttp_conn *c);
 
 /* Is c a WebSocket that messages can be sent to (accepted, and not closing)? */
@@ -1119,8 +1120,8 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
 /* Sends one message of any length in pieces: begin, pieces, end. It needs no more memory than
  * one piece; the client receives it as one message. A piece is taken whole or not at all;
  * pieces of a text may be cut within a character. Between begin and end no other message can be
- * sent. uhttp_ws_end() never fails for want of room; with a text that ends within a character it
- * is UHTTP_ERR_INVALID, and the message can only be continued or the WebSocket closed. */
+ * sent. uhttp_ws_end() never fails for want of room; with a text that ends within a character
+ * it is UHTTP_ERR_INVALID, and the message can only be continued or the WebSocket closed. */
 UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type);
 UHTTP_API uhttp_result uhttp_ws_piece(uhttp_conn *c, const void *data, size_t length);
 UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c);
@@ -1449,8 +1450,8 @@ UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
 UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w);
 
 /* Starts a JSON text that becomes one message of the WebSocket c, written straight into its
- * output. It is sent as a whole by uhttp_json_send_message(): here UHTTP_ERR_AGAIN is remembered
- * like any error. Any other message or ping to c drops it. */
+ * output. It is sent as a whole by uhttp_json_send_message(): here UHTTP_ERR_AGAIN is
+ * remembered like any error. Any other message or ping to c drops it. */
 UHTTP_API void uhttp_json_begin_message(uhttp_json_writer *w, uhttp_conn *c);
 
 /* Sends the finished text, or returns the writer's error and drops it. After UHTTP_ERR_AGAIN
@@ -1696,13 +1697,13 @@ UHTTP_API uhttp_result uhttp_utf8_check(uint8_t *state, uhttp_str text);
 /* The head of a WebSocket frame. */
 typedef struct uhttp_ws_frame {
     uint64_t length;        /* of the payload behind the head */
-    uint8_t opcode;         /* 0: continuation, 1: text, 2: binary, 8: close, 9: ping, 10: pong */
+    uint8_t opcode;         /* 0 continuation, 1 text, 2 binary, 8 close, 9 ping, 10 pong */
     bool fin;               /* the last frame of its message */
     bool masked;
     uint8_t mask[4];
 } uhttp_ws_frame;
 
-/* Reads the head of a WebSocket frame. Returns its length (2 to 14), 0 when the text ends before
+/* Reads the head of a WebSocket frame. Returns its length (2 to 14), 0 if the text ends before
  * the head does, or -1002 for a protocol error: reserved bits or opcodes, a length of 2^63 or
  * more or not in its shortest form, a control frame that is fragmented or longer than 125. That
  * clients mask and servers do not is left to the caller. RFC 6455 section 5.2 */
@@ -1827,7 +1828,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LINUX 0
 #endif
 
-/* What watches the sockets beside select(): the program's choice, or both where there are two. */
+/* What watches the sockets: the program's choice, or both where there are two. */
 #define UHTTP_POLLER_SELECT 1
 #define UHTTP_POLLER_EPOLL  2
 #define UHTTP_POLLER_KQUEUE 3
@@ -3434,7 +3435,8 @@ static int uh_queue_open(void)
 
 /* Writes one change of a filter, if it is one; returns how many. udata is a pointer on some
  * systems, an integer on others. */
-static int uh_queue_change(struct kevent *change, uh_socket fd, uint32_t token, bool was, bool is)
+static int uh_queue_change(struct kevent *change, uh_socket fd, uint32_t token, bool was,
+                           bool is)
 {
     uintptr_t mark = token;
     if (was == is)
@@ -3637,7 +3639,10 @@ static bool uh_poller_fits(uh_poller *p, uh_socket fd)
     return uh_fd_sets_fit(&p->sets, fd) || p->queue >= 0;
 }
 
-static unsigned uh_poller_wish(const uh_poller *p, uint32_t token) { return p->marks[token].wish; }
+static unsigned uh_poller_wish(const uh_poller *p, uint32_t token)
+{
+    return p->marks[token].wish;
+}
 
 /* The last words of whoever closes the server. What follows tells the queue nothing: it may be
  * that of the parent, which a forked child must not take sockets from. */
@@ -3842,6 +3847,39 @@ static void uh_poller_close(uh_poller *p)
     uh_poller_end(p);
     uh_fd_sets_close(&p->sets);
 }
+
+/*--- what the processor does better than C says ---------------------------------*/
+
+/* How many of UH_VECTOR_BYTES bytes from p on are free of control characters but the tab: all
+ * of them, or where the first one is. Where no vector is certain nobody asks. */
+#define UH_VECTOR_BYTES 16
+
+#if defined(__SSE2__) && defined(__GNUC__) && UH_WIDE
+
+#include <emmintrin.h>
+#define UH_VECTOR 1
+
+static unsigned uh_vector_until_control(const char *p)
+{
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    const __m128i tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+    const __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+    unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, low), del));
+    return found != 0 ? (unsigned)__builtin_ctz(found) : UH_VECTOR_BYTES;
+}
+
+#else
+
+#define UH_VECTOR 0
+
+static unsigned uh_vector_until_control(const char *p)
+{
+    (void)p;
+    return 0;
+}
+
+#endif
 
 /*==============================================================================
  * 04 MEMORY                    a pool of equal blocks, and the one buffer type
@@ -4125,6 +4163,11 @@ static size_t uh_word_may_control(const char *p)
  * words are asked first. */
 static const char *uh_text_until_control(const char *p, const char *end)
 {
+    for (; UH_VECTOR && end - p >= UH_VECTOR_BYTES; p += UH_VECTOR_BYTES) {
+        unsigned free = uh_vector_until_control(p);
+        if (free < UH_VECTOR_BYTES)
+            return p + free;
+    }
     while (UH_WIDE && end - p >= (ptrdiff_t)sizeof(size_t)) {
         size_t may = uh_word_may_control(p);
         const char *next = p + sizeof(size_t);
@@ -8911,7 +8954,8 @@ typedef enum uh_ws_given { UH_WS_NOTHING, UH_WS_FRAME, UH_WS_DATA } uh_ws_given;
 /* All that belongs to one request; wiped as a whole. Offsets count from the head's first
  * byte, which stays where it is until the request ends. */
 typedef struct uh_request {
-    uhttp_chunked framing;      /* of either kind: left and data count the body */
+    uhttp_chunked framing;      /* of either kind: left and data count the body; together they
+                                   are the length that was announced, if one was */
     union {                     /* of the request's body until an answer begins, then of its */
         uint64_t limit;         /* most it may have; while skipping: what may still come */
         uint64_t sent;          /* given to the network */
@@ -8951,7 +8995,6 @@ typedef struct uh_request {
     uint32_t composed;          /* bytes of the draft's end that are its body already */
     const char *why;            /* text for error */
     void *context;
-    int64_t content_length;     /* announced; -1: none */
 } uh_request;
 
 /* A place in a ring of deadlines: a list's head, or a slot, of which it is the first member.
@@ -8966,6 +9009,7 @@ struct uhttp_conn {
     uhttp_conn *next;           /* in the ready queue */
     uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
     bool queued;                /* in the ready queue; stays true for a slot freed there */
+    uint8_t generation;         /* of the clients of this slot, for the program's own loop */
 
     uint8_t state;              /* from here to serial all is wiped for each client */
     uint8_t event;              /* of uhttp_event_type: what the program was last told */
@@ -9052,6 +9096,7 @@ struct uhttp_server {
     uhttp_config config;        /* completed: no zero means default any more */
     /* Writes the default headers, or with NULL counts them, but for those among added. */
     size_t (*defaults)(const uhttp_server *s, uhttp_str added, const char *type, char *out);
+    uh_next (*begin_handshake)(uhttp_conn *c);      /* NULL: no listener is secure */
     uh_network *proxies;        /* config.trusted_proxies, read */
     uint32_t proxy_count;
     uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
@@ -9354,8 +9399,8 @@ static uhttp_result uh_conn_tell(uhttp_conn *c, uhttp_result result)
     return result;
 }
 
-/* The connection of a WebSocket is gone: unless its close handshake came first, that is what its
- * last event tells (RFC 6455 section 7.1.5). */
+/* The connection of a WebSocket is gone: unless its close handshake came first, that is what
+ * its last event tells (RFC 6455 section 7.1.5). */
 static void uh_ws_lost(uhttp_conn *c)
 {
     uh_request *r = &c->request;
@@ -10230,7 +10275,7 @@ static void uh_response_finish(uhttp_conn *c)
 static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
 {
     static const char no_memory[] =
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     uh_server_log(c->server, c, status, why);
     c->server->stats.refused++;
     uh_draft_drop(c, c->draft);
@@ -11434,7 +11479,7 @@ static uh_next uh_conn_begin_handshake(uhttp_conn *c)
 static uh_next uh_step_idle(uhttp_conn *c)
 {
     if (c->t == NULL)
-        return uh_conn_begin_handshake(c);
+        return c->server->begin_handshake(c);
     if (uh_buf_used(&c->rx) > 0) {
         uh_conn_enter(c, UH_HEAD);
         return UH_MORE;
@@ -11540,12 +11585,8 @@ static bool uh_request_begin(uhttp_conn *c, const uhttp_head *head, uint32_t hea
     r->query = uh_request_offset(text, head->query);
     memset(&r->framing, 0, sizeof r->framing);
     r->chunked = head->chunked;
-    r->content_length = head->content_length;
-    if (!r->chunked) {
-        if (r->content_length < 0)      /* neither announced nor chunked: there is no body */
-            r->content_length = 0;
-        r->framing.left = (uint64_t)r->content_length;
-    }
+    if (head->content_length > 0)
+        r->framing.left = (uint64_t)head->content_length;
     if (!uh_request_make_room(c, margin, head_len))
         return false;
     r->at = c->rx.head;
@@ -11553,7 +11594,7 @@ static bool uh_request_begin(uhttp_conn *c, const uhttp_head *head, uint32_t hea
     r->margin = (uint32_t)margin;
     uh_request_carve(c, head);
     r->began = s->now;
-    r->body_state = r->content_length == 0 ? UH_BODY_NONE : UH_BODY_COMING;
+    r->body_state = r->chunked || r->framing.left > 0 ? UH_BODY_COMING : UH_BODY_NONE;
     c->rx.head += head_len;
     r->body = c->rx.head;
     r->expects = head->expect_continue && uh_buf_used(&c->rx) == 0;
@@ -12181,10 +12222,11 @@ UHTTP_API bool uhttp_is_websocket_request(const uhttp_conn *c)
 
 UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c)
 {
-    if (c == NULL)
+    if (!uh_request_is_here(c))
         return 0;
     const uh_request *r = &c->request;
-    return r->chunked && uh_body_is_whole(r) ? (int64_t)r->framing.data : r->content_length;
+    bool known = !r->chunked || uh_body_is_whole(r);
+    return known ? (int64_t)(r->framing.data + r->framing.left) : -1;
 }
 
 UHTTP_API const char *uhttp_content_type(const uhttp_conn *c)
@@ -12425,8 +12467,7 @@ static bool uh_body_is_too_long(uhttp_conn *c)
 {
     const uh_request *r = &c->request;
     const uh_buf *w = uh_window(c);
-    if (r->framing.data > r->bytes.limit ||
-        (r->content_length > 0 && (uint64_t)r->content_length > r->bytes.limit))
+    if (r->framing.data + (r->chunked ? 0 : r->framing.left) > r->bytes.limit)
         return true;
     return r->sink == UH_SINK_COLLECT && uh_pool_is_fixed(&c->server->pool) && !r->chunked &&
            r->framing.left > (uint64_t)uh_buf_used(w) + uh_window_room(c);
@@ -12541,8 +12582,8 @@ static uh_next uh_step_skip(uhttp_conn *c)
     return UH_MORE;
 }
 
-/* May a body be accepted? After HEADERS, and after a REQUEST in event mode, whose body was small
- * or absent: the program need not know which of both it was. */
+/* May a body be accepted? After HEADERS, and after a REQUEST in event mode, whose body was
+ * small or absent: the program need not know which of both it was. */
 static uhttp_result uh_accept_may(uhttp_conn *c)
 {
     uhttp_result may = uh_conn_may(c, UH_IN_OFFER | UH_IN_ANSWER);
@@ -12555,7 +12596,7 @@ static uhttp_result uh_accept_may(uhttp_conn *c)
     return can ? UHTTP_OK : UHTTP_ERR_STATE;
 }
 
-/* It is accepted: one that was given already comes as any other, one that is absent is empty. */
+/* It is accepted. One that was given already comes as any other, an absent one is empty. */
 static void uh_accept_begin(uhttp_conn *c)
 {
     c->server->failed = false;
@@ -13793,8 +13834,8 @@ static uint8_t *uh_ws_put_head(uint8_t *out, unsigned first, size_t length)
     return out + more;
 }
 
-/* Makes room for a small frame, whose head is written; where its payload goes, NULL: there is no
- * room, with so many bytes left beside it. */
+/* Makes room for a small frame, whose head is written; where its payload goes, NULL: there is
+ * no room, with so many bytes left beside it. */
 static uint8_t *uh_ws_small(uhttp_conn *c, unsigned first, size_t length, uint32_t beside)
 {
     uh_buf *tx = &c->tx;
@@ -14567,15 +14608,19 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     if (c == NULL)
         return false;
     s->free_slot = c->aside;
+    c->generation++;
     /* nothing of one client reaches the next */
     memset((char *)c + offsetof(uhttp_conn, state), 0,
            offsetof(uhttp_conn, serial) - offsetof(uhttp_conn, state));
     c->transport = transport;
-    c->t = secure ? NULL : uh_plain_open(NULL, (intptr_t)fd);
     c->fd = fd;
     c->peer = *peer;
-    c->listener = (uint8_t)(l != NULL ? l - s->listeners : 0);
-    c->readable = !secure;          /* a request comes with its connection, mostly */
+    if (!secure) {
+        c->t = uh_plain_open(NULL, (intptr_t)fd);
+        c->readable = true;         /* a request comes with its connection, mostly */
+    } else {
+        c->listener = (uint8_t)(l - s->listeners);
+    }
     if (!uh_pool_is_fixed(&s->pool)) {
         c->rx.limit = (uint32_t)s->config.max_headers_length * 4 + UH_BLOCK;
         c->tx.limit = (uint32_t)s->config.max_send_buffer + UH_HOLD + UH_CONTINUE_ROOM;
@@ -14585,7 +14630,7 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     uh_ready_push(c);
     if (secure && uh_sys_is_readable(fd)) {     /* it counts before the next is accepted */
         c->readable = true;
-        (void)uh_conn_begin_handshake(c);
+        (void)s->begin_handshake(c);
     }
     return true;
 }
@@ -14868,8 +14913,8 @@ static void uh_server_take_back(uhttp_server *s)
     bool refused = c->event == UHTTP_EVENT_ERROR && c->state == UH_ANSWER;
     if (c->told && (refused || (failed && (UH_MAY_RESPOND & 1u << c->state) != 0))) {
         uh_conn_let_go(c);
-        (void)(refused ? uh_refuse(c, c->request.error, c->request.why)
-                       : uh_refuse(c, 500, UH_WHY("the program's response failed")));
+        (void)uh_refuse(c, refused ? c->request.error : 500,
+                        refused ? c->request.why : UH_WHY("the program's response failed"));
     }
     c->event = UHTTP_EVENT_NONE;
     uh_ready_push(c);
@@ -14992,6 +15037,14 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
     }
 }
 
+/* What a program's own loop knows a token of the poller as. A slot and its descriptor may have
+ * had another client since the program last slept. */
+static uint64_t uh_server_token(const uhttp_server *s, uint32_t token)
+{
+    uint64_t generation = token < UH_TOKEN_SLOT ? 0 : s->slots[token - UH_TOKEN_SLOT].generation;
+    return generation << 32 | token;
+}
+
 UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_watch *ready,
                                            size_t count)
 {
@@ -15001,8 +15054,10 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
     s->now = UHTTP_MILLIS();
     uh_server_take_back(s);
     for (size_t i = 0; ready != NULL && i < count; i++) {
-        if (ready[i].ready != 0 && ready[i].token < s->poller.tokens)
-            uh_server_mark(s, ready[i].token, ready[i].ready);
+        uint32_t token = (uint32_t)ready[i].token;
+        if (ready[i].ready != 0 && token < s->poller.tokens &&
+            ready[i].token == uh_server_token(s, token))
+            uh_server_mark(s, token, ready[i].ready);
     }
     uh_server_look(s);
     uh_server_accept(s);
@@ -15039,7 +15094,7 @@ UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, siz
         list[count - 1].fd = (intptr_t)fd;
         list[count - 1].wish = (uint16_t)uh_poller_wish(p, token);
         list[count - 1].ready = 0;
-        list[count - 1].token = token;
+        list[count - 1].token = uh_server_token(server, token);
     }
     return count;
 }
@@ -15396,6 +15451,8 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
                      uh_text_of(address));
     if (result != UHTTP_OK)
         return result;
+    if (tls != NULL)
+        server->begin_handshake = uh_conn_begin_handshake;
     result = uh_server_add_listener(server, fd, tls);
     if (result == UHTTP_OK)
         server->listeners[server->listener_count - 1].own = true;
@@ -15479,6 +15536,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     memset(&complete, 0, sizeof complete);
     if (config != NULL)
         complete = *config;
+    const uhttp_tls_config *tls = config != NULL ? config->tls : NULL;
+    complete.tls = NULL;                /* lives only during this call */
     uh_config_complete(&complete);
     if (!uh_config_is_good(&complete, &proxies, &why, &what)) {
         uh_log_about(&complete, NULL, 0, why, what);
@@ -15496,13 +15555,14 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     uhttp_server *s = *server;
     if (complete.default_headers != NULL)
         s->defaults = uh_fields_default;
+    if (tls != NULL)
+        s->begin_handshake = uh_conn_begin_handshake;
     if (proxies > 0)
         (void)uh_networks_parse(complete.trusted_proxies, s->proxies, &what);
     if (complete.listen_fd != NULL)
-        result = uh_server_adopt_listener(s, (uh_socket)*complete.listen_fd, complete.tls);
+        result = uh_server_adopt_listener(s, (uh_socket)*complete.listen_fd, tls);
     else if (complete.port != UHTTP_PORT_NONE)
-        result = uhttp_server_listen(s, complete.address, complete.port, complete.tls);
-    s->config.tls = NULL;           /* lives only during this call */
+        result = uhttp_server_listen(s, complete.address, complete.port, tls);
     if (result != UHTTP_OK) {
         uh_server_free(s);
         *server = NULL;

@@ -674,7 +674,7 @@ static uhttp_conn *world_step(void)
     world_select(list, &count);
     for (size_t i = 0; i < count && world_waits; i++) {
         if (list[i].ready != 0)
-            uh_server_mark(world_server, list[i].token, list[i].ready);
+            uh_server_mark(world_server, (uint32_t)list[i].token, list[i].ready);
     }
     uhttp_conn *c = world_waits ? uhttp_wait(world_server, 0)
                                 : uhttp_process_events(world_server, list, count);

@@ -66,7 +66,7 @@ static int select_two_teardown(void **state) { return loop_teardown(state); }
 /* What the kernel was told of each descriptor. A descriptor that comes back with another token
  * is another socket: the kernel forgot the one before when it was closed. */
 static struct {
-    uint32_t token;
+    uint64_t token;
     uint16_t wish;              /* 0: nothing */
     unsigned round;             /* of the list it last stood in */
 } registered[EPOLL_FDS];
@@ -82,7 +82,7 @@ static void epoll_tell(int how, const uhttp_watch *w)
     memset(&event, 0, sizeof event);
     event.events = (w->wish & UHTTP_READABLE ? (uint32_t)EPOLLIN : 0) |
                    (w->wish & UHTTP_WRITABLE ? (uint32_t)EPOLLOUT : 0);
-    event.data.u32 = w->token;
+    event.data.u64 = w->token;
     epoll_calls++;
     assert_int_equal(epoll_ctl(epoll_fd, how, (int)w->fd, &event), 0);
 }
@@ -123,7 +123,7 @@ static void pump_epoll(uhttp_server *server, int timeout_ms)
     memset(ready, 0, sizeof ready);
     for (int i = 0; i < n; i++) {
         bool failed = (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
-        ready[i].token = events[i].data.u32;
+        ready[i].token = events[i].data.u64;
         ready[i].ready = (uint16_t)(
             (failed || (events[i].events & EPOLLIN) != 0 ? UHTTP_READABLE : 0) |
             (failed || (events[i].events & EPOLLOUT) != 0 ? UHTTP_WRITABLE : 0));
