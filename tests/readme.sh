@@ -68,6 +68,18 @@ sed 's/^/# not named: /' "$tmp/missing"
 [ ! -s "$tmp/missing" ]
 report $? "the README names every example"
 
+# The API at a glance is all of it, and nothing else.
+sed -n '/^UHTTP_API/,/[;{]/p' "$root/uhttp_server.h" | grep -o 'uhttp_[a-z0-9_]*(' | tr -d '(' |
+    sort -u >"$tmp/declared"
+sed -n '/^## API at a glance/,/^## Recipes/p' "$root/README.md" | grep -o '`uhttp_[a-z0-9_]*`' |
+    tr -d '`' | sort >"$tmp/listed"
+[ "$(wc -l <"$tmp/declared")" -gt 150 ] && sort -u "$tmp/listed" | cmp -s - "$tmp/declared" &&
+    [ -z "$(uniq -d "$tmp/listed")" ]
+report $? "the API at a glance names every public function, once"
+sort -u "$tmp/listed" | diff - "$tmp/declared" | grep '^[<>]' | sed 's/^/# /'
+[ "$(wc -l <"$root/README.md")" -lt 600 ]
+report $? "the README has less than 600 lines"
+
 mkdir -p "$tmp/new/examples"
 cp "$root/uhttp_server.h" "$tmp/new/"
 cp "$root/examples/hello.c" "$tmp/new/examples/"

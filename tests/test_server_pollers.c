@@ -169,9 +169,8 @@ static void expect_select_instead(int error, unsigned room)
     assert_int_equal(loop_queue_calls, calls);      /* it does not ask each time */
     refuse(0, 0);
     loop_close();
-    for (int i = 0; i < MANY; i++)
-        client_close(crowd[i]);
-    loop.client_count = 0;
+    for (int i = MANY; i-- > 0; )
+        client_forget(crowd[i]);
 }
 
 static void a_queue_that_is_refused_leaves_select_in_force(void **state)
