@@ -102,29 +102,29 @@
  * lwipopts.h gives the reason for every number.
  *
  *     LWIP_SOCKET, LWIP_SOCKET_SELECT   1: the server waits in lwip_select()
- *     SO_REUSE                1, to listen at once after a restart
- *     TCP_LISTEN_BACKLOG      1; without it lwIP accepts whoever comes until it is out of netconns,
- *                             and resets the rest
+ *     SO_REUSE            1, to listen at once after a restart
+ *     TCP_LISTEN_BACKLOG  1; without it lwIP accepts whoever comes until it is out of netconns,
+ *                         and resets the rest
  *     LWIP_NETIF_LOOPBACK, LWIP_HAVE_LOOPIF   1 for uhttp_server_wakeup(), which sends itself a
- *                             datagram; LWIP_UDP too
- *     MEMP_NUM_NETCONN        slots + listeners + backlog of each + 1 (wake-up)
- *     MEMP_NUM_TCP_PCB        slots + backlogs + 4 that are closed and in TIME_WAIT
- *     PBUF_POOL_SIZE          slots x TCP_WND / TCP_MSS + backlogs + 4; (slots + backlogs) x
- *                             TCP_WND / TCP_MSS + 4 if uploads wait in the backlog. With fewer,
- *                             packets are lost and come again after a second
- *     TCP_SND_BUF             an even number of segments, four if there is RAM. lwIP calls a
- *                             socket writable above half of it: with three segments, answers over
- *                             4 KiB ran at 22 instead of 1150 a second
- *     MEM_SIZE                holds what is sent and not acknowledged: slots x TCP_SND_BUF at most;
- *                             with less the server waits (10 KiB served four slots)
- *     LWIP_TCP_RTO_TIME       1000: a lost first packet is repeated after one second, not three
- *     ARP_QUEUEING            1: else all but one answer of a first burst of clients are lost
- *     config.backlog          4: a browser opens its connections in one burst
+ *                         datagram; LWIP_UDP too
+ *     MEMP_NUM_NETCONN    slots + listeners + backlog of each + 1 (wake-up)
+ *     MEMP_NUM_TCP_PCB    slots + backlogs + 4 that are closed and in TIME_WAIT
+ *     PBUF_POOL_SIZE      slots x TCP_WND / TCP_MSS + backlogs + 4; (slots + backlogs) x
+ *                         TCP_WND / TCP_MSS + 4 if uploads wait in the backlog. With fewer,
+ *                         packets are lost and come again after a second
+ *     TCP_SND_BUF         an even number of segments, four if there is RAM. lwIP calls a
+ *                         socket writable above half of it: with three segments, answers over
+ *                         4 KiB ran at 22 instead of 1150 a second
+ *     MEM_SIZE            holds what is sent and not acknowledged: slots x TCP_SND_BUF at most;
+ *                         with less the server waits (10 KiB served four slots)
+ *     LWIP_TCP_RTO_TIME   1000: a lost first packet is repeated after one second, not three
+ *     ARP_QUEUEING        1: else all but one answer of a first burst of clients are lost
+ *     config.backlog      4: a browser opens its connections in one burst
  *
  * Stack of the server's thread: 1.2 KiB beside the program's own (988 bytes with the example's
- * site), 4 KiB with TLS (2.7 KiB); lwIP's thread used 444 bytes. An open TLS connection holds 25 KB
- * of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the handshake. There is a Date
- * header once UHTTP_TIME is defined and the clock is set (SNTP).
+ * site), 4 KiB with TLS (2.7 KiB); lwIP's thread used 444 bytes. An open TLS connection holds
+ * 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the handshake. There
+ * is a Date header once UHTTP_TIME is defined and the clock is set (SNTP).
  *
  * CONTENTS   search for the tag
  *
@@ -9033,10 +9033,10 @@ typedef struct uh_link {
 } uh_link;
 
 /* One client's slot. Its booleans are no states, as each holds in several of them: queued and
- * set_aside say in which lists it is; readable and blocked what its socket said last; fin, keep,
- * told and parting are facts about its end; skipped_blank and starved about its input between
- * two requests. Those of a request are what its head said (chunked, minor, is_head, expects) and
- * what the response in the making has (dated, typed, parts). */
+ * set_aside say in which lists it is; readable and blocked what its socket said last; fin,
+ * keep, told and parting are facts about its end; skipped_blank and starved about its input
+ * between two requests. Those of a request are what its head said (chunked, minor, is_head,
+ * expects) and what the response in the making has (dated, typed, parts). */
 struct uhttp_conn {
     uh_link link;               /* the slot's own, which outlive its client: these and serial */
     uhttp_server *server;
@@ -15075,7 +15075,9 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
  * had another client since the program last slept. */
 static uint64_t uh_server_token(const uhttp_server *s, uint32_t token)
 {
-    uint64_t generation = token < UH_TOKEN_SLOT ? 0 : s->slots[token - UH_TOKEN_SLOT].generation;
+    uint64_t generation = 0;
+    if (token >= UH_TOKEN_SLOT)
+        generation = s->slots[token - UH_TOKEN_SLOT].generation;
     return generation << 32 | token;
 }
 
