@@ -1044,7 +1044,7 @@ static void deadlines_of_the_server_do_not_end_the_wait(void **state)
     client_receive(half);
     assert_true(client_take(half));         /* it happened meanwhile */
     assert_int_equal(half->status, 408);
-    client_expect_end(silent);
+    client_expect_unheard(silent);
 }
 
 /*--- waking up ------------------------------------------------------------------------*/
@@ -1393,7 +1393,7 @@ static void a_foreign_loop_that_does_as_told_keeps_deadlines_and_does_not_spin(v
     assert_true(loop.wakes < 20);
     assert_int_equal(client_answer(half), 408);
     client_expect_end(half);
-    client_expect_end(silent);
+    client_expect_unheard(silent);
     client_close(half);
     loop.wakes = 0;
     LOOP_UNTIL(uhttp_server_timeout(loop.server) == -1);
@@ -1667,25 +1667,26 @@ static void shutdown_leaves_who_has_just_connected_time_to_ask(void **state)
 static void shutdown_serves_who_waits_in_the_backlog(void **state)
 {
     (void)state;
-    client *waiting[100];
+    enum { WAITING = LOOP_SECURE ? 20 : 100 };  /* whose handshakes take no two seconds */
+    client *waiting[WAITING];
     uhttp_config config = loop_config();
-    config.max_connections = 101;
+    config.max_connections = WAITING + 1;
     loop_open(&config);
     client *idle = client_connect();
     client_check(idle, "/idle");
-    for (int i = 0; i < 100; i++)       /* the system has taken them, the server not yet */
+    for (int i = 0; i < WAITING; i++)       /* the system has taken them, the server not yet */
         waiting[i] = client_connect();
     loop_sleep(20);
     assert_int_equal(loop_stats().connections, 1);
     assert_int_equal(uhttp_server_shutdown(loop.server), UHTTP_ERR_AGAIN);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < WAITING; i++)
         client_send(waiting[i], GET("/a"));
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < WAITING; i++) {
         assert_int_equal(client_answer(waiting[i]), 200);
         assert_true(client_says_close(waiting[i]));
     }
     client_expect_end(idle);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < WAITING; i++)
         client_close(waiting[i]);
     client_close(idle);
     LOOP_UNTIL(uhttp_server_shutdown(loop.server) == UHTTP_OK);
