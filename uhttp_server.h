@@ -4433,10 +4433,10 @@ static bool uh_text_split_host(uhttp_str s, uhttp_str *host, uhttp_str *port)
 static bool uh_text_is_url(uhttp_str s)
 {
     const char *end = s.ptr + s.len;
+    const char *query = uh_text_find(s.ptr, end, '?');
     for (const char *p = s.ptr; p < end; p++) {
         int byte = *p == '%' ? uh_text_escape(p, end) : 1;
-        if ((unsigned char)*p <= ' ' || *p == 0x7f || byte == 0 ||
-            (byte < 0 && uh_text_find(s.ptr, p, '?') == p))
+        if ((unsigned char)*p <= ' ' || *p == 0x7f || byte == 0 || (byte < 0 && p < query))
             return false;
     }
     return true;
@@ -9042,27 +9042,28 @@ struct uhttp_conn {
     uhttp_server *server;
     uhttp_conn *next;           /* in the ready queue */
     uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
+    /* What is asked often comes first: small offsets make small code. */
     bool queued;                /* in the ready queue; stays true for a slot freed there */
     uint8_t generation;         /* of the clients of this slot, for the program's own loop */
 
     uint8_t state;              /* from here to serial all is wiped for each client */
-    uint8_t event;              /* of uhttp_event_type: what the program was last told */
-    uint8_t pending;            /* what it must hear next; NONE: nothing */
-    uint8_t interest;           /* what the poller was told */
-    uint8_t wants;              /* what the transport waits for beside what we do */
-    uint8_t time;               /* of uh_time: the list it is in; NONE: it has no deadline */
-    uint8_t listener;           /* the one it came from */
-    uint8_t quarters;           /* of a second that newcomers waited and it was its turn */
-    bool set_aside;             /* in the list of those that owe held output, or are closed */
-    bool readable;              /* recv may have something */
-    bool blocked;               /* send would not take more */
-    bool fin;                   /* the peer will send no more */
     bool keep;                  /* the connection survives this response */
     bool told;                  /* the program owns it: neither finished nor heard the end */
-    bool skipped_blank;         /* one empty line since the last request has been passed over */
+    bool fin;                   /* the peer will send no more */
+    bool readable;              /* recv may have something */
+    bool blocked;               /* send would not take more */
+    uint8_t time;               /* of uh_time: the list it is in; NONE: it has no deadline */
+    uint8_t wants;              /* what the transport waits for beside what we do */
+    uint8_t pending;            /* what it must hear next; NONE: nothing */
+    bool set_aside;             /* in the list of those that owe held output, or are closed */
+    uint8_t event;              /* of uhttp_event_type: what the program was last told */
+    uint8_t interest;           /* what the poller was told */
     bool parting;               /* closing was the peer's wish: it needs no lingering */
-    bool starved;               /* no memory for input */
     uint8_t source_kind;        /* of uh_source_kind */
+    bool starved;               /* no memory for input */
+    bool skipped_blank;         /* one empty line since the last request has been passed over */
+    uint8_t quarters;           /* of a second that newcomers waited and it was its turn */
+    uint8_t listener;           /* the one it came from */
     uint32_t draft;             /* bytes at the end of tx that wait for their response */
     uh_buf rx, tx;
     void *t;                    /* the transport's state */
@@ -9102,16 +9103,17 @@ struct uhttp_server {
     bool paused;                /* accept() failed for want of descriptors */
     bool hidden;                /* a listener is not watched, as nothing could be done */
     bool waiting;               /* newcomers wait there, as the last look has shown */
-    bool said;                  /* the log was told of them, and when they were last seen: */
-    uint32_t waited;
-    uint32_t looked;            /* when that look was */
-    uint32_t thinned;           /* when slow peers were last sought */
-    uint32_t quarter;           /* when this quarter of a second began, and how many more */
-    uint32_t partings;          /* responses may say close in it */
+    bool said;                  /* the log was told of them */
     bool shaken;                /* a handshake has ended: others may wait for that */
     bool trimming;
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
+    bool failed;                /* a response to the last event's request could not begin */
+    uint32_t waited;            /* when newcomers were last seen */
+    uint32_t looked;            /* when they were last looked for */
+    uint32_t thinned;           /* when slow peers were last sought */
+    uint32_t quarter;           /* when this quarter of a second began, and how many more */
+    uint32_t partings;          /* responses may say close in it */
     int turns;                  /* left until the network is asked */
     uint32_t now;               /* milliseconds; asked once a turn of the poller */
     uint32_t next_deadline;     /* nothing is due earlier */
@@ -9124,7 +9126,6 @@ struct uhttp_server {
     uhttp_conn *owing;          /* held output, to be sent before sleeping */
     uhttp_conn *closed;         /* to become FREE */
     uhttp_conn *last;           /* returned by the last wait */
-    bool failed;                /* a response to that one's request could not begin */
     const uh_file_calls *files; /* NULL until one is used */
     uhttp_conn *writer;         /* the stream last written to */
     uhttp_config config;        /* completed: no zero means default any more */
