@@ -1970,8 +1970,16 @@ UHTTP_API const char *uhttp_status_phrase(int status);
  */
 
 #include <stdarg.h>
-#include <stdio.h>              /* vsnprintf(), rename() */
 #include <string.h>
+
+#if UH_LWIP         /* newlib's <stdio.h> may bring a timeval and an fd_set of its own */
+#ifdef __cplusplus
+extern "C"
+#endif
+int vsnprintf(char *text, size_t size, const char *format, va_list list);
+#else
+#include <stdio.h>              /* vsnprintf(), rename() */
+#endif
 
 #if UH_WINSOCK
 
@@ -13943,7 +13951,7 @@ UHTTP_API uhttp_result uhttp_ws_send(uhttp_conn *c, uhttp_ws_type type, const vo
         return UHTTP_ERR_MEMORY;
     if (type == UHTTP_WS_TEXT && !uhttp_utf8_valid(uh_ws_bytes(data, length)))
         return UHTTP_ERR_INVALID;
-    return uh_ws_write(c, UH_WS_FIN | (unsigned)type, data, length);
+    return uh_ws_write(c, UH_WS_FIN + (unsigned)type, data, length);
 }
 
 UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
@@ -13962,7 +13970,7 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
     may = uh_ws_make_way(c, (size_t)n);
     if (may != UHTTP_OK)
         return may;
-    uint8_t *text = uh_ws_put_head(c->tx.data + c->tx.tail, UH_WS_FIN | (unsigned)UHTTP_WS_TEXT,
+    uint8_t *text = uh_ws_put_head(c->tx.data + c->tx.tail, UH_WS_FIN + (unsigned)UHTTP_WS_TEXT,
                                    (size_t)n);
     va_start(list, format);
     n = vsnprintf((char *)text, (size_t)n + 1, format, list);   /* its NUL has room */
@@ -14124,9 +14132,11 @@ static uh_next uh_ws_fail(uhttp_conn *c, int code, const char *why)
 static void uh_ws_expire(uhttp_conn *c)
 {
     uh_ws *ws = &c->request.ws;
+    const char *why = UH_WHY("ws_ping_interval_ms");
+    if (ws->owing)
+        why = UH_WHY("send_timeout_ms");
     if (ws->owing || ws->pinged) {
-        uh_server_log(c->server, c, 0, ws->owing ? UH_WHY("send_timeout_ms")
-                                                 : UH_WHY("ws_ping_interval_ms"));
+        uh_server_log(c->server, c, 0, why);
         uh_conn_drop(c);
         return;
     }
@@ -14455,7 +14465,7 @@ UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
         uh_draft_drop(c, c->draft);
         return result;
     }
-    uint8_t *end = uh_ws_put_head(head, UH_WS_FIN | (unsigned)UHTTP_WS_TEXT, c->draft);
+    uint8_t *end = uh_ws_put_head(head, UH_WS_FIN + (unsigned)UHTTP_WS_TEXT, c->draft);
     size_t n = (size_t)(end - head);
     uint8_t *text = c->tx.data + c->tx.tail - c->draft;
     memmove(text + n, text, c->draft);
