@@ -10318,7 +10318,7 @@ static void uh_response_finish(uhttp_conn *c)
 static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
 {
     static const char no_memory[] =
-        "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     uh_server_log(c->server, c, status, why);
     c->server->stats.refused++;
     uh_draft_drop(c, c->draft);
