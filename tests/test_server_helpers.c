@@ -101,8 +101,10 @@ static void formatted_answers_fill_fixed_memory(void **state)
 
 static void answer_wrongly(uhttp_conn *c)
 {
-    const char *none = NULL;
-    assert_int_equal(uhttp_respond_printf(c, 200, NULL, none), UHTTP_ERR_INVALID);
+    /* Through a pointer: compilers know better than to pass NULL to a printf they know. */
+    uhttp_result (*respond)(uhttp_conn *, int, const char *, const char *, ...) =
+        uhttp_respond_printf;
+    assert_int_equal(respond(c, 200, NULL, NULL), UHTTP_ERR_INVALID);
     assert_int_equal(uhttp_respond_printf(c, 204, NULL, "x"), UHTTP_ERR_INVALID);
     assert_int_equal(uhttp_respond_printf(c, 99, NULL, "x"), UHTTP_ERR_INVALID);
     assert_int_equal(uhttp_respond_printf(c, 200, "a\nb", "x"), UHTTP_ERR_INVALID);

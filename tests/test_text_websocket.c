@@ -163,7 +163,7 @@ static void base64_is_written_as_it_is_read(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char out[32];
         char back[32];
-        size_t length;
+        size_t length = 0;
         memset(out, 'x', sizeof out);
         uhttp_str in = text_guard(cases[i].in);
         assert_int_equal(uhttp_base64_encode(in, out), strlen(cases[i].out));

@@ -347,7 +347,7 @@ static void echo_message(uhttp_conn *c)
 
 static void echo_hear(uhttp_conn *c)
 {
-    size_t length;
+    size_t length = 0;
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
     case UHTTP_EVENT_WS_REQUEST:
