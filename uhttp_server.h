@@ -126,23 +126,23 @@
  * 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the handshake. There
  * is a Date header once UHTTP_TIME is defined and the clock is set (SNTP).
  *
- * CONTENTS   search for the tag
+ * CONTENTS   search for the tag; how many lines, about
  *
- *     01 PUBLIC API     types, configuration, functions
- *     02 CONFIGURATION  switches and sizes
- *     03 PLATFORM       sockets, clock, poller, wake-up, files
- *     04 MEMORY         block pool, the one buffer type
- *     05 TEXT           pure functions on slices
- *     06 TRANSPORT      plain TCP, and TLS through mbedTLS
- *     07 CONNECTION     the slot, its state, moving bytes
- *     08 RESPONSE       head writer, refusals, streams of every kind
- *     09 REQUEST        what a head means; the accessors; the end
- *     10 BODY           length or chunked; collected, streamed, skipped
- *     11 FILES          sent and written; conditions, ranges, directories
- *     12 WEBSOCKET      handshake, frames in and out
- *     13 MACHINE        the table of states
- *     14 SERVER         open, wait, deadlines, foreign loops, shutdown
- *     15 CHANGES        what changed in which version
+ *     01 PUBLIC API     types, configuration, functions                   1600
+ *     02 CONFIGURATION  switches and sizes                                 200
+ *     03 PLATFORM       sockets, clock, poller, wake-up, files            2000
+ *     04 MEMORY         block pool, the one buffer type                    100
+ *     05 TEXT           pure functions on slices                          3400
+ *     06 TRANSPORT      plain TCP, and TLS through mbedTLS                1100
+ *     07 CONNECTION     the slot, its state, moving bytes                 1100
+ *     08 RESPONSE       head writer, refusals, streams of every kind      1400
+ *     09 REQUEST        what a head means; the accessors; the end         1000
+ *     10 BODY           length or chunked; collected, streamed, skipped    400
+ *     11 FILES          sent and written; conditions, ranges, directories  800
+ *     12 WEBSOCKET      handshake, frames in and out                       800
+ *     13 MACHINE        the table of states                                100
+ *     14 SERVER         open, wait, deadlines, foreign loops, shutdown    1300
+ *     15 CHANGES        what changed in which version                       50
  *
  * THE LIFE OF A CONNECTION
  *
@@ -1959,6 +1959,23 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_QUEUE_EVENTS  32u        /* taken from it at once */
 #define UH_SIZE_MAX      0x7fffffffu    /* of anything in one buffer */
 #define UH_SLOTS_MAX     0xffffffu  /* an id has 24 bits for the slot */
+
+/* A public function of a feature that is left out: it looks at nothing and gives one answer,
+ * UHTTP_ERR_UNSUPPORTED if it LACKS what it is for. */
+#define UH_STUB_1(type, name, answer, A) \
+    UHTTP_API type name(A a) { (void)a; return answer; }
+#define UH_STUB_2(type, name, answer, A, B) \
+    UHTTP_API type name(A a, B b) { (void)a; (void)b; return answer; }
+#define UH_STUB_3(type, name, answer, A, B, C) \
+    UHTTP_API type name(A a, B b, C c) { (void)a; (void)b; (void)c; return answer; }
+#define UH_STUB_4(type, name, answer, A, B, C, D) \
+    UHTTP_API type name(A a, B b, C c, D d) \
+    { (void)a; (void)b; (void)c; (void)d; return answer; }
+#define UH_LACKS_1(name, A) UH_STUB_1(uhttp_result, name, UHTTP_ERR_UNSUPPORTED, A)
+#define UH_LACKS_2(name, A, B) UH_STUB_2(uhttp_result, name, UHTTP_ERR_UNSUPPORTED, A, B)
+#define UH_LACKS_3(name, A, B, C) UH_STUB_3(uhttp_result, name, UHTTP_ERR_UNSUPPORTED, A, B, C)
+#define UH_LACKS_4(name, A, B, C, D) \
+    UH_STUB_4(uhttp_result, name, UHTTP_ERR_UNSUPPORTED, A, B, C, D)
 
 #define UH_STATIC_ASSERT(truth, name) typedef char uh_static_assert_##name[(truth) ? 1 : -1]
 
@@ -4111,6 +4128,8 @@ static int uh_char_hex(char c)
     return uh_char_is(c, UH_IS_HEX) ? uh_char_lower(c) - 'a' + 10 : -1;
 }
 
+static char uh_char_of_hex(unsigned n) { return "0123456789abcdef"[n & 15u]; }
+
 /*--- 05b words: compare, numbers, percent, query, URL, lists, parameters, files --------*/
 
 static uhttp_str uh_text_slice(const char *p, const char *end)
@@ -4483,17 +4502,25 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts)
     return UHTTP_OK;
 }
 
+/* Takes what stands before the next such character off the front; the text is not empty. */
+static uhttp_str uh_text_take(uhttp_str *text, char separator)
+{
+    const char *end = text->ptr + text->len;
+    const char *stop = uh_text_find(text->ptr, end, separator);
+    uhttp_str piece = uh_text_slice(text->ptr, stop);
+    *text = uh_text_slice(stop < end ? stop + 1 : end, end);
+    return piece;
+}
+
 UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value)
 {
     while (!uh_is_missing(query, name, value) && query->len > 0) {
-        const char *p = query->ptr;
-        const char *end = p + query->len;
-        const char *stop = uh_text_find(p, end, '&');
-        const char *equals = uh_text_find(p, stop, '=');
-        *query = uh_text_slice(stop < end ? stop + 1 : end, end);
-        if (stop == p)
+        uhttp_str pair = uh_text_take(query, '&');
+        const char *stop = pair.ptr + pair.len;
+        const char *equals = uh_text_find(pair.ptr, stop, '=');
+        if (pair.len == 0)
             continue;
-        *name = uh_text_slice(p, equals);
+        *name = uh_text_slice(pair.ptr, equals);
         value->ptr = NULL;
         value->len = 0;
         if (equals < stop)
@@ -4506,14 +4533,12 @@ UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *va
 UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str *value)
 {
     while (!uh_is_missing(cookies, name, value) && cookies->len > 0) {
-        const char *p = cookies->ptr;
-        const char *end = p + cookies->len;
-        const char *stop = uh_text_find(p, end, ';');
-        const char *equals = uh_text_find(p, stop, '=');
-        *cookies = uh_text_slice(stop < end ? stop + 1 : end, end);
+        uhttp_str pair = uh_text_take(cookies, ';');
+        const char *stop = pair.ptr + pair.len;
+        const char *equals = uh_text_find(pair.ptr, stop, '=');
         if (equals == stop)
             continue;
-        *name = uh_text_trim(uh_text_slice(p, equals));
+        *name = uh_text_trim(uh_text_slice(pair.ptr, equals));
         *value = uh_text_trim(uh_text_slice(equals + 1, stop));
         return true;
     }
@@ -4523,10 +4548,7 @@ UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str 
 UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element)
 {
     while (list != NULL && element != NULL && list->len > 0) {
-        const char *end = list->ptr + list->len;
-        const char *stop = uh_text_find(list->ptr, end, ',');
-        *element = uh_text_trim(uh_text_slice(list->ptr, stop));
-        *list = uh_text_slice(stop < end ? stop + 1 : end, end);
+        *element = uh_text_trim(uh_text_take(list, ','));
         if (element->len > 0)
             return true;
     }
@@ -4672,23 +4694,6 @@ UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length)
     return UHTTP_OK;
 }
 
-/* The length of the UTF-8 character beyond ASCII at p; 0: it is none. RFC 3629 */
-static size_t uh_text_utf8_length(const char *p, const char *end)
-{
-    unsigned char lead = (unsigned char)*p;
-    size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    if (length == 0 || (size_t)(end - p) < length)
-        return 0;
-    unsigned char second = (unsigned char)p[1];
-    if (second < (lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80) ||
-        second > (lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF))
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if (((unsigned char)p[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
 /* What may follow in a character that has begun: how many bytes, and the range of the next. */
 static const struct { uint8_t left, low, high; } uh_utf8_states[] = {
     { 0, 0x00, 0x7F }, { 1, 0x80, 0xBF }, { 2, 0x80, 0xBF }, { 3, 0x80, 0xBF },
@@ -4737,6 +4742,16 @@ UHTTP_API uhttp_result uhttp_utf8_check(uint8_t *state, uhttp_str text)
     }
     *state = now;
     return now == 0 ? UHTTP_OK : UHTTP_ERR_AGAIN;
+}
+
+/* The length of the UTF-8 character beyond ASCII at p; 0: it is none. RFC 3629 */
+static size_t uh_text_utf8_length(const char *p, const char *end)
+{
+    uint8_t state = uh_utf8_begin((unsigned char)*p);
+    size_t length = 1u + uh_utf8_states[state].left;
+    bool whole = state != 0 && (size_t)(end - p) >= length &&
+                 uhttp_utf8_check(&state, uh_text_slice(p + 1, p + length)) == UHTTP_OK;
+    return whole ? length : 0;
 }
 
 UHTTP_API bool uhttp_utf8_valid(uhttp_str text)
@@ -5383,9 +5398,7 @@ typedef enum uh_form_state {
 /* RFC 2046 section 5.1.1 */
 static bool uh_form_char_is_boundary(char c)
 {
-    char lower = uh_char_lower(c);
-    return (lower >= 'a' && lower <= 'z') || uh_char_is_digit(c) ||
-           (c != '\0' && strchr("'()+_,-./:=? ", c) != NULL);
+    return uh_char_is_scheme(c) || (c != '\0' && strchr("'()_,/:=? ", c) != NULL);
 }
 
 /* Writes the delimiter of a boundary, quoted or not; false: it is malformed. */
@@ -5575,18 +5588,6 @@ static bool uh_form_read_disposition(uh_form_fields *fields, bool raw)
     return good && rest.len == 0 && fields->name.ptr != NULL;
 }
 
-/* Is all of it UTF-8 without control characters? */
-static bool uh_form_is_text(const char *p, const char *end)
-{
-    while (p < end) {
-        size_t n = (unsigned char)*p < 0x80 ? 1 : uh_text_utf8_length(p, end);
-        if (n == 0 || uh_char_is_control(*p))
-            return false;
-        p += n;
-    }
-    return true;
-}
-
 /* Decodes UTF-8'language'text with its escapes, in place; false: malformed. RFC 8187 section
  * 3.2 */
 static bool uh_form_decode_extended(char *string)
@@ -5599,7 +5600,8 @@ static bool uh_form_decode_extended(char *string)
         uhttp_percent_decode(uh_text_slice(text + 1, end), false, string, &length) != UHTTP_OK)
         return false;
     string[length] = '\0';
-    return uh_form_is_text(string, string + length);
+    uhttp_str decoded = uh_text_slice(string, string + length);
+    return uhttp_utf8_valid(decoded) && !uh_text_has_control(decoded);
 }
 
 /* Copies a value without its quotes behind the header lines, as a string; an absent one is
@@ -5770,20 +5772,8 @@ UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *co
     return UHTTP_ERR_UNSUPPORTED;
 }
 
-UHTTP_API uhttp_result uhttp_formdata_feed(uhttp_formdata *form, const void *data,
-                                           size_t length)
-{
-    (void)form;
-    (void)data;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form)
-{
-    (void)form;
-    return UHTTP_FORMDATA_MORE;
-}
+UH_LACKS_3(uhttp_formdata_feed, uhttp_formdata *, const void *, size_t)
+UH_STUB_1(uhttp_formdata_event, uhttp_formdata_next, UHTTP_FORMDATA_MORE, uhttp_formdata *)
 
 UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text)
 {
@@ -6035,63 +6025,6 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
     *p++ = ':';
     p = uh_text_put_two(p, second % 60);
     uh_text_put(p, " GMT", 5);
-}
-
-/* Appends to a line; NULL: no room for it and a NUL. */
-static char *uh_line_put(char *out, const char *end, const char *text, bool escape)
-{
-    for (; out != NULL && text != NULL && *text != '\0'; text++) {
-        unsigned char u = (unsigned char)*text;
-        bool plain = !escape || (u > 0x1f && u < 0x7f && u != '"' && u != '\\');
-        if (end - out < (plain ? 2 : 5))
-            return NULL;
-        if (plain) {
-            *out++ = (char)u;
-        } else {
-            *out++ = '\\';
-            *out++ = 'x';
-            *out++ = "0123456789abcdef"[u >> 4];
-            *out++ = "0123456789abcdef"[u & 15];
-        }
-    }
-    return out;
-}
-
-UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size)
-{
-    char date[30];
-    char when[32];
-    char result[32];
-    if (entry == NULL || buffer == NULL)
-        return UHTTP_ERR_INVALID;
-    const char *end = buffer + size;
-    uhttp_date_format(entry->time_s, date);             /* "Sun, 06 Nov 1994 08:49:37 GMT" */
-    char *p = uh_text_put(when, date + 5, 20);
-    when[2] = when[6] = '/';
-    when[11] = ':';
-    memcpy(p, " +0000", 7);
-    p = uh_text_put_decimal(result, (unsigned)entry->status);
-    *p++ = ' ';
-    *uh_text_put_decimal(p, entry->bytes) = '\0';
-    bool has_address = entry->address != NULL && *entry->address != '\0';
-    p = uh_line_put(buffer, end, has_address ? entry->address : "-", false);
-    p = uh_line_put(p, end, " - - [", false);
-    p = uh_line_put(p, end, when, false);
-    p = uh_line_put(p, end, "] \"", false);
-    if (entry->method != NULL && *entry->method != '\0') {
-        p = uh_line_put(p, end, entry->method, true);
-        p = uh_line_put(p, end, " ", false);
-        p = uh_line_put(p, end, entry->url, true);
-        p = uh_line_put(p, end, entry->version_minor > 0 ? " HTTP/1.1" : " HTTP/1.0", false);
-    } else {
-        p = uh_line_put(p, end, "-", false);
-    }
-    p = uh_line_put(p, end, "\" ", false);
-    p = uh_line_put(p, end, result, false);
-    if (p == NULL)
-        return UHTTP_ERR_MEMORY;
-    *p = '\0';
-    return (int)(p - buffer);
 }
 
 /* One of HTTP's forms of a date, piece by piece:
@@ -6511,7 +6444,7 @@ static bool uh_path_is_safe(uhttp_str path, bool hidden)
 #define UH_JSON_DIGITS 768      /* no double, and no middle between two, has more that matter */
 #define UH_JSON_WORDS  88       /* room for these, or for 5^1098 and what it is divided from */
 
-typedef char uh_json_double_has_64_bits[sizeof(double) == sizeof(uint64_t) ? 1 : -1];
+UH_STATIC_ASSERT(sizeof(double) == sizeof(uint64_t), json_double);
 
 /* The scanner's functions return the first byte behind what they read, or NULL and where it is
  * broken. */
@@ -6523,14 +6456,8 @@ static const char *uh_json_broken(const char **broken, const char *at)
 
 static const char *uh_json_space(const char *p, const char *end)
 {
-    for (; p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'); p++) {
-        size_t word;
-        for (; (size_t)(end - p) > sizeof word; p += sizeof word) {     /* indentation */
-            memcpy(&word, p + 1, sizeof word);
-            if (word != UH_JSON_ONES * ' ')
-                break;
-        }
-    }
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+        p++;
     return p;
 }
 
@@ -6569,11 +6496,10 @@ static uint32_t uh_json_hex(const char *p, const char *end)
     if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
         return UINT32_MAX;
     for (int i = 2; i < 6; i++) {
-        char lower = (char)(p[i] | 0x20);
-        bool letter = lower >= 'a' && lower <= 'f';
-        if (!letter && (p[i] < '0' || p[i] > '9'))
+        int digit = uh_char_hex(p[i]);
+        if (digit < 0)
             return UINT32_MAX;
-        code = code << 4 | (uint32_t)(letter ? lower - 'a' + 10 : p[i] - '0');
+        code = code << 4 | (uint32_t)digit;
     }
     return code;
 }
@@ -6635,9 +6561,9 @@ static const char *uh_json_skip_string(const char *p, const char *end, const cha
 
 static const char *uh_json_skip_digits(const char *p, const char *end, const char **broken)
 {
-    if (p == end || *p < '0' || *p > '9')
+    if (p == end || !uh_char_is_digit(*p))
         return uh_json_broken(broken, p);
-    while (p < end && *p >= '0' && *p <= '9')
+    while (p < end && uh_char_is_digit(*p))
         p++;
     return p;
 }
@@ -6856,7 +6782,7 @@ static const char *uh_json_find_element(uhttp_json_iter *it, const char *path)
 {
     size_t index = 0;
     const char *p = path + 1;
-    for (; *p >= '0' && *p <= '9' && index < SIZE_MAX / 16; p++)
+    for (; uh_char_is_digit(*p) && index < SIZE_MAX / 16; p++)
         index = index * 10 + (size_t)(*p - '0');
     if (*p != ']' || p == path + 1 || (p[1] != '\0' && p[1] != '.' && p[1] != '['))
         return NULL;
@@ -7093,7 +7019,7 @@ static int64_t uh_json_exponent(const char *p, const char *end)
     int64_t exponent = 0;
     bool negative = end - p > 1 && p[1] == '-';
     for (; p < end; p++)
-        if (*p >= '0' && *p <= '9' && exponent < INT64_MAX / 100)
+        if (uh_char_is_digit(*p) && exponent < INT64_MAX / 100)
             exponent = exponent * 10 + (*p - '0');
     return negative ? -exponent : exponent;
 }
@@ -7185,53 +7111,32 @@ static uint64_t uh_json_shortest(uint64_t bits, int *power)
     return nearest < lowest ? lowest : nearest > highest ? highest : nearest;
 }
 
-/* Writes digits so that they end at `end`; returns where they begin. */
-static char *uh_json_digits(char *end, uint64_t number)
-{
-    for (; number > UINT32_MAX; number /= 10)
-        *--end = (char)('0' + number % 10);
-    uint32_t low = (uint32_t)number;        /* cheaper to divide for a small processor */
-    do {
-        *--end = (char)('0' + low % 10);
-        low /= 10;
-    } while (low > 0);
-    return end;
-}
-
-static char *uh_json_append(char *to, const char *from, int length)
-{
-    memcpy(to, from, (size_t)length);
-    return to + length;
-}
-
 /* Writes a finite number, laid out as in JavaScript; returns its end, 25 bytes on at most. */
-static char *uh_json_append_double(char *to, uint64_t bits)
+static char *uh_json_put_double(char *to, uint64_t bits)
 {
     static const char zeros[] = "0.00000000000000000000";
-    char text[20];
-    char *end = text + sizeof text;
+    char digits[20];
     int power = 0;
     if (bits >> 63)
         *to++ = '-';
     bits = bits << 1 >> 1;
-    const char *digits = uh_json_digits(end, bits == 0 ? 0 : uh_json_shortest(bits, &power));
-    int count = (int)(end - digits);
-    int point = count + power;          /* so many digits stand before it */
+    uint64_t number = bits == 0 ? 0 : uh_json_shortest(bits, &power);
+    size_t count = (size_t)(uh_text_put_decimal(digits, number) - digits);
+    int point = (int)count + power;     /* so many digits stand before it */
     if (power >= 0 && point <= 21)
-        return uh_json_append(uh_json_append(to, digits, count), zeros + 2, power);
+        return uh_text_put(uh_text_put(to, digits, count), zeros + 2, (size_t)power);
     if (point > -6 && point <= 0)
-        return uh_json_append(uh_json_append(to, zeros, 2 - point), digits, count);
-    int whole = point > 0 && point <= 21 ? point : 1;
-    to = uh_json_append(to, digits, whole);
+        return uh_text_put(uh_text_put(to, zeros, (size_t)(2 - point)), digits, count);
+    size_t whole = point > 0 && point <= 21 ? (size_t)point : 1;
+    to = uh_text_put(to, digits, whole);
     if (count > whole) {
         *to++ = '.';
-        to = uh_json_append(to, digits + whole, count - whole);
+        to = uh_text_put(to, digits + whole, count - whole);
     }
-    if (point == whole)
+    if (point == (int)whole)
         return to;
-    to = uh_json_append(to, "e-", point < 1 ? 2 : 1);
-    digits = uh_json_digits(end, (uint64_t)(point < 1 ? 1 - point : point - 1));
-    return uh_json_append(to, digits, (int)(end - digits));
+    to = uh_text_put(to, "e-", point < 1 ? 2 : 1);
+    return uh_text_put_decimal(to, (uint64_t)(point < 1 ? 1 - point : point - 1));
 }
 
 UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
@@ -7376,13 +7281,12 @@ static size_t uh_json_escape_one(char to[6], unsigned char c)
 {
     static const char names[] = "\"\\bfnrt";
     static const char bytes[] = "\"\\\b\f\n\r\t";
-    static const char hex[] = "0123456789abcdef";
     const char *byte = (const char *)memchr(bytes, c, sizeof bytes - 1);
     to[0] = '\\';
     to[1] = byte != NULL ? names[byte - bytes] : 'u';
     to[2] = to[3] = '0';
-    to[4] = hex[c >> 4 & 15];
-    to[5] = hex[c & 15];
+    to[4] = uh_char_of_hex(c >> 4u);
+    to[5] = uh_char_of_hex(c);
     return byte != NULL ? 2 : 6;
 }
 
@@ -7458,20 +7362,16 @@ UHTTP_API uhttp_result uhttp_json_string_n(uhttp_json_writer *w, const char *tex
 
 UHTTP_API uhttp_result uhttp_json_int(uhttp_json_writer *w, int64_t value)
 {
-    char text[20];
-    char *end = text + sizeof text;
-    char *p = uh_json_digits(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
-    if (value < 0)
-        *--p = '-';
-    return uh_json_put(w, p, (size_t)(end - p));
+    char text[20] = "-";
+    char *digits = value < 0 ? text + 1 : text;
+    char *end = uh_text_put_decimal(digits, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    return uh_json_put(w, text, (size_t)(end - text));
 }
 
 UHTTP_API uhttp_result uhttp_json_uint(uhttp_json_writer *w, uint64_t value)
 {
     char text[20];
-    char *end = text + sizeof text;
-    char *p = uh_json_digits(end, value);
-    return uh_json_put(w, p, (size_t)(end - p));
+    return uh_json_put(w, text, (size_t)(uh_text_put_decimal(text, value) - text));
 }
 
 UHTTP_API uhttp_result uhttp_json_double(uhttp_json_writer *w, double value)
@@ -7481,7 +7381,7 @@ UHTTP_API uhttp_result uhttp_json_double(uhttp_json_writer *w, double value)
     memcpy(&bits, &value, sizeof bits);
     if ((bits >> 52 & 0x7FF) == 0x7FF)
         return uh_json_fail(w, UHTTP_ERR_INVALID);
-    return uh_json_put(w, text, (size_t)(uh_json_append_double(text, bits) - text));
+    return uh_json_put(w, text, (size_t)(uh_json_put_double(text, bits) - text));
 }
 
 UHTTP_API uhttp_result uhttp_json_bool(uhttp_json_writer *w, bool value)
@@ -7526,211 +7426,40 @@ UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size)
     w->error = UHTTP_ERR_UNSUPPORTED;
 }
 
-UHTTP_API uhttp_result uhttp_json_object_begin(uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
+UH_LACKS_1(uhttp_json_object_begin, uhttp_json_writer *)
+UH_LACKS_1(uhttp_json_object_end, uhttp_json_writer *)
+UH_LACKS_1(uhttp_json_array_begin, uhttp_json_writer *)
+UH_LACKS_1(uhttp_json_array_end, uhttp_json_writer *)
+UH_LACKS_2(uhttp_json_key, uhttp_json_writer *, const char *)
+UH_LACKS_3(uhttp_json_key_n, uhttp_json_writer *, const char *, size_t)
+UH_LACKS_2(uhttp_json_string, uhttp_json_writer *, const char *)
+UH_LACKS_3(uhttp_json_string_n, uhttp_json_writer *, const char *, size_t)
+UH_LACKS_2(uhttp_json_int, uhttp_json_writer *, int64_t)
+UH_LACKS_2(uhttp_json_uint, uhttp_json_writer *, uint64_t)
+UH_LACKS_2(uhttp_json_double, uhttp_json_writer *, double)
+UH_LACKS_2(uhttp_json_bool, uhttp_json_writer *, bool)
+UH_LACKS_1(uhttp_json_null, uhttp_json_writer *)
+UH_LACKS_3(uhttp_json_raw, uhttp_json_writer *, const char *, size_t)
+UH_LACKS_1(uhttp_json_error, const uhttp_json_writer *)
+UH_LACKS_2(uhttp_json_to_int32, uhttp_json_value, int32_t *)
+UH_LACKS_2(uhttp_json_to_uint32, uhttp_json_value, uint32_t *)
+UH_LACKS_2(uhttp_json_to_int64, uhttp_json_value, int64_t *)
+UH_LACKS_2(uhttp_json_to_uint64, uhttp_json_value, uint64_t *)
+UH_LACKS_2(uhttp_json_to_double, uhttp_json_value, double *)
+UH_LACKS_2(uhttp_json_to_bool, uhttp_json_value, bool *)
+UH_LACKS_3(uhttp_json_to_string, uhttp_json_value, char *, size_t)
+UH_LACKS_4(uhttp_json_to_bytes, uhttp_json_value, char *, size_t, size_t *)
+UH_STUB_1(size_t, uhttp_json_length, 0, const uhttp_json_writer *)
+UH_STUB_2(bool, uhttp_json_valid, false, uhttp_str, size_t *)
+UH_STUB_2(bool, uhttp_json_equals, false, uhttp_json_value, const char *)
+UH_STUB_1(bool, uhttp_json_next, false, uhttp_json_iter *)
 
-UHTTP_API uhttp_result uhttp_json_object_end(uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
+static const uhttp_json_iter uh_json_nothing = {
+    { { NULL, 0 }, UHTTP_JSON_NONE }, { { NULL, 0 }, UHTTP_JSON_NONE }, NULL, NULL, '\0', false
+};
 
-UHTTP_API uhttp_result uhttp_json_array_begin(uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_array_end(uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_key(uhttp_json_writer *w, const char *name)
-{
-    (void)w;
-    (void)name;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_key_n(uhttp_json_writer *w, const char *name, size_t length)
-{
-    (void)w;
-    (void)name;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_string(uhttp_json_writer *w, const char *text)
-{
-    (void)w;
-    (void)text;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_string_n(uhttp_json_writer *w, const char *text,
-                                           size_t length)
-{
-    (void)w;
-    (void)text;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_int(uhttp_json_writer *w, int64_t value)
-{
-    (void)w;
-    (void)value;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_uint(uhttp_json_writer *w, uint64_t value)
-{
-    (void)w;
-    (void)value;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_double(uhttp_json_writer *w, double value)
-{
-    (void)w;
-    (void)value;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_bool(uhttp_json_writer *w, bool value)
-{
-    (void)w;
-    (void)value;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_null(uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_raw(uhttp_json_writer *w, const char *text, size_t length)
-{
-    (void)w;
-    (void)text;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_error(const uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API size_t uhttp_json_length(const uhttp_json_writer *w)
-{
-    (void)w;
-    return 0;
-}
-
-UHTTP_API bool uhttp_json_valid(uhttp_str text, size_t *error_position)
-{
-    (void)text;
-    (void)error_position;
-    return false;
-}
-
-UHTTP_API uhttp_json_value uhttp_json_find(uhttp_str text, const char *path)
-{
-    (void)text;
-    (void)path;
-    uhttp_json_value none;
-    memset(&none, 0, sizeof none);
-    return none;
-}
-
-UHTTP_API uhttp_json_iter uhttp_json_iterate(uhttp_json_value container)
-{
-    (void)container;
-    uhttp_json_iter none;
-    memset(&none, 0, sizeof none);
-    return none;
-}
-
-UHTTP_API bool uhttp_json_next(uhttp_json_iter *it)
-{
-    (void)it;
-    return false;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *number)
-{
-    (void)value;
-    (void)number;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *number)
-{
-    (void)value;
-    (void)number;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_int64(uhttp_json_value value, int64_t *number)
-{
-    (void)value;
-    (void)number;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_uint64(uhttp_json_value value, uint64_t *number)
-{
-    (void)value;
-    (void)number;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_double(uhttp_json_value value, double *number)
-{
-    (void)value;
-    (void)number;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_bool(uhttp_json_value value, bool *flag)
-{
-    (void)value;
-    (void)flag;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_string(uhttp_json_value value, char *buffer, size_t size)
-{
-    (void)value;
-    (void)buffer;
-    (void)size;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_json_to_bytes(uhttp_json_value value, char *buffer, size_t size,
-                                           size_t *length)
-{
-    (void)value;
-    (void)buffer;
-    (void)size;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API bool uhttp_json_equals(uhttp_json_value value, const char *text)
-{
-    (void)value;
-    (void)text;
-    return false;
-}
+UH_STUB_2(uhttp_json_value, uhttp_json_find, uh_json_nothing.value, uhttp_str, const char *)
+UH_STUB_1(uhttp_json_iter, uhttp_json_iterate, uh_json_nothing, uhttp_json_value)
 
 #endif
 
@@ -10893,7 +10622,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
         memmove(data, from - 2 - open, open);       /* the size has one more digit */
     if (r->minor) {
         for (size_t digit = framing - 4; digit-- > 0; )
-            *start++ = "0123456789abcdef"[(open + length) >> (4 * digit) & 15u];
+            *start++ = uh_char_of_hex((unsigned)(open + length) >> (4 * digit));
         uh_text_puts(start, "\r\n");
         uh_text_puts(data + open + length, "\r\n");
         r->chunk = (uint16_t)(open + length <= 0xffffu ? open + length : 0);
@@ -11422,11 +11151,7 @@ UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c)
     uhttp_json_begin(w, NULL, 0);
 }
 
-UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
+UH_LACKS_1(uhttp_json_send_row, uhttp_json_writer *)
 
 UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
                                       const uhttp_sse_event *event)
@@ -12974,7 +12699,7 @@ static size_t uh_upload_directory(const char *path)
 static char *uh_put_hex(char *out, uint64_t n, size_t digits)
 {
     for (size_t i = digits; i-- > 0; n >>= 4)
-        out[i] = "0123456789abcdef"[n & 15u];
+        out[i] = uh_char_of_hex((unsigned)n);
     return out + digits;
 }
 
@@ -13637,44 +13362,15 @@ UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *file
 
 #else
 
-UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
-                                                 uint64_t limit)
-{
-    (void)c;
-    (void)path;
-    (void)limit;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
-                                          const uhttp_file_options *options)
-{
-    (void)path;
-    (void)options;
-    return uh_response_unsupported(c);
-}
-
-UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix)
-{
-    (void)root;
-    (void)prefix;
-    return uh_response_unsupported(c);
-}
-
-UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
-                                            const uhttp_file_options *options)
-{
-    (void)options;
-    return uhttp_serve_dir(c, root, prefix);
-}
-
-UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *files, size_t count,
-                                       const char *prefix)
-{
-    (void)files;
-    (void)count;
-    return uhttp_serve_dir(c, "", prefix);
-}
+UH_LACKS_3(uhttp_accept_body_to_file, uhttp_conn *, const char *, uint64_t)
+UH_STUB_3(uhttp_result, uhttp_respond_file, uh_response_unsupported(a), uhttp_conn *,
+          const char *, const uhttp_file_options *)
+UH_STUB_3(uhttp_result, uhttp_serve_dir, uh_response_unsupported(a), uhttp_conn *,
+          const char *, const char *)
+UH_STUB_4(uhttp_result, uhttp_serve_dir_with, uh_response_unsupported(a), uhttp_conn *,
+          const char *, const char *, const uhttp_file_options *)
+UH_STUB_4(uhttp_result, uhttp_serve_rom, uh_response_unsupported(a), uhttp_conn *,
+          const uhttp_rom_file *, size_t, const char *)
 
 #endif
 
@@ -15707,6 +15403,65 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
     }
     uh_reclaim_closed(s);
     uh_server_free(s);
+}
+
+/*--- the access log --------------------------------------------------------------------*/
+
+/* Appends to a line; NULL: no room for it and a NUL. */
+static char *uh_line_put(char *out, const char *end, const char *text, bool escape)
+{
+    for (; out != NULL && text != NULL && *text != '\0'; text++) {
+        unsigned char u = (unsigned char)*text;
+        bool plain = !escape || (u > 0x1f && u < 0x7f && u != '"' && u != '\\');
+        if (end - out < (plain ? 2 : 5))
+            return NULL;
+        if (plain) {
+            *out++ = (char)u;
+        } else {
+            *out++ = '\\';
+            *out++ = 'x';
+            *out++ = uh_char_of_hex(u >> 4);
+            *out++ = uh_char_of_hex(u);
+        }
+    }
+    return out;
+}
+
+UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size)
+{
+    char date[30];
+    char when[32];
+    char result[32];
+    if (entry == NULL || buffer == NULL)
+        return UHTTP_ERR_INVALID;
+    const char *end = buffer + size;
+    uhttp_date_format(entry->time_s, date);             /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    char *p = uh_text_put(when, date + 5, 20);
+    when[2] = when[6] = '/';
+    when[11] = ':';
+    memcpy(p, " +0000", 7);
+    p = uh_text_put_decimal(result, (unsigned)entry->status);
+    *p++ = ' ';
+    *uh_text_put_decimal(p, entry->bytes) = '\0';
+    bool has_address = entry->address != NULL && *entry->address != '\0';
+    p = uh_line_put(buffer, end, has_address ? entry->address : "-", false);
+    p = uh_line_put(p, end, " - - [", false);
+    p = uh_line_put(p, end, when, false);
+    p = uh_line_put(p, end, "] \"", false);
+    if (entry->method != NULL && *entry->method != '\0') {
+        p = uh_line_put(p, end, entry->method, true);
+        p = uh_line_put(p, end, " ", false);
+        p = uh_line_put(p, end, entry->url, true);
+        p = uh_line_put(p, end, entry->version_minor > 0 ? " HTTP/1.1" : " HTTP/1.0", false);
+    } else {
+        p = uh_line_put(p, end, "-", false);
+    }
+    p = uh_line_put(p, end, "\" ", false);
+    p = uh_line_put(p, end, result, false);
+    if (p == NULL)
+        return UHTTP_ERR_MEMORY;
+    *p = '\0';
+    return (int)(p - buffer);
 }
 
 /*--- questions --------------------------------------------------------------------------*/

@@ -80,6 +80,25 @@ sort -u "$tmp/listed" | diff - "$tmp/declared" | grep '^[<>]' | sed 's/^/# /'
 [ "$(wc -l <"$root/README.md")" -lt 600 ]
 report $? "the README has less than 600 lines"
 
+# The header's contents name every section that there is, and about how long it is.
+awk '/^ \*     [0-9][0-9] [A-Z]/ { told[$2] = $NF; next }
+     /^ \* [0-9][0-9] [A-Z]/ && bar { at = $2; told[at] += 0 }
+     { bar = /^\/\*==/; lines[at]++ }
+     END {
+         delete lines[""]; delete lines["00"]; delete told["00"]
+         for (at in told) {
+             off = told[at] - lines[at]
+             if (off < 0) off = -off
+             if (!lines[at] || off > 150 + lines[at] / 10) {
+                 printf "# section %s: %d lines, the contents say %d\n", at, lines[at], told[at]
+                 bad = 1
+             }
+             n++
+         }
+         exit bad || n < 15
+     }' "$root/uhttp_server.h"
+report $? "the header's contents say how long each section is"
+
 mkdir -p "$tmp/new/examples"
 cp "$root/uhttp_server.h" "$tmp/new/"
 cp "$root/examples/hello.c" "$tmp/new/examples/"
