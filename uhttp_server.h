@@ -143,6 +143,7 @@
  *     13 MACHINE        the table of states                                100
  *     14 SERVER         open, wait, deadlines, foreign loops, shutdown    1300
  *     15 CHANGES        what changed in which version                       50
+ *     16 MIGRATION      from the Python uhttp server, Mongoose, ESP-IDF    150
  *
  * THE LIFE OF A CONNECTION
  *
@@ -15569,6 +15570,166 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        slots: an idle connection gives way to a newcomer only after a second, busy clients
  *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
  *        a secure peer costs no memory before its first byte; uhttp_stats.waiting
+ */
+
+/*==============================================================================
+ * 16 MIGRATION           coming from the Python uhttp server, Mongoose, ESP-IDF
+ *==============================================================================
+ * THE PYTHON UHTTP SERVER (uhttp.server, 3.x). The shape is the same: a loop around wait(),
+ * responses now or later, bodies as events. What differs on purpose:
+ *
+ *   - Times are milliseconds, and 0 in a configuration means the default.
+ *   - There is no dict. Query, headers, cookies and form fields are looked up by name, or taken
+ *     by index; uhttp_header() returns the first field of a name and joins none.
+ *   - A response is what its function says: text, HTML, JSON. Nothing is guessed from a type.
+ *   - Failures are returned, not raised, and a slow reader is UHTTP_ERR_AGAIN: you skip the
+ *     piece, repeat it, or close. Nothing closes a stream because it is slow for a moment.
+ *   - Streams are chunked and the connection is kept; the end of a stream is not a close.
+ *   - WebSockets check the Origin field, and uhttp_wait() serves them beside everything else:
+ *     there is no object whose own wait() would block the others.
+ *   - Message framing and the Host field are checked strictly, and LF alone ends no line of a
+ *     head; a stray % in a query is text, as in browsers, where Python raises a 400.
+ *
+ *   Python                               C
+ *   HttpServer(address, port, ...)       uhttp_server_open()
+ *     ssl_context                        uhttp_config.tls
+ *     event_mode                         uhttp_config.event_mode
+ *     max_waiting_clients                uhttp_config.max_connections
+ *     keep_alive_timeout                 uhttp_config.keep_alive_timeout_ms
+ *     keep_alive_max_requests            uhttp_config.keep_alive_max_requests
+ *     request_timeout                    uhttp_config.request_timeout_ms
+ *     max_headers_length                 uhttp_config.max_headers_length
+ *     max_content_length                 uhttp_config.max_content_length; in event mode the
+ *                                        limit of uhttp_accept_body*()
+ *     max_send_buffer_size               uhttp_config.max_send_buffer
+ *     max_ws_message_length              uhttp_config.max_ws_message_length
+ *     file_chunk_size                    uhttp_config.file_chunk_size
+ *     listen                             uhttp_config.backlog
+ *     trusted_proxies                    uhttp_config.trusted_proxies: one string, blocks too
+ *     selector                           uhttp_server_watch(), uhttp_process_events()
+ *   server.wait(seconds)                 uhttp_wait(server, milliseconds)
+ *   server.handle_event(), next()        uhttp_process_events(), until it returns NULL
+ *   server.maintenance()                 not needed: uhttp_server_timeout() says how long the
+ *                                        loop may sleep
+ *   server.close()                       uhttp_server_close(), uhttp_server_shutdown()
+ *   server.socket                        uhttp_server_fd()
+ *   server.is_secure, event_mode         uhttp_server_is_secure(), uhttp_server_event_mode()
+ *
+ *   client.method, url, path             uhttp_method(), uhttp_url(), uhttp_path()
+ *   client.host, full_url, protocol      uhttp_host(), uhttp_full_url(), uhttp_protocol()
+ *   client.headers                       uhttp_header_count(), uhttp_header_at()
+ *   client.headers_get(name)             uhttp_header(c, name)
+ *   client.headers_all(name)             uhttp_header_at() for every index
+ *   client.query                         uhttp_query(), uhttp_query_at()
+ *   client.cookies                       uhttp_cookie(), uhttp_cookie_at()
+ *   client.data                          uhttp_body(); JSON: uhttp_json_find(); a form:
+ *                                        uhttp_form(); multipart: uhttp_formdata_begin()
+ *   client.content_length                uhttp_content_length()
+ *   client.is_loaded, is_secure          uhttp_is_loaded(), uhttp_is_secure()
+ *   client.socket                        uhttp_fd()
+ *   client.addr, socket_address          uhttp_socket_address()
+ *   client.remote_address                uhttp_remote_address()
+ *   client.remote_addresses              uhttp_remote_addresses(), one string
+ *   client.context                       uhttp_context(), uhttp_set_context()
+ *
+ *   client.respond(str)                  uhttp_respond_html(), _text(), uhttp_respond()
+ *   client.respond(dict)                 uhttp_json_begin_response() ... uhttp_json_respond()
+ *     headers=, cookies=                 uhttp_add_header(), uhttp_set_cookie(), before it
+ *   client.respond_redirect(url)         uhttp_respond_redirect(c, 302, url)
+ *   client.respond_file(name)            uhttp_respond_file(); a tree: uhttp_serve_dir()
+ *   client.response_multipart()          uhttp_multipart_begin(); _frame and _end likewise
+ *   client.response_stream()             uhttp_sse_begin(); another type: uhttp_stream_begin()
+ *   client.send_chunk(data)              uhttp_stream_write(); a comment: uhttp_sse_comment()
+ *   client.send_event(...)               uhttp_sse_send(); JSON: uhttp_json_begin_event()
+ *   client.response_ndjson()             uhttp_ndjson_begin()
+ *   client.send_ndjson(obj)              uhttp_ndjson_send(), uhttp_json_begin_row()
+ *   client.response_stream_end()         uhttp_stream_end(), uhttp_sse_end(), ...
+ *
+ *   client.event, bytes_received, error  uhttp_event(), uhttp_bytes_received(), uhttp_error()
+ *   EVENT_REQUEST, EVENT_...             UHTTP_EVENT_REQUEST, UHTTP_EVENT_...
+ *   client.accept_body()                 uhttp_accept_body(); streaming=True:
+ *                                        uhttp_accept_body_streaming(); to_file=:
+ *                                        uhttp_accept_body_to_file()
+ *   client.read_buffer()                 uhttp_read_buffer(); a message: uhttp_ws_message()
+ *   client.pause_reading()               a body: do not call uhttp_read_buffer(), and the
+ *                                        sender stops; a WebSocket: no counterpart
+ *   client.is_websocket_request          uhttp_is_websocket_request()
+ *   client.is_websocket                  uhttp_ws_is_open()
+ *   client.accept_websocket()            uhttp_ws_accept()
+ *   client.ws_message, ws_is_text        uhttp_ws_message(), uhttp_ws_is_text()
+ *   client.ws_send, ws_ping, ws_close    uhttp_ws_send(), uhttp_ws_ping(), uhttp_ws_close()
+ *   WebSocket.recv, send, is_closed      the same functions, and UHTTP_EVENT_WS_CLOSE
+ *
+ *   decode_percent_encoding()            uhttp_percent_decode()
+ *   parse_header_line(), _parameters()   uhttp_header_next(), uhttp_param_next()
+ *   parse_cookies(), parse_query()       uhttp_cookie_next(), uhttp_query_next()
+ *   parse_url()                          uhttp_url_split()
+ *   split_iter()                         uhttp_list_next() for commas
+ *   parse_ip(), unmap_ipv4()             uhttp_socket_address() does it for you
+ *   encode_response_data()               no counterpart: see client.respond
+ *   HttpError, HttpErrorWithResponse     a uhttp_result; what is malformed has been refused
+ *                                        before you hear of it
+ *   HttpDisconnected                     UHTTP_ERR_CLOSED, UHTTP_EVENT_CLOSED
+ *   STATUS_CODES, CONTENT_TYPE_MAP       uhttp_status_phrase(), uhttp_mime_type()
+ *
+ * MONGOOSE. Its event handler becomes the body of your loop: what came as ev arrives as the
+ * return value of uhttp_wait() and, with event_mode, uhttp_event(). One server is one set of
+ * listeners; there is no client, no MQTT, no timer and no DNS, so those stay where they are.
+ *
+ *   mg_mgr_init, mg_http_listen          uhttp_server_open(), uhttp_server_listen()
+ *   mg_mgr_poll(&mgr, ms)                uhttp_wait(server, ms), which returns the request
+ *   MG_EV_HTTP_MSG                       the request itself; body: uhttp_body()
+ *   MG_EV_HTTP_HDRS                      UHTTP_EVENT_HEADERS
+ *   MG_EV_WS_MSG, MG_EV_CLOSE            UHTTP_EVENT_WS_MESSAGE, _WS_CLOSE, _CLOSED
+ *   mg_match(hm->uri, ...)               uhttp_path_match(); ":name" is one segment
+ *   mg_http_get_header, _get_var         uhttp_header(), uhttp_query(), uhttp_form()
+ *   mg_http_creds                        uhttp_basic_auth()
+ *   mg_http_reply                        uhttp_respond_printf(), uhttp_add_header()
+ *   mg_http_printf_chunk, _write_chunk   uhttp_stream_begin(), _write(), _end()
+ *   mg_http_serve_dir, _serve_file       uhttp_serve_dir(), uhttp_respond_file()
+ *   packed file system, MG_ENABLE_...    uhttp_serve_rom(), examples/rom_pack.sh
+ *   mg_http_next_multipart, _upload      uhttp_formdata_next(), uhttp_accept_body_to_file()
+ *   mg_ws_upgrade, mg_ws_send            uhttp_ws_accept(), uhttp_ws_send()
+ *   mg_json_get_...                      uhttp_json_find(), uhttp_json_to_...()
+ *   mg_tls_init                          uhttp_config.tls, once, at open
+ *   mg_wakeup(&mgr, id, ...)             your queue, uhttp_server_wakeup(), uhttp_find()
+ *   c->id, c->data, c->fn_data           uhttp_id(), uhttp_context(), uhttp_config.user
+ *   c->send.len                          uhttp_send_room(); what does not fit is refused
+ *   c->is_draining = 1                   the end of the response, or uhttp_close()
+ *
+ * A handler that returns without a reply leaves the request open there; here too: the pointer
+ * stays yours until you respond. Mongoose sends whatever you queue and lets memory grow; here a
+ * write that does not fit returns UHTTP_ERR_AGAIN. A body beyond memory needs event_mode.
+ *
+ * ESP_HTTP_SERVER. Its task becomes yours: a task of your own calls uhttp_wait(), or your main
+ * loop does. Handlers registered by URI become ifs. In ESP-IDF the header uses lwIP's sockets
+ * and the heap, or config.memory; see LWIP in section 00 and examples/esp-idf/.
+ *
+ *   httpd_start, HTTPD_DEFAULT_CONFIG    uhttp_server_open(), uhttp_config of zeros
+ *   httpd_stop                           uhttp_server_shutdown(), uhttp_server_close()
+ *   httpd_register_uri_handler           if (uhttp_path_match(c, "/led/:id", &id, 1))
+ *   r->method, r->uri, r->content_len    uhttp_method(), uhttp_path(), uhttp_content_length()
+ *   r->user_ctx, r->sess_ctx             uhttp_context()
+ *   httpd_req_get_hdr_value_str          uhttp_header()
+ *   httpd_query_key_value                uhttp_query(), already decoded
+ *   httpd_req_get_cookie_val             uhttp_cookie()
+ *   httpd_req_recv                       uhttp_body(); larger ones: uhttp_read_buffer()
+ *   httpd_resp_set_status, _type, _hdr   arguments of uhttp_respond(), uhttp_add_header()
+ *   httpd_resp_send, _sendstr            uhttp_respond(), uhttp_respond_text(), _html()
+ *   httpd_resp_send_chunk                uhttp_stream_begin(), _write(), _end()
+ *   httpd_resp_send_err, _send_404       uhttp_respond_error()
+ *   httpd_req_async_handler_begin        keep c, or uhttp_id(c): every response may be late
+ *   httpd_queue_work                     your queue and uhttp_server_wakeup()
+ *   httpd_ws_recv_frame, _send_frame     uhttp_ws_message(), uhttp_ws_send()
+ *   httpd_sess_trigger_close             uhttp_close()
+ *   httpd_ssl_start                      uhttp_config.tls
+ *   max_open_sockets, backlog_conn       uhttp_config.max_connections, backlog
+ *   recv_wait_timeout, send_wait_timeout uhttp_config.body_timeout_ms, send_timeout_ms
+ *   lru_purge_enable                     always: idle connections give way to newcomers
+ *   CONFIG_HTTPD_MAX_REQ_HDR_LEN         uhttp_config.max_headers_length
+ *
+ * A handler there may block in httpd_req_recv() and holds up everybody; here nothing waits for
+ * one client. esp_netif must be initialised before uhttp_server_open(); Wi-Fi may come later.
  */
 
 /* MIT License

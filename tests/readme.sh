@@ -80,6 +80,28 @@ sort -u "$tmp/listed" | diff - "$tmp/declared" | grep '^[<>]' | sed 's/^/# /'
 [ "$(wc -l <"$root/README.md")" -lt 600 ]
 report $? "the README has less than 600 lines"
 
+# What is named in prose exists in code: in the README, and in the header's own comments.
+awk -v code="$tmp/code" -v prose="$tmp/prose" '
+    { line = $0; text = "" }
+    inside { end = index(line, "*/"); if (!end) { print line >prose; next }
+             print substr(line, 1, end) >prose; line = substr(line, end + 2); inside = 0 }
+    { while ((at = index(line, "/*")) > 0) {
+          text = text substr(line, 1, at - 1); line = substr(line, at + 2)
+          end = index(line, "*/")
+          if (!end) { print line >prose; inside = 1; line = ""; break }
+          print substr(line, 1, end) >prose; line = substr(line, end + 2)
+      }
+      print text line >code }' "$root/uhttp_server.h"
+words() { grep -o '\(uhttp\|UHTTP\)_[a-zA-Z0-9_]*[a-zA-Z0-9]' "$@" | sort -u; }
+words "$tmp/code" >"$tmp/real"
+{ words "$tmp/prose"; words "$root/README.md"; } | sort -u | grep -v -x -F -f "$tmp/real" |
+    while read -r word; do      # the beginning of several names, as in uhttp_json_*
+        grep -q "^${word}_" "$tmp/real" || echo "$word"
+    done >"$tmp/missing"
+sed 's/^/# does not exist: /' "$tmp/missing"
+[ "$(wc -l <"$tmp/real")" -gt 300 ] && [ ! -s "$tmp/missing" ]
+report $? "every name in the README and in the header's comments exists"
+
 # The header's contents name every section that there is, and about how long it is.
 awk '/^ \*     [0-9][0-9] [A-Z]/ { told[$2] = $NF; next }
      /^ \* [0-9][0-9] [A-Z]/ && bar { at = $2; told[at] += 0 }
