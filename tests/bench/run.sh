@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Measures the core of uHTTP against a bare epoll and a bare select loop with a canned answer.
+# peers.py beside it measures nginx, h2o, libmicrohttpd and others in one table with it.
 #
 #   tests/bench/run.sh [--quick] [--rounds N] [--seconds N] [--only NAME[,NAME...]] [--check]
 #
@@ -86,22 +87,7 @@ lines() { printf '%s\r\n' "$@" ''; }
 lines 'GET / HTTP/1.1' 'Host: 192.168.178.20' >"$tmp/hello"
 lines 'GET / HTTP/1.1' 'Host: 192.168.178.20' 'Connection: close' >"$tmp/close"
 for _ in $(seq 16); do cat "$tmp/hello"; done >"$tmp/pipeline"
-lines 'GET / HTTP/1.1' \
-    'Host: 192.168.178.20' \
-    'Connection: keep-alive' \
-    'Cache-Control: max-age=0' \
-    'sec-ch-ua: "Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"' \
-    'sec-ch-ua-mobile: ?0' \
-    'sec-ch-ua-platform: "Linux"' \
-    'Upgrade-Insecure-Requests: 1' \
-    'User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)'\
-' Chrome/130.0.0.0 Safari/537.36' \
-    'Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,'\
-'image/apng,*/*;q=0.8' \
-    'Accept-Encoding: gzip, deflate' \
-    'Accept-Language: en-US,en;q=0.9,de;q=0.8' \
-    'Referer: http://192.168.178.20/index.html' \
-    'Cookie: session=6f1c2a9be47d5038' >"$tmp/browser"
+sed 's/$/\r/' "$here/browser.txt" >"$tmp/browser"
 
 # ---- servers and clients ---------------------------------------------------------------------
 
