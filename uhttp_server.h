@@ -643,10 +643,10 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
  * UHTTP_ERR_UNSUPPORTED where the system has nothing to wake with. */
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
-/* Ends the server gracefully, without blocking: closes listeners and idle connections, and
- * ends the others with "Connection: close" after the request they are in. Who has connected,
- * if only to the backlog, and not spoken yet may do so for two seconds: its request may be on
- * the way. Returns UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it
+/* Ends the server gracefully, without blocking: closes listeners, and connections kept alive
+ * once they have been idle for a second; ends the others with "Connection: close" after the
+ * request they are in. Who has connected, if only to the backlog, and not spoken yet may do so
+ * for two seconds: its request may be on the way. Returns UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it
  * and uhttp_wait() in turn. WebSockets are closed with 1001 (going away); held requests and
  * streams are the program's to end. */
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
@@ -11257,8 +11257,7 @@ static uh_next uh_step_idle(uhttp_conn *c)
         c->starved = false;
         return uh_refuse(c, 503, UH_WHY("no memory for a request"));
     }
-    bool ends = c->fin || (c->server->stopping && c->served > 0);
-    return ends ? uh_conn_finish(c) : UH_WAIT;
+    return c->fin ? uh_conn_finish(c) : UH_WAIT;
 }
 
 /* Is the target a path and nothing else, with nothing to decode? */
@@ -15358,17 +15357,20 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
         return UHTTP_ERR_INVALID;
     if (!s->stopping) {
         s->stopping = true;
-        s->times[UH_TIME_SILENT] = UH_LINGER_MS;
         s->now = UHTTP_MILLIS();
+        s->times[UH_TIME_SILENT] = UH_LINGER_MS;
+        if (s->times[UH_TIME_IDLE] > UH_GRACE_MS)
+            s->times[UH_TIME_IDLE] = UH_GRACE_MS;       /* a request may be on its way */
         uh_server_empty_backlogs(s);
         uh_server_close_listeners(s);
         for (uint32_t i = 0; i < s->config.max_connections; i++) {
             uhttp_conn *c = &s->slots[i];
-            if (c->state == UH_IDLE)
+            if (c->state == UH_IDLE && c->served == 0)
                 uh_conn_arm(c);         /* from now on */
-            else if (!UH_WS || c->state != UH_WEBSOCKET)
-                continue;
-            uh_ready_push(c);           /* its step closes it, unless it has not spoken yet */
+            else if (c->state == UH_IDLE)
+                uh_conn_note_due(c);    /* since it was idle */
+            else if (UH_WS && c->state == UH_WEBSOCKET)
+                uh_ready_push(c);       /* its step says goodbye */
         }
     }
     return uh_server_is_done(s) ? UHTTP_OK : UHTTP_ERR_AGAIN;
@@ -15569,7 +15571,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        what is wrong with a configuration is logged with the field's name;
  *        slots: an idle connection gives way to a newcomer only after a second, busy clients
  *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
- *        a secure peer costs no memory before its first byte; uhttp_stats.waiting
+ *        a secure peer costs no memory before its first byte; uhttp_stats.waiting;
+ *        a shutdown leaves kept-alive connections a second, as a request may be on its way
  */
 
 /*==============================================================================

@@ -3476,6 +3476,10 @@ static void shutdown_lets_everybody_finish_what_they_are_in(void **state)
     peer *idle = client(GET("/"));
     CHECK(uhttp_respond_text(hear(UHTTP_EVENT_REQUEST), 200, "x") == UHTTP_OK);
     hear_nothing();
+    world_sleep(600);
+    peer *quick = client(GET("/"));
+    CHECK(uhttp_respond_text(hear(UHTTP_EVENT_REQUEST), 200, "x") == UHTTP_OK);
+    hear_nothing();
     peer *held = client(GET("/held") GET("/never"));
     uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
     peer *stream = client(GET("/stream"));
@@ -3485,7 +3489,15 @@ static void shutdown_lets_everybody_finish_what_they_are_in(void **state)
     hear_nothing();
     CHECK(uhttp_server_shutdown(world_server) == UHTTP_ERR_AGAIN);
     hear_nothing();
-    CHECK(idle->closed && uhttp_server_fd(world_server) == -1);
+    CHECK(!idle->closed && uhttp_server_fd(world_server) == -1);
+    world_sleep(400);               /* the first is idle for a second, the other is not */
+    hear_nothing();
+    CHECK(idle->closed && !quick->closed);
+    peer_says(quick, GET("/on-the-way"));
+    CHECK(uhttp_respond_text(hear(UHTTP_EVENT_REQUEST), 200, "x") == UHTTP_OK);
+    hear_nothing();
+    check_answers(quick, 2);
+    CHECK(peer_has(quick, "Connection: close"));
     peer_says(head, HOST CRLF);
     CHECK(uhttp_respond_text(hear(UHTTP_EVENT_REQUEST), 200, "x") == UHTTP_OK);
     CHECK(uhttp_respond_text(c, 200, "x") == UHTTP_OK);
@@ -3496,7 +3508,7 @@ static void shutdown_lets_everybody_finish_what_they_are_in(void **state)
     check_answers(held, 1);
     check_answers(stream, 1);
     CHECK(peer_has(head, "Connection: close") && peer_has(held, "Connection: close"));
-    held->fin = stream->fin = head->fin = true;
+    held->fin = stream->fin = head->fin = quick->fin = true;
     hear_nothing();
     CHECK(uhttp_server_shutdown(world_server) == UHTTP_OK);
     world_close();
