@@ -1,8 +1,9 @@
 /* api.c - a small REST service that speaks JSON
  *
- *     cc -o api examples/api.c && ./api [port]
- *     curl -H 'Content-Type: application/json' -d '{"name":"nail","quantity":100}' \
- *         http://localhost:8080/api/items
+ *     build: cc -o api examples/api.c
+ *     try:   ./api 8080, then
+ *            curl -H 'Content-Type: application/json' -d '{"name":"nail","quantity":100}' \
+ *                http://localhost:8080/api/items
  *
  *     GET    /api/items?offset=0&limit=20   a page of the list
  *     POST   /api/items                     creates an item: 201, and where it is
@@ -41,25 +42,52 @@ static volatile sig_atomic_t stop;
 
 /*--- answers ------------------------------------------------------------------*/
 
-/* {"error":"...","fields":{"name":"..."}}; field NULL: it is about no field */
-static void respond_error(uhttp_conn *c, int status, const char *error, const char *field,
-                          const char *why)
+/* {"error":"..."} */
+static void respond_error(uhttp_conn *c, int status, const char *error)
 {
     uhttp_json_writer w;
     uhttp_json_begin_response(&w, c);
     uhttp_json_object_begin(&w);
     uhttp_json_key(&w, "error");
     uhttp_json_string(&w, error);
-    if (field != NULL) {
-        uhttp_json_key(&w, "fields");
-        uhttp_json_object_begin(&w);
-        uhttp_json_key(&w, field);
-        uhttp_json_string(&w, why);
-        uhttp_json_object_end(&w);
-    }
     uhttp_json_object_end(&w);
     if (uhttp_json_respond(&w, status) != UHTTP_OK)
         uhttp_respond_error(c, 500);
+}
+
+/* A field that a client sends: what it must be, and whether it is. */
+typedef struct field {
+    const char *name, *must_be;
+    bool good;
+} field;
+
+/* {"error":"invalid","fields":{"name":"...","price":"..."}}, each that is not as it must be;
+ * true: all are, and nothing is answered. */
+static bool are_good(uhttp_conn *c, const field *fields, size_t count)
+{
+    uhttp_json_writer w;
+    bool good = true;
+    for (size_t i = 0; i < count; i++)
+        good = good && fields[i].good;
+    if (good)
+        return true;
+    uhttp_json_begin_response(&w, c);
+    uhttp_json_object_begin(&w);
+    uhttp_json_key(&w, "error");
+    uhttp_json_string(&w, "invalid");
+    uhttp_json_key(&w, "fields");
+    uhttp_json_object_begin(&w);
+    for (size_t i = 0; i < count; i++) {
+        if (!fields[i].good) {
+            uhttp_json_key(&w, fields[i].name);
+            uhttp_json_string(&w, fields[i].must_be);
+        }
+    }
+    uhttp_json_object_end(&w);
+    uhttp_json_object_end(&w);
+    if (uhttp_json_respond(&w, 422) != UHTTP_OK)
+        uhttp_respond_error(c, 500);
+    return false;
 }
 
 static void write_item(uhttp_json_writer *w, const item *it)
@@ -113,35 +141,33 @@ static bool read_item(uhttp_conn *c, item *it)
     text.ptr = (const char *)uhttp_body(c, &length);
     text.len = length;
     if (type == NULL || strncmp(type, "application/json", 16) != 0) {
-        respond_error(c, 415, "the body must be application/json", NULL, NULL);
+        respond_error(c, 415, "the body must be application/json");
         return false;
     }
     if (!uhttp_json_valid(text, &position)) {
         char why[64];
         snprintf(why, sizeof why, "not JSON from byte %lu on", (unsigned long)position);
-        respond_error(c, 400, why, NULL, NULL);
+        respond_error(c, 400, why);
         return false;
     }
+    uhttp_json_value name = uhttp_json_find(text, "name");
     uhttp_json_value quantity = uhttp_json_find(text, "quantity");
     uhttp_json_value price = uhttp_json_find(text, "price");
+    field fields[] = {
+        { "name", "a text of 1 to 63 bytes", false },
+        { "quantity", "an integer of 0 to 2147483647", true },
+        { "price", "a number that is not negative", true }
+    };
     it->quantity = 0;
     it->price = 0;
-    if (uhttp_json_to_string(uhttp_json_find(text, "name"), it->name, sizeof it->name) !=
-            UHTTP_OK || it->name[0] == '\0') {
-        respond_error(c, 422, "invalid", "name", "a text of 1 to 63 bytes");
-        return false;
-    }
-    if (quantity.type != UHTTP_JSON_NONE &&
-        (uhttp_json_to_int32(quantity, &it->quantity) != UHTTP_OK || it->quantity < 0)) {
-        respond_error(c, 422, "invalid", "quantity", "an integer of 0 to 2147483647");
-        return false;
-    }
-    if (price.type != UHTTP_JSON_NONE &&
-        (uhttp_json_to_double(price, &it->price) != UHTTP_OK || it->price < 0)) {
-        respond_error(c, 422, "invalid", "price", "a number that is not negative");
-        return false;
-    }
-    return true;
+    fields[0].good = uhttp_json_to_string(name, it->name, sizeof it->name) == UHTTP_OK &&
+                     it->name[0] != '\0';
+    if (quantity.type != UHTTP_JSON_NONE)
+        fields[1].good = uhttp_json_to_int32(quantity, &it->quantity) == UHTTP_OK &&
+                         it->quantity >= 0;
+    if (price.type != UHTTP_JSON_NONE)
+        fields[2].good = uhttp_json_to_double(price, &it->price) == UHTTP_OK && it->price >= 0;
+    return are_good(c, fields, 3);
 }
 
 /* The item of that id as it stands in the path; NULL: there is none. */
@@ -167,14 +193,14 @@ static void list_items(uhttp_conn *c)
     uhttp_json_writer w;
     size_t offset = 0;
     size_t limit = 20;
-    if (!read_number(c, "offset", ITEMS_MAX, &offset)) {
-        respond_error(c, 422, "invalid", "offset", "a number up to 1000");
+    field fields[] = {
+        { "offset", "a number up to 1000", false },
+        { "limit", "a number up to 100", false }
+    };
+    fields[0].good = read_number(c, "offset", ITEMS_MAX, &offset);
+    fields[1].good = read_number(c, "limit", PAGE_MAX, &limit);
+    if (!are_good(c, fields, 2))
         return;
-    }
-    if (!read_number(c, "limit", PAGE_MAX, &limit)) {
-        respond_error(c, 422, "invalid", "limit", "a number up to 100");
-        return;
-    }
     uhttp_json_begin_response(&w, c);
     uhttp_json_object_begin(&w);
     uhttp_json_key(&w, "total");
@@ -196,7 +222,7 @@ static void create_item(uhttp_conn *c)
     if (!read_item(c, &new_item))
         return;
     if (item_count == ITEMS_MAX) {
-        respond_error(c, 503, "there is no room for another item", NULL, NULL);
+        respond_error(c, 503, "there is no room for another item");
         return;
     }
     new_item.id = ++last_id;
@@ -251,7 +277,7 @@ static void serve(uhttp_conn *c)
     } else if (uhttp_path_match(c, "/api/items/:id", &id, 1)) {
         item *it = find_item(id);
         if (it == NULL)
-            respond_error(c, 404, "there is no such item", NULL, NULL);
+            respond_error(c, 404, "there is no such item");
         else if (uhttp_is_get(c))
             respond_item(c, 200, it);
         else if (is_method(c, "PUT"))
@@ -263,7 +289,7 @@ static void serve(uhttp_conn *c)
         else
             uhttp_respond_not_allowed(c, "GET, HEAD, PUT, DELETE, OPTIONS");
     } else {
-        respond_error(c, 404, "there is nothing here", NULL, NULL);
+        respond_error(c, 404, "there is nothing here");
     }
 }
 
@@ -287,7 +313,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

@@ -1,6 +1,7 @@
 /* auth.c - a page for those who know the password, asked for by the browser
  *
- *     cc -o auth examples/auth.c && ./auth 8080 PASSWORD
+ *     build: cc -o auth examples/auth.c
+ *     try:   ./auth 8080 PASSWORD, then curl -u admin:PASSWORD http://localhost:8080/secret
  *
  * Basic authentication sends the password with each request, readable by everybody on the way:
  * use it over TLS, or where nobody else is on the way.
@@ -27,21 +28,28 @@ static bool is_allowed(uhttp_conn *c)
     return false;
 }
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     uhttp_server *server;
     uhttp_config config = { 0 };
-    char *end = NULL;
-    long port = argc == 3 ? strtol(argv[1], &end, 10) : -1;
-    if (end == NULL || *end != '\0' || port < 0 || port > 65535 || argv[2][0] == '\0') {
+    int port = argc == 3 ? read_port(argv[1]) : -1;
+    if (port < 0 || argv[2][0] == '\0') {
         fprintf(stderr, "usage: %s port password    port 0: any that is free\n", argv[0]);
         return 2;
     }
     secret = argv[2];
-    config.port = port == 0 ? UHTTP_PORT_ANY : (int)port;
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen on port %s: %s\n", argv[1], uhttp_strerror(result));
+        fprintf(stderr, "cannot listen on port %d: %s\n", port, uhttp_strerror(result));
         return 1;
     }
     printf("listening on http://localhost:%d/\n", uhttp_server_port(server));

@@ -1,6 +1,7 @@
 /* camera.c - moving pictures in a browser: MJPEG, one JPEG after the other in one response
  *
- *     cc -o camera examples/camera.c && ./camera [port]
+ *     build: cc -o camera examples/camera.c
+ *     try:   ./camera 8080, then open http://localhost:8080/
  *
  * Every frame replaces the one before (multipart/x-mixed-replace), so <img src="/stream"> is a
  * video. A viewer that reads too slowly has no room for a frame and misses it: what it gets is
@@ -288,7 +289,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

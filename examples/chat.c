@@ -1,9 +1,10 @@
 /* chat.c - a chat room over WebSocket: who is there, and everybody hears what is said
  *
- *     cc -o chat examples/chat.c && ./chat [port]
+ *     build: cc -o chat examples/chat.c
+ *     try:   ./chat 8080, then open http://localhost:8080/ in two windows
  *
- * then open http://localhost:8080/ in two windows. Messages are JSON. A browser says
- * {"name":"Ann"} first and {"text":"hello"} from then on; it hears
+ * Messages are JSON. A browser says {"name":"Ann"} first and {"text":"hello"} from then on; it
+ * hears
  *
  *     {"people":["Ann","Bob"]}                 whenever somebody comes or leaves
  *     {"from":"Ann","text":"hello"}
@@ -260,7 +261,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

@@ -1,7 +1,7 @@
 /* delayed.c - answers that take long, prepared by threads beside the loop
  *
- *     cc -pthread -o delayed examples/delayed.c && ./delayed [port]
- *     curl 'http://localhost:8080/work?ms=2000'
+ *     build: cc -pthread -o delayed examples/delayed.c
+ *     try:   ./delayed 8080, then curl 'http://localhost:8080/work?ms=2000'
  *
  * The loop hands jobs to a few worker threads and goes on serving. A job holds no connection
  * but the id of its request, since all calls but uhttp_server_wakeup() are the loop's: a worker
@@ -194,7 +194,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     long port = 8080;
     if (argc > 2 || (argc > 1 && !read_number(argv[1], 65535, &port))) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : (int)port;

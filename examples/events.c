@@ -1,7 +1,8 @@
 /* events.c - a page with live values: Server-Sent Events to many listeners
  *
- *     cc -o events examples/events.c && ./events [port]
- *     curl -N http://localhost:8080/events
+ *     build: cc -o events examples/events.c
+ *     try:   ./events 8080, then open http://localhost:8080/, or:
+ *            curl -N http://localhost:8080/events
  *
  * A measurement is taken once a second and sent to everybody who listens. Its id is the
  * time it was taken, so ids go on where they were when the server is started again: a browser
@@ -231,7 +232,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

@@ -1,7 +1,7 @@
 /* export.c - a million rows of JSON from constant memory
  *
- *     cc -o export examples/export.c && ./export [port]
- *     curl -N 'http://localhost:8080/export?rows=1000000' | tail -n 1
+ *     build: cc -o export examples/export.c
+ *     try:   ./export 8080, then curl -N 'http://localhost:8080/export?rows=1000000' | tail -n 1
  *
  * Rows are made as fast as the client takes them: a row for which there is no room answers
  * UHTTP_ERR_AGAIN, and UHTTP_EVENT_WRITABLE tells when to go on. However many rows there are,
@@ -150,7 +150,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

@@ -1,6 +1,7 @@
 /* files.c - serves a directory, as python -m http.server does
  *
- *     cc -o files examples/files.c && ./files [directory [port]]
+ *     build: cc -o files examples/files.c
+ *     try:   ./files 8080 DIRECTORY, then open http://localhost:8080/
  *
  * The server finds the file, its type, its ranges and its conditions (uhttp_serve_dir_with); a
  * directory without index.html it leaves to us, and we list it. Its name is safe then: the path
@@ -28,6 +29,20 @@ static void on_signal(int number)
     stop = 1;
     uhttp_server_wakeup(server);
 }
+
+/*--- what is in a directory -----------------------------------------------------*/
+
+typedef struct item {
+    char *name;
+    bool is_dir;
+    long long size;
+    time_t modified;
+} item;
+
+typedef struct items {
+    item *list;
+    size_t count, size;
+} items;
 
 /*--- a page in the making -----------------------------------------------------*/
 
@@ -60,55 +75,29 @@ static void page_print(page *p, const char *text)
     page_add(p, text, strlen(text));
 }
 
+#define NAME_MAX_BYTES 4096     /* of what is escaped at once: a path, or a name in it */
+
 /* A name may hold anything: as text it is escaped for HTML, */
 static void page_print_text(page *p, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        if (*text == '&')
-            page_print(p, "&amp;");
-        else if (*text == '<')
-            page_print(p, "&lt;");
-        else if (*text == '>')
-            page_print(p, "&gt;");
-        else if (*text == '"')
-            page_print(p, "&quot;");
-        else
-            page_add(p, text, 1);
-    }
+    char escaped[NAME_MAX_BYTES * 6 + 1];
+    if (uhttp_html_escape(text, escaped, sizeof escaped) < 0)
+        p->failed = true;
+    page_print(p, escaped);
 }
 
 /* and in a link percent-encoded. "./" keeps "a:b" from being taken for a scheme. */
-static void page_print_link(page *p, const char *name)
+static void page_print_link(page *p, const item *e)
 {
+    char encoded[NAME_MAX_BYTES * 3 + 1];
+    if (uhttp_percent_encode(e->name, encoded, sizeof encoded) < 0)
+        p->failed = true;
     page_print(p, "./");
-    for (; *name != '\0'; name++) {
-        char escape[4];
-        unsigned char u = (unsigned char)*name;
-        bool plain = (u >= 'a' && u <= 'z') || (u >= 'A' && u <= 'Z') ||
-                     (u >= '0' && u <= '9') ||
-                     u == '-' || u == '_' || u == '.' || u == '~' || u == '/';
-        if (plain) {
-            page_add(p, name, 1);
-        } else {
-            snprintf(escape, sizeof escape, "%%%02X", u);
-            page_print(p, escape);
-        }
-    }
+    page_print(p, encoded);
+    page_print(p, e->is_dir ? "/" : "");
 }
 
 /*--- the listing --------------------------------------------------------------*/
-
-typedef struct item {
-    char *name;                 /* a directory's with a slash */
-    bool is_dir;
-    long long size;
-    time_t modified;
-} item;
-
-typedef struct items {
-    item *list;
-    size_t count, size;
-} items;
 
 /* Directories first. */
 static int item_compare(const void *a, const void *b)
@@ -135,12 +124,10 @@ static bool items_add(items *n, const char *name, const struct stat *about)
     e->is_dir = S_ISDIR(about->st_mode);
     e->size = (long long)about->st_size;
     e->modified = about->st_mtime;
-    e->name = (char *)malloc(length + 2);
+    e->name = (char *)malloc(length + 1);
     if (e->name == NULL)
         return false;
     memcpy(e->name, name, length + 1);
-    if (e->is_dir)
-        memcpy(e->name + length, "/", 2);
     n->count++;
     return true;
 }
@@ -200,10 +187,10 @@ static void page_print_item(page *p, const item *e)
     if (local != NULL)
         strftime(date, sizeof date, "%Y-%m-%d %H:%M", local);
     page_print(p, "<tr><td><a href=\"");
-    page_print_link(p, e->name);
+    page_print_link(p, e);
     page_print(p, "\">");
     page_print_text(p, e->name);
-    page_print(p, "</a><td>");
+    page_print(p, e->is_dir ? "/</a><td>" : "</a><td>");
     if (!e->is_dir)
         page_print_size(p, e->size);
     page_print(p, "<td>");
@@ -287,15 +274,15 @@ static int read_port(const char *text)
 int main(int argc, char **argv)
 {
     uhttp_config config = { 0 };
-    const char *root = argc > 1 ? argv[1] : ".";
-    int port = argc > 2 ? read_port(argv[2]) : 8080;
+    int port = argc > 1 ? read_port(argv[1]) : 8080;
+    const char *root = argc > 2 ? argv[2] : ".";
     struct stat about;
     if (argc > 3 || port < 0) {
-        fprintf(stderr, "usage: %s [directory [port]]    port 0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port [directory]]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     if (stat(root, &about) != 0 || !S_ISDIR(about.st_mode)) {
-        fprintf(stderr, "%s is no directory\n", root);
+        fprintf(stderr, "%s is not a directory\n", root);
         return 1;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

@@ -1,6 +1,7 @@
 /* first.c - the first program of the README: serves one page, forever
  *
- *     cc -o first examples/first.c && ./first
+ *     build: cc -o first examples/first.c
+ *     try:   ./first, then curl http://localhost:8080/
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,6 +1,7 @@
 /* form.c - an HTML form behind a login with a session cookie
  *
- *     cc -o form examples/form.c && ./form [port [password]]
+ *     build: cc -o form examples/form.c
+ *     try:   ./form 8080 PASSWORD, then open http://localhost:8080/
  *
  * Who is signed in has a cookie with a random number that names a session in this program; a
  * sign-out forgets the session, so a copied cookie is of no use any more. The cookie is
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SESSIONS  16
 #define IDLE_S    1800          /* a session nobody has used for so long ends */
@@ -78,24 +80,6 @@ static session *new_session(void)
 
 /*--- pages --------------------------------------------------------------------*/
 
-/* Appends text so that it means nothing but itself in HTML; false: there is no room. */
-static bool put_escaped(char *page, size_t size, const char *text)
-{
-    size_t at = strlen(page);
-    for (; *text != '\0'; text++) {
-        char one[2] = { *text, '\0' };
-        const char *piece = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" :
-                            *text == '>' ? "&gt;" : *text == '"' ? "&quot;" :
-                            *text == '\'' ? "&#39;" : one;
-        size_t length = strlen(piece);
-        if (size - at <= length)
-            return false;
-        memcpy(page + at, piece, length + 1);
-        at += length;
-    }
-    return true;
-}
-
 #define PAGE_HEAD                                                                     \
     "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\">"                       \
     "<meta name=\"viewport\" content=\"width=device-width\">"                         \
@@ -124,20 +108,17 @@ static void respond_login(uhttp_conn *c, int status, const char *message)
 
 static void respond_note(uhttp_conn *c, int status, const session *s, const char *message)
 {
-    static const char end[] =
-        "</textarea></label><button>Save</button></form>"
-        "<form method=\"post\" action=\"/logout\"><button>Sign out</button></form></html>";
-    char page[1200 + NOTE_SIZE * 6];
-    snprintf(page, sizeof page, PAGE_HEAD
-             "<title>Note</title><main><h1>Your note</h1><p role=\"status\">%s</p>"
-             "<form method=\"post\" action=\"/\"><label>Up to %d bytes"
-             "<textarea name=\"note\" rows=\"5\">", message, NOTE_SIZE - 1);
-    if (!put_escaped(page, sizeof page - sizeof end, s->note)) {
+    char note[NOTE_SIZE * 6];
+    if (uhttp_html_escape(s->note, note, sizeof note) < 0) {
         uhttp_respond_error(c, 500);
         return;
     }
-    memcpy(page + strlen(page), end, sizeof end);
-    uhttp_respond_html(c, status, page);
+    uhttp_respond_printf(c, status, "text/html; charset=utf-8", PAGE_HEAD
+        "<title>Note</title><main><h1>Your note</h1><p role=\"status\">%s</p>"
+        "<form method=\"post\" action=\"/\"><label>Up to %d bytes"
+        "<textarea name=\"note\" rows=\"5\">%s</textarea></label><button>Save</button></form>"
+        "<form method=\"post\" action=\"/logout\"><button>Sign out</button></form></html>",
+        message, NOTE_SIZE - 1, note);
 }
 
 /*--- what can be asked --------------------------------------------------------*/
@@ -240,8 +221,12 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     bool made_up = argc < 3;
-    if (argc > 3 || port < 0 || (!made_up && strlen(argv[2]) >= sizeof password)) {
-        fprintf(stderr, "usage: %s [port [password]]\n", argv[0]);
+    if (argc > 3 || port < 0) {
+        fprintf(stderr, "usage: %s [port [password]]    port 0: any that is free\n", argv[0]);
+        return 2;
+    }
+    if (!made_up && (argv[2][0] == '\0' || strlen(argv[2]) >= sizeof password)) {
+        fprintf(stderr, "a password has 1 to %u bytes\n", (unsigned)sizeof password - 1);
         return 2;
     }
     if (!made_up)

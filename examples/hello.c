@@ -1,6 +1,7 @@
 /* hello.c - the smallest useful server
  *
- *     cc -o hello examples/hello.c && ./hello [port]
+ *     build: cc -o hello examples/hello.c
+ *     try:   ./hello 8080, then curl http://localhost:8080/
  *
  * Says where it listens, greets whoever asks for "/", and ends on Ctrl-C.
  */

@@ -1,11 +1,14 @@
 /* https.c - HTTPS with a certificate of your own, or one made at the first start
  *
- *     cc -o https examples/https.c -lmbedtls -lmbedx509 -lmbedcrypto
- *     ./https 8443 fullchain.pem privkey.pem
+ *     build: cc -o https examples/https.c -lmbedtls -lmbedx509 -lmbedcrypto
+ *     try:   ./https 8443 fullchain.pem privkey.pem, then curl -k https://localhost:8443/
  *
  * If there are no such files yet, a key and a certificate it signs itself are made: enough to try,
- * and for a device whose owner confirms it once in the browser. SIGHUP reads both files again; a
- * renewal calls "kill -HUP", and nobody's connection is dropped.
+ * and for a device whose owner confirms it once in the browser. SIGHUP reads both files again, and
+ * nobody's connection is dropped; who renews them finds the process in the file named last:
+ *
+ *     ./https 443 fullchain.pem privkey.pem /run/https.pid
+ *     certbot renew --deploy-hook 'kill -HUP "$(cat /run/https.pid)"'
  */
 #define UHTTP_TLS 1
 #define UHTTP_IMPLEMENTATION
@@ -21,6 +24,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 /*--- a certificate that signs itself ----------------------------------------------------*/
 
@@ -121,6 +125,16 @@ static bool have_certificate(const char *chain, const char *key_file)
     return done;
 }
 
+/* For those who send SIGHUP: kill -HUP "$(cat /run/https.pid)" */
+static bool write_pid(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        return false;
+    bool done = fprintf(file, "%ld\n", (long)getpid()) > 0;
+    return fclose(file) == 0 && done;
+}
+
 /*--- the server ---------------------------------------------------------------------------*/
 
 static uhttp_server *server;
@@ -135,13 +149,23 @@ static void on_signal(int number)
     uhttp_server_wakeup(server);
 }
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     static char error[200];
     uhttp_config config = { 0 };
     uhttp_tls_config tls = { 0 };
-    if (argc != 4) {
-        fprintf(stderr, "usage: %s port chain.pem key.pem    port 0: any that is free\n", argv[0]);
+    int port = argc > 1 ? read_port(argv[1]) : -1;
+    if (argc < 4 || argc > 5 || port < 0) {
+        fprintf(stderr, "usage: %s port chain.pem key.pem [pid_file]    port 0: any that is free\n",
+                argv[0]);
         return 2;
     }
     if (!have_certificate(argv[2], argv[3])) {
@@ -152,12 +176,18 @@ int main(int argc, char **argv)
     tls.certificate.key_file = argv[3];
     tls.error = error;
     tls.error_size = sizeof error;
-    config.port = atoi(argv[1]) == 0 ? UHTTP_PORT_ANY : atoi(argv[1]);
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     config.tls = &tls;
     config.default_headers = "Strict-Transport-Security: max-age=31536000\r\n";
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen on port %s: %s %s\n", argv[1], uhttp_strerror(result), error);
+        fprintf(stderr, "cannot listen on port %d: %s\n", port,
+                error[0] != '\0' ? error : uhttp_strerror(result));
+        return 1;
+    }
+    if (argc > 4 && !write_pid(argv[4])) {
+        fprintf(stderr, "cannot write %s\n", argv[4]);
+        uhttp_server_close(server);
         return 1;
     }
     signal(SIGHUP, on_signal);
@@ -175,5 +205,7 @@ int main(int argc, char **argv)
         }
     }
     uhttp_server_close(server);
+    if (argc > 4)
+        remove(argv[4]);
     return 0;
 }

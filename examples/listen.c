@@ -1,6 +1,7 @@
 /* listen.c - where a server can listen: IPv4, IPv6, both, a Unix socket, systemd's sockets
  *
- *     cc -o listen examples/listen.c && ./listen [port [address...]]
+ *     build: cc -o listen examples/listen.c
+ *     try:   ./listen 8080 ::, then curl 'http://[::1]:8080/'
  *
  *     ./listen 8080 0.0.0.0            IPv4
  *     ./listen 8080 ::                 IPv6 and IPv4 on one socket (dual-stack)

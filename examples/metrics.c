@@ -1,7 +1,7 @@
 /* metrics.c - counters for Prometheus, served by the program that has them
  *
- *     cc -o metrics examples/metrics.c && ./metrics [port]
- *     curl http://localhost:8080/metrics
+ *     build: cc -o metrics examples/metrics.c
+ *     try:   ./metrics 8080, then curl http://localhost:8080/metrics
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,7 +1,8 @@
 /* mtls.c - a page for machines that show a certificate of your own authority
  *
- *     cc -o mtls examples/mtls.c -lmbedtls -lmbedx509 -lmbedcrypto
- *     ./mtls 8443 server.pem server.key ca.pem "O=Example, CN=alice"
+ *     build: cc -o mtls examples/mtls.c -lmbedtls -lmbedx509 -lmbedcrypto
+ *     try:   ./mtls 8443 server.pem server.key ca.pem "O=Example, CN=alice", then
+ *            curl --cacert ca.pem --cert alice.pem --key alice.key https://localhost:8443/admin
  *
  * Who has none does not even get a connection. Only the last-named client may see /admin. A
  * subject is compared whole: its parts may contain anything the authority has signed.
@@ -28,15 +29,24 @@ static void answer(uhttp_conn *c)
     uhttp_respond_text(c, 200, text);
 }
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     static char error[200];
     uhttp_server *server;
     uhttp_config config = { 0 };
     uhttp_tls_config tls = { 0 };
-    if (argc != 6) {
-        fprintf(stderr, "usage: %s port chain.pem key.pem ca.pem subject    port 0: any\n",
-                argv[0]);
+    int port = argc > 1 ? read_port(argv[1]) : -1;
+    if (argc != 6 || port < 0) {
+        fprintf(stderr, "usage: %s port chain.pem key.pem ca.pem subject    "
+                "port 0: any that is free\n", argv[0]);
         return 2;
     }
     administrator = argv[5];
@@ -46,11 +56,12 @@ int main(int argc, char **argv)
     tls.client_ca_file = argv[4];
     tls.error = error;
     tls.error_size = sizeof error;
-    config.port = atoi(argv[1]) == 0 ? UHTTP_PORT_ANY : atoi(argv[1]);
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     config.tls = &tls;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen: %s %s\n", uhttp_strerror(result), error);
+        fprintf(stderr, "cannot listen on port %d: %s\n", port,
+                error[0] != '\0' ? error : uhttp_strerror(result));
         return 1;
     }
     printf("listening on https://localhost:%d/\n", uhttp_server_port(server));

@@ -1,6 +1,7 @@
 /* openssl.c - HTTPS through OpenSSL: a TLS library of your own behind uhttp_transport
  *
- *     cc -o openssl examples/openssl.c -lssl -lcrypto && ./openssl 8443 fullchain.pem privkey.pem
+ *     build: cc -o openssl examples/openssl.c -lssl -lcrypto
+ *     try:   ./openssl 8443 fullchain.pem privkey.pem, then curl -k https://localhost:8443/
  *
  * Six functions are all the server asks of a TLS library. None of them ever blocks.
  */
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 typedef struct peer {
     SSL *ssl;
@@ -112,17 +114,30 @@ static const uhttp_transport transport = {
     peer_open, peer_handshake, peer_recv, peer_send, peer_pending, peer_close
 };
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     uhttp_server *server;
     uhttp_config config = { 0 };
     uhttp_tls_config tls = { 0 };
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    if (argc != 4 || ctx == NULL || SSL_CTX_use_certificate_chain_file(ctx, argv[2]) != 1 ||
-        SSL_CTX_use_PrivateKey_file(ctx, argv[3], SSL_FILETYPE_PEM) != 1) {
+    int port = argc > 1 ? read_port(argv[1]) : -1;
+    if (argc != 4 || port < 0) {
         fprintf(stderr, "usage: %s port chain.pem key.pem    port 0: any that is free\n", argv[0]);
-        ERR_print_errors_fp(stderr);
         return 2;
+    }
+    if (ctx == NULL || SSL_CTX_use_certificate_chain_file(ctx, argv[2]) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ctx, argv[3], SSL_FILETYPE_PEM) != 1) {
+        fprintf(stderr, "cannot use %s and %s: %s\n", argv[2], argv[3],
+                ERR_reason_error_string(ERR_get_error()));
+        return 1;
     }
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -133,10 +148,10 @@ int main(int argc, char **argv)
     tls.transport = &transport;
     tls.transport_user = ctx;
     config.tls = &tls;
-    config.port = atoi(argv[1]) == 0 ? UHTTP_PORT_ANY : atoi(argv[1]);
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen on port %s: %s\n", argv[1], uhttp_strerror(result));
+        fprintf(stderr, "cannot listen on port %d: %s\n", port, uhttp_strerror(result));
         return 1;
     }
     printf("listening on https://localhost:%d/\n", uhttp_server_port(server));

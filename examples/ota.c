@@ -1,8 +1,9 @@
 /* ota.c - firmware over the air: an image larger than memory, into flash as it comes
  *
- *     cc -o ota examples/ota.c && ./ota flash.bin [port]
- *     curl -T image.bin 'http://localhost:8080/firmware?crc32=cbf43926'
- *     curl -F image=@image.bin http://localhost:8080/firmware
+ *     build: cc -o ota examples/ota.c
+ *     try:   ./ota 8080 flash.bin, then open http://localhost:8080/, or:
+ *            curl -T image.bin 'http://localhost:8080/firmware?crc32=cbf43926'
+ *            curl -F image=@image.bin http://localhost:8080/firmware
  *
  * The whole server lives in the array below, as it would on a microcontroller; a file stands
  * for the flash. The image comes raw or in a browser's form, is written and summed up while it
@@ -16,6 +17,7 @@
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,26 +333,43 @@ static void on_signal(int number)
     uhttp_server_wakeup(server);
 }
 
+/* Is there a directory for the file, and may we write there? */
+static bool can_write(const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    return file != NULL && fclose(file) == 0 && remove(path) == 0;
+}
+
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     uhttp_config config = { 0 };
-    char *end = NULL;
-    long port = argc > 2 ? strtol(argv[2], &end, 10) : 8080;
-    if (argc < 2 || argc > 3 || strlen(argv[1]) > 500 || (end != NULL && *end != '\0') ||
-        port < 0 || port > 65535) {
-        fprintf(stderr, "usage: %s flash.bin [port]    0: any that is free\n", argv[0]);
+    int port = argc == 3 ? read_port(argv[1]) : -1;
+    if (port < 0 || strlen(argv[2]) > 500) {
+        fprintf(stderr, "usage: %s port flash.bin    port 0: any that is free\n", argv[0]);
         return 2;
     }
-    flash_path = argv[1];
+    flash_path = argv[2];
     snprintf(flash_new_path, sizeof flash_new_path, "%s.new", flash_path);
-    config.port = port == 0 ? UHTTP_PORT_ANY : (int)port;
+    if (!can_write(flash_new_path)) {
+        fprintf(stderr, "cannot write %s: %s\n", flash_new_path, strerror(errno));
+        return 1;
+    }
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     config.event_mode = true;
     config.max_connections = CONNECTIONS;
     config.memory = memory;
     config.memory_size = sizeof memory;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen on port %ld: %s\n", port, uhttp_strerror(result));
+        fprintf(stderr, "cannot listen on port %d: %s\n", port, uhttp_strerror(result));
         return 1;
     }
     signal(SIGINT, on_signal);

@@ -1,6 +1,7 @@
 /* own_loop.c - the server inside a loop that the program has already, here around poll()
  *
- *     cc -o own_loop examples/own_loop.c && ./own_loop [port]
+ *     build: cc -o own_loop examples/own_loop.c
+ *     try:   ./own_loop 8080, then curl http://localhost:8080/, and type: limit 30
  *
  * The program measures four times a second and takes commands from its standard input
  * ("limit 30", "quit"); the server is one more thing it looks after, and shows what was
@@ -15,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #define CONNECTIONS 64
 #define WATCHED     UHTTP_WATCH_CAPACITY(CONNECTIONS)
@@ -153,7 +156,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

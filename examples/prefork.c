@@ -1,7 +1,7 @@
 /* prefork.c - a process for each core on one port, and a restart that loses no request
  *
- *     cc -o prefork examples/prefork.c && ./prefork [port [workers]]
- *     kill -HUP PID       runs the program that is on the disk by now, without a pause
+ *     build: cc -o prefork examples/prefork.c
+ *     try:   ./prefork 8080 4, then curl http://localhost:8080/, and kill -HUP its PID: a restart
  *
  * A master opens one listening socket for each worker, all on the same port (SO_REUSEPORT): on
  * Linux the kernel spreads connections over them. The sockets stay open in the master, so at a
@@ -14,11 +14,16 @@
 #include "../uhttp_server.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #define WORKERS_MAX   64
 #define GOODBYE_MS    30000     /* an old worker may take so long to finish */
@@ -225,19 +230,26 @@ static int run_master(const char *program, int port)
     return 0;
 }
 
+/* A port (0: any that is free), or a number of workers; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "--worker") == 0)
         return run_worker(atoi(argv[2]), atoi(argv[3]));
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 8080;
-    long count = argc > 2 ? strtol(argv[2], &end, 10) : sysconf(_SC_NPROCESSORS_ONLN);
-    if (argc > 3 || (end != NULL && *end != '\0') || port < 0 || port > 65535 || count < 1) {
+    int port = argc > 1 ? read_port(argv[1]) : 8080;
+    long count = argc > 2 ? read_port(argv[2]) : sysconf(_SC_NPROCESSORS_ONLN);
+    if (argc > 3 || port < 0 || count < 1) {
         fprintf(stderr, "usage: %s [port [workers]]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     if (count > WORKERS_MAX)
         count = WORKERS_MAX;
     worker_count = (int)count;
-    return run_master(argv[0], (int)port);
+    return run_master(argv[0], port);
 }

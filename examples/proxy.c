@@ -1,6 +1,7 @@
 /* proxy.c - behind nginx, HAProxy or another proxy: who asks, and for which URL
  *
- *     cc -o proxy examples/proxy.c && ./proxy [port [trusted]]
+ *     build: cc -o proxy examples/proxy.c
+ *     try:   ./proxy 8080, then curl -H 'X-Forwarded-For: 192.0.2.1' http://localhost:8080/
  *
  * All connections come from the proxy, which says in X-Forwarded-For, -Proto and -Host for whom
  * it asks. Anybody can write such fields, so they are believed only from addresses the program

@@ -1,7 +1,7 @@
 /* put.c - saves what clients send as files: curl -T
  *
- *     cc -o put examples/put.c && ./put directory [port]
- *     curl -T photo.jpg http://localhost:8080/
+ *     build: cc -o put examples/put.c
+ *     try:   mkdir -p files && ./put 8080 files, then curl -T photo.jpg http://localhost:8080/
  *
  * A PUT to /NAME becomes the file NAME of the directory, in place of the one that has this name.
  * It is written as it arrives, so it may be larger than memory, under another name that becomes
@@ -77,26 +77,32 @@ static bool is_directory(const char *path)
     return stat(path, &about) == 0 && (about.st_mode & S_IFMT) == S_IFDIR;
 }
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     uhttp_config config = { 0 };
-    char *end = NULL;
-    long port = argc > 2 ? strtol(argv[2], &end, 10) : 8080;
-    if (argc < 2 || argc > 3 || (end != NULL && (end == argv[2] || *end != '\0')) ||
-        port < 0 || port > 65535) {
-        fprintf(stderr, "usage: %s directory [port]    0: any that is free\n", argv[0]);
+    int port = argc == 3 ? read_port(argv[1]) : -1;
+    if (port < 0) {
+        fprintf(stderr, "usage: %s port directory    port 0: any that is free\n", argv[0]);
         return 2;
     }
-    directory = argv[1];
+    directory = argv[2];
     if (!is_directory(directory)) {
         fprintf(stderr, "%s is not a directory\n", directory);
         return 1;
     }
-    config.port = port == 0 ? UHTTP_PORT_ANY : (int)port;
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     config.event_mode = true;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen on port %ld: %s\n", port, uhttp_strerror(result));
+        fprintf(stderr, "cannot listen on port %d: %s\n", port, uhttp_strerror(result));
         return 1;
     }
     signal(SIGINT, on_signal);

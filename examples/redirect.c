@@ -1,7 +1,7 @@
 /* redirect.c - HTTP and HTTPS in one server: who asks without TLS is sent to where there is TLS
  *
- *     cc -o redirect examples/redirect.c -lmbedtls -lmbedx509 -lmbedcrypto
- *     ./redirect 8443 8080 fullchain.pem privkey.pem
+ *     build: cc -o redirect examples/redirect.c -lmbedtls -lmbedx509 -lmbedcrypto
+ *     try:   ./redirect 8443 8080 fullchain.pem privkey.pem, then curl -kL http://localhost:8080/
  */
 #define UHTTP_TLS 1
 #define UHTTP_IMPLEMENTATION
@@ -28,29 +28,41 @@ static void send_to_https(uhttp_conn *c, int port)
         uhttp_respond_redirect(c, 308, url);
 }
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     static char error[200];
     uhttp_server *server;
     uhttp_config config = { 0 };
     uhttp_tls_config tls = { 0 };
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s port plain_port chain.pem key.pem    port 0: any\n", argv[0]);
+    int port = argc > 1 ? read_port(argv[1]) : -1;
+    int plain_port = argc > 2 ? read_port(argv[2]) : -1;
+    if (argc != 5 || port < 0 || plain_port < 0) {
+        fprintf(stderr, "usage: %s port plain_port chain.pem key.pem    port 0: any that is free\n",
+                argv[0]);
         return 2;
     }
-    int port = atoi(argv[1]) == 0 ? UHTTP_PORT_ANY : atoi(argv[1]);
     tls.certificate.chain_file = argv[3];
     tls.certificate.key_file = argv[4];
     tls.error = error;
     tls.error_size = sizeof error;
-    config.port = port;
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     config.tls = &tls;
     config.max_connections = 20;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result == UHTTP_OK)
-        result = uhttp_server_listen(server, config.address, atoi(argv[2]), NULL);
+        result = uhttp_server_listen(server, config.address,
+                                     plain_port == 0 ? UHTTP_PORT_ANY : plain_port, NULL);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen: %s %s\n", uhttp_strerror(result), error);
+        fprintf(stderr, "cannot listen on ports %d and %d: %s\n", port, plain_port,
+                error[0] != '\0' ? error : uhttp_strerror(result));
         return 1;
     }
     printf("listening on https://localhost:%d/\n", uhttp_server_port(server));

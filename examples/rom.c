@@ -1,6 +1,7 @@
 /* rom.c - a device's page, script and picture, compiled into the program
  *
- *     cc -o rom examples/rom.c && ./rom [port]
+ *     build: cc -o rom examples/rom.c
+ *     try:   ./rom 8080, then open http://localhost:8080/
  *
  * The files of examples/rom/ stand in rom_files.h, which rom_pack.sh writes:
  *
@@ -62,7 +63,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 2 || port < 0) {
-        fprintf(stderr, "usage: %s [port]    0: any that is free\n", argv[0]);
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;

@@ -1,7 +1,8 @@
 /* upload.c - files from a browser's form into a directory, each larger than memory if it likes
  *
- *     cc -o upload examples/upload.c && mkdir -p files && ./upload files [port] [MiB]
- *     curl -F file=@photo.jpg http://localhost:8080/upload
+ *     build: cc -o upload examples/upload.c
+ *     try:   mkdir -p files && ./upload 8080 files, then open http://localhost:8080/, or:
+ *            curl -F file=@photo.jpg http://localhost:8080/upload
  *
  * The form's body is read as it comes: whatever has arrived is taken apart and written, and no
  * more of it is held than one buffer. A file gets a safe name, and one that is free; it has
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define UPLOADS_MAX 16      /* at once */
 
@@ -292,15 +294,19 @@ static bool read_number(const char *text, long most, long *number)
 int main(int argc, char **argv)
 {
     uhttp_config config = { 0 };
-    long port = 8080;
+    long port = 0;
     long mib = (long)limit;
-    if (argc < 2 || argc > 4 || strlen(argv[1]) > 200 ||
-        (argc > 2 && !read_number(argv[2], 65535, &port)) ||
+    struct stat about;
+    if (argc < 3 || argc > 4 || strlen(argv[2]) > 200 || !read_number(argv[1], 65535, &port) ||
         (argc > 3 && (!read_number(argv[3], 1048576, &mib) || mib == 0))) {
-        fprintf(stderr, "usage: %s directory [port] [MiB]    port 0: any free one\n", argv[0]);
+        fprintf(stderr, "usage: %s port directory [MiB]    port 0: any that is free\n", argv[0]);
         return 2;
     }
-    directory = argv[1];
+    directory = argv[2];
+    if (stat(directory, &about) != 0 || !S_ISDIR(about.st_mode)) {
+        fprintf(stderr, "%s is not a directory\n", directory);
+        return 1;
+    }
     limit = (uint64_t)mib << 20;
     config.port = port == 0 ? UHTTP_PORT_ANY : (int)port;
     config.event_mode = true;

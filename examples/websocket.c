@@ -1,10 +1,10 @@
 /* websocket.c - the smallest WebSocket server: sends back what it gets
  *
- *     cc -o websocket examples/websocket.c && ./websocket [port]
+ *     build: cc -o websocket examples/websocket.c
+ *     try:   ./websocket 8080, then open http://localhost:8080/
  *
- * then open http://localhost:8080/. Messages come out of uhttp_wait() like requests, so there is
- * one loop for both. A message may have max_ws_message_length bytes; for longer ones see
- * websocket_events.c.
+ * Messages come out of uhttp_wait() like requests, so there is one loop for both. A message may
+ * have max_ws_message_length bytes; for longer ones see websocket_events.c.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
@@ -60,12 +60,24 @@ static void serve(uhttp_conn *c)
     }
 }
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     uhttp_server *server;
     uhttp_config config = { 0 };
-    int port = argc > 1 ? atoi(argv[1]) : 8080;
-    config.port = port > 0 ? port : UHTTP_PORT_ANY;
+    int port = argc > 1 ? read_port(argv[1]) : 8080;
+    if (argc > 2 || port < 0) {
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
+        return 2;
+    }
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
         fprintf(stderr, "cannot listen on port %d: %s\n", port, uhttp_strerror(result));

@@ -1,11 +1,12 @@
 /* websocket_events.c - WebSocket in event mode: messages of any length, in little memory
  *
- *     cc -o websocket_events examples/websocket_events.c && ./websocket_events [port]
+ *     build: cc -o websocket_events examples/websocket_events.c
+ *     try:   ./websocket_events 8080, then open http://localhost:8080/ and choose a file
  *
- * then open http://localhost:8080/ and choose a file: the page sends it as one message, and the
- * server answers with its length. A message longer than max_ws_message_length arrives in parts,
- * and the server never holds more than one of them. Nothing more is read before the program
- * calls uhttp_wait() again, so a fast sender waits for a slow program.
+ * The page sends a file as one message, and the server answers with its length. A message longer
+ * than max_ws_message_length arrives in parts, and the server never holds more than one of them.
+ * Nothing more is read before the program calls uhttp_wait() again, so a fast sender waits for a
+ * slow program.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
@@ -96,12 +97,24 @@ static void serve(uhttp_conn *c)
     }
 }
 
+/* A port, 0 for any that is free; -1: neither. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && port <= 65535 ? (int)port : -1;
+}
+
 int main(int argc, char **argv)
 {
     uhttp_server *server;
     uhttp_config config = { 0 };
-    int port = argc > 1 ? atoi(argv[1]) : 8080;
-    config.port = port > 0 ? port : UHTTP_PORT_ANY;
+    int port = argc > 1 ? read_port(argv[1]) : 8080;
+    if (argc > 2 || port < 0) {
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
+        return 2;
+    }
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     config.event_mode = true;
     config.max_ws_message_length = 4096;        /* of a part */
     uhttp_result result = uhttp_server_open(&server, &config);

@@ -90,6 +90,7 @@ done <<'TABLE'
 {"name":"x","quantity":"1"}|422 {"error":"invalid","fields":{"quantity":"an integer of 0 to 2147483647"}}
 {"name":"x","price":-0.5}|422 {"error":"invalid","fields":{"price":"a number that is not negative"}}
 {"name":"x","price":1e999}|422 {"error":"invalid","fields":{"price":"a number that is not negative"}}
+{"name":"","quantity":-1,"price":"1"}|422 {"error":"invalid","fields":{"name":"a text of 1 to 63 bytes","quantity":"an integer of 0 to 2147483647","price":"a number that is not negative"}}
 TABLE
 is "a name of 63 bytes is taken" 201 \
     "$(send POST "$items" "{\"name\":\"$(head -c 63 /dev/zero | tr '\0' n)\"}")"
@@ -100,6 +101,10 @@ is "as is a body too large" 413 "$(send POST "$items" "$(head -c 5000 /dev/zero 
 for query in limit=101 limit=-1 limit=x limit= limit offset=1001 offset=99999999999999999999; do
     is "'?$query' is refused" 422 "$(status "$items?$query")"
 done
+status "$items?limit=x&offset=-1" >"$dir/status"
+is "both are named" \
+    '{"error":"invalid","fields":{"offset":"a number up to 1000","limit":"a number up to 100"}}' \
+    "$(cat "$dir/out")"
 is "nothing of that was stored" '"total":5' "$(ask "$items" | grep -o '"total":[0-9]*')"
 
 at_once 8 -H 'Content-Type: application/json' -d '{"name":"many"}' -w '%{http_code}\n' \

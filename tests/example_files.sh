@@ -17,7 +17,7 @@ ln -s nowhere "$site/dangling"
 touch -d '2020-01-02 03:04:05 UTC' "$site/app.js" "$site/big.bin"
 
 build files
-start files "$site" 0
+start files 0 "$site"
 
 ask "$url/" >"$dir/listing"
 grep -q '<td><a href="./big.bin">big.bin</a>' "$dir/listing" &&
@@ -102,6 +102,6 @@ ok "the log counts the bytes"
 end TERM "$started"
 is "SIGTERM ends it with status 0" 0 $?
 is "without complaints" "" "$(cat "$dir/files.err")"
-"$dir/files" "$dir/secret" 0 >"$dir/out" 2>&1
+"$dir/files" 0 "$dir/secret" >"$dir/out" 2>&1
 is "what is no directory is refused" 1 $?
 done_testing

@@ -100,4 +100,6 @@ start form 0
 secret=$(sed -n 's/^sign in as admin with \([0-9a-f]\{32\}\)$/\1/p' "$dir/form.out")
 is "without a password it makes one up" "303 /" "$(sign_in jar)"
 is "it takes no other" "403" "$(visit -d 'user=admin&password=' "$url/login")"
+is "an empty password on the command line is refused" "a password has 1 to 127 bytes" \
+    "$(timeout 10 "$dir/form" 0 '' 2>&1)"
 done_testing

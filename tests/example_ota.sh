@@ -17,7 +17,7 @@ crc32() {
 # test_with SUM COMMAND: an ota that says that sum, and the command that tells a file's
 test_with() {
     local sum
-    start ota "$flash" 0
+    start ota 0 "$flash"
     is "$1: the page has a form" "1" "$(ask "$url/" | grep -c 'enctype=multipart/form-data')"
 
     sum=$($2 "$dir/image")
@@ -75,6 +75,10 @@ build ota
 test_with crc32 crc32
 "$dir/ota" >"$dir/out" 2>"$dir/err"
 is "it explains its arguments" 2 $?
+
+is "no such directory: it says so" "cannot write $dir/nowhere/flash.new: No such file or directory" \
+    "$(timeout 10 "$dir/ota" 0 "$dir/nowhere/flash" 2>&1)"
+is "with status 1" 1 "$(timeout 10 "$dir/ota" 0 "$dir/nowhere/flash" 2>/dev/null; echo $?)"
 
 if echo '#include <mbedtls/md.h>' | "$cc" -E - >/dev/null 2>&1; then
     sha256() { sha256sum "$1" | cut -d ' ' -f 1; }

@@ -5,7 +5,7 @@
 files=$dir/files
 mkdir "$files"
 build put
-start put "$files" 0
+start put 0 "$files"
 
 head -c 5000000 /dev/urandom >"$dir/large.bin"
 printf 'one\r\ntwo' >"$dir/small.txt"
@@ -78,9 +78,9 @@ ok "and no file has its name"
 
 end TERM "$started"
 is "SIGTERM ends it with status 0" 0 $?
-is "no directory: it says so" "$dir/nowhere is not a directory" "$("$dir/put" "$dir/nowhere" 0 2>&1)"
+is "no directory: it says so" "$dir/nowhere is not a directory" "$("$dir/put" 0 "$dir/nowhere" 2>&1)"
 for port in x '' -1 70000 80x; do
-    "$dir/put" "$files" "$port" >"$dir/out" 2>&1
+    "$dir/put" "$port" "$files" >"$dir/out" 2>&1
     is "a port that is none is refused: '$port'" 2 $?
 done
 done_testing

@@ -5,7 +5,7 @@
 files=$dir/files
 mkdir "$files"
 build upload
-start upload "$files" 0 4
+start upload 0 "$files" 4
 
 head -c 3000000 /dev/urandom >"$dir/large.bin"
 printf 'one\r\n--\r\ntwo' >"$dir/small.txt"
@@ -86,8 +86,13 @@ is "nor does anybody else" "" "$(ls "$files" | grep '[.]part\|too_large\|cut')"
 end TERM "$started"
 is "SIGTERM ends it with status 0" 0 $?
 
-start upload "$dir/not there" 0
-is "a directory that is not there: 500" 500 "$(status -F "file=@$dir/small.txt" "$url/upload")"
+is "a directory that is not there is said at once" "$dir/not there is not a directory" \
+    "$(timeout 10 "$dir/upload" 0 "$dir/not there" 2>&1)"
+is "with status 1" 1 "$(timeout 10 "$dir/upload" 0 "$dir/not there" 2>/dev/null; echo $?)"
+mkdir "$dir/not there"
+start upload 0 "$dir/not there"
+rmdir "$dir/not there"
+is "one that has gone: 500" 500 "$(status -F "file=@$dir/small.txt" "$url/upload")"
 is "and again, when the form is large" 500 "$(status -F "file=@$dir/large.bin" "$url/upload")"
 end TERM "$started"
 "$dir/upload" >"$dir/out" 2>"$dir/err"

@@ -30,7 +30,7 @@ wave 105840000 >"$site/long.wav"        # ten minutes
 echo '<!DOCTYPE html><title>media</title><audio id="a" preload="metadata" src="long.wav"></audio>' \
     >"$site/index.html"
 build files
-start files "$site" 0
+start files 0 "$site"
 
 sought=$(browse "$url/" <<'JS'
     return await page.evaluate(async () => {

@@ -8,7 +8,7 @@ need_browser
 files=$dir/files
 mkdir "$files"
 build upload
-start upload "$files" 0 100
+start upload 0 "$files" 100
 truncate -s 60M "$dir/large.bin"
 head -c 4194304 /dev/urandom | dd of="$dir/large.bin" bs=1M seek=29 conv=notrunc status=none
 printf 'some text' >"$dir/a \"quoted\" näme.txt"

@@ -12,7 +12,7 @@ head -c 1073741824 /dev/urandom >"$site/large"
 echo small >"$site/small"
 truncate -s 6G "$site/sparse" && echo behind >>"$site/sparse"
 build files -O2
-start files "$site" 0
+start files 0 "$site"
 
 # peak: kilobytes the server has ever used
 peak() { awk '/^VmHWM/ { print $2 }' "/proc/$started/status"; }
