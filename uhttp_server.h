@@ -90,7 +90,8 @@
  *     UHTTP_POLLER           what waits for the sockets, from the first uhttp_wait() on:
  *                            UHTTP_POLLER_SELECT, UHTTP_POLLER_EPOLL (Linux) or
  *                            UHTTP_POLLER_KQUEUE (macOS, BSD); see MANY CONNECTIONS
- *     UHTTP_LWIP             sockets of lwIP; ESP-IDF sets it by itself
+ *     UHTTP_LWIP             sockets of lwIP; automatic with ESP-IDF
+ *     UHTTP_PLATFORM_HEADER  "my_port.h": any other network stack, see uhttp_port_listen()
  *     FD_SETSIZE             Windows, before the include: sockets one server can watch
  *
  * Under a strict -std= on Linux the implementing include comes before all system
@@ -194,7 +195,7 @@
 /* An implementing file needs the system's full set of declarations, and this is the last
  * moment to ask for it. */
 #if defined(UHTTP_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE) && \
-    !defined(_FEATURES_H) && !defined(UHTTP_LWIP)
+    !defined(_FEATURES_H) && !defined(UHTTP_LWIP) && !defined(UHTTP_PLATFORM_HEADER)
 #define _GNU_SOURCE 1
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64    /* files beyond 2 GiB, also where a pointer has 32 bits */
@@ -318,6 +319,79 @@ typedef struct uhttp_transport {
      * false: frees t; the server closes fd. */
     void (*close)(void *t, bool only_write_side);
 } uhttp_transport;
+
+/* An address of IP. */
+typedef struct uhttp_address {
+    uint8_t address[16];    /* of IPv4 the first four; in network order */
+    uint16_t port;
+    uint8_t family;         /* 4 or 6; 0: none, as of a Unix socket */
+} uhttp_address;
+
+/*------------------------------------------------------------------------------
+ * Other network stacks: FreeRTOS-Plus-TCP, NetX, a modem, a simulation. Define
+ * UHTTP_PLATFORM_HEADER as the name of a file of yours ("my_port.h", quotes included). The
+ * implementing file includes it and uses nothing of the system but the functions below. The
+ * file defines UHTTP_PORT_VERSION as 1, the version described here, and declares or defines the
+ * functions, static or not. Other files that implement them include uhttp_server.h for the
+ * types. A socket is any intptr_t except -1: a descriptor, an index, a pointer.
+ *
+ *     uhttp_result uhttp_port_listen(intptr_t *listener, const uhttp_address *at,
+ *                                    const uhttp_config *config);
+ *         Binds and listens. Port 0: the stack chooses one. An address of zeros: all addresses;
+ *         with family 6, IPv4 too if possible. config has backlog, reuse_port and others, which
+ *         apply as far as the stack supports them. UHTTP_ERR_IN_USE: the port is taken;
+ *         _DENIED; _UNSUPPORTED: no such family; _MEMORY; _SYSTEM.
+ *     int uhttp_port_accept(intptr_t listener, intptr_t *socket, uhttp_address *peer);
+ *         0: a new connection. UHTTP_WANT_READ: nobody is waiting. UHTTP_FULL: no socket or
+ *         memory for the client now, try again later. UHTTP_FAILED: the client has gone.
+ *     int uhttp_port_recv(intptr_t socket, void *to, size_t room);
+ *         Bytes read; 0: the peer has shut its side; UHTTP_WANT_READ; UHTTP_FAILED: it is lost.
+ *     int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count);
+ *         Sends one or two parts in order. Bytes taken, at least one, perhaps not all;
+ *         UHTTP_WANT_WRITE: no room or memory now; UHTTP_FAILED.
+ *     void uhttp_port_shut(intptr_t socket);
+ *         Nothing more will be sent: FIN after what was. Reading goes on.
+ *     void uhttp_port_abort(intptr_t socket);
+ *         Makes the following close a reset, so that a truncated response does not look whole.
+ *     void uhttp_port_close(intptr_t socket);
+ *         Closes a connection (FIN after what was sent) or a listener and frees the socket,
+ *         whatever its state.
+ *     bool uhttp_port_address(intptr_t socket, bool of_peer, uhttp_address *address);
+ *         The address of the other end, or of this end, or of a listener; false: it has none.
+ *     int uhttp_port_wait(uhttp_port_watch *list, uint32_t count, int timeout_ms);
+ *         Sleeps until something happens to a socket of the list, for at most timeout_ms (0:
+ *         not at all, negative: for ever), and sets ready in every entry whose wish is not 0 to
+ *         the part of its wish that holds now (level-triggered). Entries with a wish of 0 are
+ *         skipped. Readable: a listener with a client waiting, a connection with data, at its
+ *         end, or lost. Writable: send would take something, or the connection is lost. Returns
+ *         how many entries are ready; negative: interrupted.
+ *     bool uhttp_port_wake_open(intptr_t *wake);
+ *     bool uhttp_port_wake_send(intptr_t wake);
+ *     void uhttp_port_wake_drain(intptr_t wake);
+ *     void uhttp_port_wake_close(intptr_t wake);
+ *         For uhttp_server_wakeup(): an object that uhttp_port_wait() finds readable from send
+ *         until drain. send returns false if it will not be found. open may return false: there
+ *         is no wake-up.
+ *     uint32_t uhttp_port_millis(void);
+ *         A millisecond clock that may wrap and never jumps (UHTTP_MILLIS replaces it).
+ *     int64_t uhttp_port_time(void);
+ *         Seconds since 1970; 0: there is no clock (UHTTP_TIME replaces it).
+ *
+ * Only uhttp_port_wait() may block. uhttp_port_wake_send() is the only function that other
+ * threads call; all others run in the thread of the loop. While a stack has no memory to send,
+ * its sockets must not be writable, or the loop spins. Define UHTTP_PORT_SOCKETS if
+ * uhttp_port_wait() can only watch so many sockets, listeners and wake-up included: further
+ * clients wait, or an idle one gives way. A socket that the program passes in (listen_fd,
+ * uhttp_server_adopt()) is one of the port's own. There are no default files (use config.files)
+ * and no Unix sockets; uhttp_server_fd_sets() returns UHTTP_ERR_UNSUPPORTED.
+ */
+#define UHTTP_FULL (-5)         /* uhttp_port_accept() only */
+
+typedef struct uhttp_port_watch {
+    intptr_t socket;
+    uint8_t wish;       /* UHTTP_READABLE | UHTTP_WRITABLE; 0: passed over */
+    uint8_t ready;      /* the same bits */
+} uhttp_port_watch;
 
 /* A certificate chain (the server's own first, then those that vouch for it: Let's Encrypt's
  * fullchain.pem) and its private key, each from a file or from memory, PEM or DER. */
@@ -1840,19 +1914,28 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_HEAP 1
 #endif
 
-#if defined(UHTTP_LWIP) || defined(ESP_PLATFORM)
+/* The functions uhttp_port_*() of the program. */
+#ifdef UHTTP_PLATFORM_HEADER
+#define UH_PORT 1
+#else
+#define UH_PORT 0
+#endif
+
+#if (defined(UHTTP_LWIP) || defined(ESP_PLATFORM)) && !UH_PORT
 #define UH_LWIP 1
 #else
 #define UH_LWIP 0
 #endif
 
-#if defined(_WIN32) && !UH_LWIP
+#if defined(_WIN32) && !UH_LWIP && !UH_PORT
 #define UH_WINSOCK 1
 #else
 #define UH_WINSOCK 0
 #endif
 
-#if defined(__linux__) && !UH_LWIP
+#define UH_POSIX (!UH_PORT && !UH_LWIP && !UH_WINSOCK)
+
+#if defined(__linux__) && UH_POSIX
 #define UH_LINUX 1
 #else
 #define UH_LINUX 0
@@ -1865,7 +1948,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 
 #ifndef UH_KQUEUE
 #if (defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || \
-     defined(__OpenBSD__) || defined(__DragonFly__)) && !UH_LWIP
+     defined(__OpenBSD__) || defined(__DragonFly__)) && UH_POSIX
 #define UH_KQUEUE 1
 #else
 #define UH_KQUEUE 0
@@ -1981,7 +2064,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_STATIC_ASSERT(truth, name) typedef char uh_static_assert_##name[(truth) ? 1 : -1]
 
 /*==============================================================================
- * 03 PLATFORM                          POSIX, Winsock or lwIP: all of it is here
+ * 03 PLATFORM                 POSIX, Winsock, lwIP or another: all of it is here
  *==============================================================================
  * Sockets that never block, a millisecond clock that may wrap, the poller around
  * select(), epoll and kqueue, and a socket that wakes it. Nobody else includes a system header.
@@ -1999,7 +2082,14 @@ int vsnprintf(char *text, size_t size, const char *format, va_list list);
 #include <stdio.h>              /* vsnprintf(), rename() */
 #endif
 
-#if UH_WINSOCK
+#if UH_PORT
+
+#include UHTTP_PLATFORM_HEADER
+
+typedef intptr_t uh_socket;
+#define UH_NO_SOCKET (-1)
+
+#elif UH_WINSOCK
 
 #include <winsock2.h>
 #include <ws2tcpip.h>
@@ -2077,8 +2167,6 @@ typedef int uh_socket;
 #define UH_IPV6 1
 #endif
 
-#define UH_HAS_UNIX (!UH_WINSOCK && !UH_LWIP)       /* sockets with a path */
-
 /* Counts bytes of what is sent from where it lies: memory, or files of any size. */
 #if UH_FILES
 typedef uint64_t uh_extent;
@@ -2086,12 +2174,8 @@ typedef uint64_t uh_extent;
 typedef size_t uh_extent;
 #endif
 
-/* The TCP peer: family 0 (none: a Unix socket), 4 or 6. Mapped IPv4 is stored as 4. */
-typedef struct uh_peer {
-    uint8_t address[16];
-    uint16_t port;
-    uint8_t family;
-} uh_peer;
+/* The TCP peer. Mapped IPv4 is stored as 4. */
+typedef uhttp_address uh_peer;
 
 typedef enum uh_sys_error {
     UH_SYS_AGAIN, UH_SYS_INTERRUPTED, UH_SYS_FULL, UH_SYS_FAILED
@@ -2099,7 +2183,269 @@ typedef enum uh_sys_error {
 
 /*--- what differs between the systems -----------------------------------------*/
 
-#if UH_WINSOCK
+#if UH_PORT
+
+#if !defined(UHTTP_PORT_VERSION) || UHTTP_PORT_VERSION != 1
+#error "uhttp_server.h: UHTTP_PLATFORM_HEADER is for another version: see uhttp_port_listen()"
+#endif
+
+#ifndef UHTTP_PORT_SOCKETS
+#define UHTTP_PORT_SOCKETS UINT32_MAX
+#endif
+#ifndef UHTTP_MILLIS
+#define UHTTP_MILLIS() uhttp_port_millis()
+#endif
+#ifndef UHTTP_TIME
+#define UHTTP_TIME() uhttp_port_time()
+#endif
+
+static bool uh_sys_start(void) { return true; }
+static void uh_sys_stop(void) { }
+static int uh_sys_error_keep(void) { return 0; }        /* there may be no errno */
+static void uh_sys_error_restore(int error) { (void)error; }
+
+static void uh_sys_close(uh_socket fd) { uhttp_port_close(fd); }
+static void uh_sys_unlisten(uh_socket fd) { uhttp_port_close(fd); }
+static void uh_sys_shut_write(uh_socket fd) { uhttp_port_shut(fd); }
+static void uh_sys_reset_on_close(uh_socket fd) { uhttp_port_abort(fd); }
+
+static bool uh_sys_prepare(uh_socket fd) { return fd != UH_NO_SOCKET; }
+
+static int uh_sys_recv(uh_socket fd, void *to, size_t room)
+{
+    return uhttp_port_recv(fd, to, room);
+}
+
+static int uh_sys_send(uh_socket fd, const uhttp_str *parts, int count)
+{
+    return uhttp_port_send(fd, parts, count);
+}
+
+/* An IPv4 address in IPv6's clothes becomes one. */
+static void uh_port_unmap(uh_peer *peer)
+{
+    static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+    if (peer->family != 6 || memcmp(peer->address, mapped, sizeof mapped) != 0)
+        return;
+    memmove(peer->address, peer->address + 12, 4);
+    memset(peer->address + 4, 0, 12);
+    peer->family = 4;
+}
+
+static bool uh_sys_address(uh_socket fd, bool of_peer, uh_peer *address)
+{
+    memset(address, 0, sizeof *address);
+    if (fd == UH_NO_SOCKET || !uhttp_port_address(fd, of_peer, address))
+        return false;
+    uh_port_unmap(address);
+    return true;
+}
+
+static bool uh_sys_listens(uh_socket fd)
+{
+    uh_peer local;
+    return uh_sys_address(fd, false, &local);
+}
+
+static bool uh_sys_peer(uh_socket fd, uh_peer *peer) { return uh_sys_address(fd, true, peer); }
+
+static uh_peer uh_sys_local(uh_socket fd)
+{
+    uh_peer local;
+    if (!uh_sys_address(fd, false, &local))
+        memset(&local, 0, sizeof local);
+    return local;
+}
+
+static uh_socket uh_sys_accept(uh_socket fd, uh_peer *peer, uh_sys_error *error)
+{
+    intptr_t accepted = UH_NO_SOCKET;
+    memset(peer, 0, sizeof *peer);
+    int result = uhttp_port_accept(fd, &accepted, peer);
+    uh_port_unmap(peer);
+    *error = result == UHTTP_WANT_READ ? UH_SYS_AGAIN
+           : result == UHTTP_FULL      ? UH_SYS_FULL : UH_SYS_FAILED;
+    return result == 0 ? accepted : UH_NO_SOCKET;
+}
+
+/* Is something there to be read, or a newcomer to be accepted? */
+static bool uh_sys_is_readable(uh_socket fd)
+{
+    uhttp_port_watch one;
+    memset(&one, 0, sizeof one);
+    one.socket = fd;
+    one.wish = UHTTP_READABLE;
+    return uhttp_port_wait(&one, 1, 0) > 0;
+}
+
+#define UH_SETS_ARE_SHORT 0
+
+static uh_socket uh_sys_renumber(uh_socket fd) { return fd; }
+
+/* Addresses as text: not every stack can read and write them. */
+
+static size_t uh_port_put_number(char *out, unsigned value, unsigned base)
+{
+    unsigned scale = 1;
+    size_t n = 0;
+    while (value / scale >= base)
+        scale *= base;
+    for (; scale > 0; scale /= base)
+        out[n++] = "0123456789abcdef"[value / scale % base];
+    return n;
+}
+
+static size_t uh_port_put_v4(char *out, const uint8_t *address)
+{
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        if (i > 0)
+            out[n++] = '.';
+        n += uh_port_put_number(out + n, address[i], 10);
+    }
+    return n;
+}
+
+static unsigned uh_port_group(const uint8_t *address, int at)
+{
+    return (unsigned)address[at * 2] << 8 | address[at * 2 + 1];
+}
+
+/* The longest run of zeros is left out (RFC 5952 section 4.2). */
+static size_t uh_port_put_v6(char *out, const uint8_t *address)
+{
+    size_t n = 0;
+    int gap = -1;
+    int longest = 1;
+    for (int i = 0; i < 8; i++) {
+        int run = 0;
+        while (i + run < 8 && uh_port_group(address, i + run) == 0)
+            run++;
+        if (run > longest) {
+            longest = run;
+            gap = i;
+        }
+    }
+    for (int i = 0; i < 8; i++) {
+        if (i > 0 || i == gap)
+            out[n++] = ':';
+        if (i != gap) {
+            n += uh_port_put_number(out + n, uh_port_group(address, i), 16);
+            continue;
+        }
+        i += longest - 1;
+        if (i == 7)
+            out[n++] = ':';
+    }
+    return n;
+}
+
+/* Writes an address with its NUL; its length, 0: none, or size is too small. */
+static size_t uh_peer_format(const uh_peer *peer, char *out, size_t size)
+{
+    char text[48];
+    size_t length = peer->family == 4   ? uh_port_put_v4(text, peer->address)
+                    : peer->family == 6 ? uh_port_put_v6(text, peer->address) : 0;
+    if (length == 0 || length >= size)
+        return 0;
+    memcpy(out, text, length);
+    out[length] = '\0';
+    return length;
+}
+
+static bool uh_port_read_v4(const char *p, const char *end, uint8_t *out)
+{
+    for (int i = 0; i < 4; i++) {
+        const char *start = p;
+        unsigned value = 0;
+        for (; p < end && *p >= '0' && *p <= '9' && value <= 255; p++)
+            value = value * 10 + (unsigned)(*p - '0');
+        if (p == start || value > 255 || (*start == '0' && p - start > 1))
+            return false;
+        out[i] = (uint8_t)value;
+        if (i < 3 && (p == end || *p++ != '.'))
+            return false;
+    }
+    return p == end;
+}
+
+/* Reads up to four hexadecimal digits; what is behind them, p: none. */
+static const char *uh_port_read_group(const char *p, const char *end, uint8_t *out)
+{
+    unsigned value = 0;
+    for (int digits = 0; p < end && digits < 4; digits++, p++) {
+        char letter = (char)(*p | 32);
+        bool is_decimal = *p >= '0' && *p <= '9';
+        if (!is_decimal && (letter < 'a' || letter > 'f'))
+            break;
+        value = value << 4 | (unsigned)(is_decimal ? *p - '0' : letter - 'a' + 10);
+    }
+    out[0] = (uint8_t)(value >> 8);
+    out[1] = (uint8_t)value;
+    return p;
+}
+
+/* "::" stands for as many zeros as are missing, once (RFC 4291 section 2.2). */
+static bool uh_port_read_v6(const char *p, const char *end, uint8_t *out)
+{
+    size_t at = 0;
+    size_t gap = SIZE_MAX;
+    if (end - p >= 2 && p[0] == ':' && p[1] == ':') {
+        gap = 0;
+        p += 2;
+    }
+    while (p < end) {
+        if (at <= 12 && uh_port_read_v4(p, end, out + at)) {
+            at += 4;
+            break;
+        }
+        const char *behind = at < 16 ? uh_port_read_group(p, end, out + at) : p;
+        if (behind == p)
+            return false;
+        at += 2;
+        p = behind;
+        if (p == end)
+            break;
+        if (*p++ != ':' || p == end || (*p == ':' && gap != SIZE_MAX))
+            return false;
+        if (*p == ':') {
+            gap = at;
+            p++;
+        }
+    }
+    if (gap == SIZE_MAX || at == 16)
+        return gap == SIZE_MAX && at == 16;
+    memmove(out + gap + (16 - at), out + gap, at - gap);
+    memset(out + gap, 0, 16 - at);
+    return true;
+}
+
+/* Reads a numeric address; false: it is none. */
+static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
+{
+    const char *end = text.ptr + text.len;
+    memset(peer, 0, sizeof *peer);
+    peer->family = uh_port_read_v4(text.ptr, end, peer->address)   ? 4
+                   : uh_port_read_v6(text.ptr, end, peer->address) ? 6 : 0;
+    uh_port_unmap(peer);
+    return peer->family != 0;
+}
+
+static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port,
+                                  const uhttp_config *config)
+{
+    uh_peer at;
+    uhttp_str text = { address, strlen(address) };
+    intptr_t listener = UH_NO_SOCKET;
+    if (!uh_peer_parse(text, &at))
+        return UHTTP_ERR_INVALID;
+    at.port = (uint16_t)port;
+    uhttp_result result = uhttp_port_listen(&listener, &at, config);
+    *fd = result == UHTTP_OK ? listener : UH_NO_SOCKET;
+    return result;
+}
+
+#elif UH_WINSOCK
 
 #ifndef UHTTP_MILLIS
 #define UHTTP_MILLIS() ((uint32_t)GetTickCount64())
@@ -2392,13 +2738,15 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 
 #endif
 
-/*--- sockets, the same everywhere ---------------------------------------------*/
+/*--- sockets, the same everywhere but on foreign platforms ----------------------*/
+
+#if !UH_PORT
 
 typedef union uh_sockaddr {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_storage space;
-#if UH_HAS_UNIX
+#if UH_POSIX
     struct sockaddr_un path;
 #endif
 #if UH_IPV6
@@ -2475,7 +2823,7 @@ static bool uh_sys_set_dual_stack(uh_socket fd, const uh_sockaddr *address)
 #endif
 }
 
-#if UH_HAS_UNIX
+#if UH_POSIX
 
 /* Reads "unix:/path"; its length, 0: it is none. */
 static socklen_t uh_unix_address(uh_sockaddr *to, const char *address)
@@ -2666,7 +3014,7 @@ static int uh_sys_send(uh_socket fd, const uhttp_str *parts, int count)
 }
 
 /* Is something there to be read, or a newcomer to be accepted? */
-#if UH_WINSOCK || UH_LWIP
+#if !UH_POSIX
 static bool uh_sys_is_readable(uh_socket fd)
 {
     fd_set set;
@@ -2692,7 +3040,7 @@ static bool uh_sys_is_readable(uh_socket fd)
 /* Gives a socket the lowest number that is free, for sets that have a bit for each number. */
 static uh_socket uh_sys_renumber(uh_socket fd)
 {
-#if UH_WINSOCK || UH_LWIP
+#if !UH_POSIX
     return fd;
 #else
     int lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -2735,6 +3083,8 @@ static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
     uh_peer_set(peer, &at);
     return true;
 }
+
+#endif
 
 /*--- files: what config.files is by default -------------------------------------*/
 
@@ -2897,7 +3247,7 @@ static const char *uh_file_absolute(const char *path, char *out)
 
 static void uh_file_root_close(int kept) { (void)kept; }
 
-#elif UH_FILES && !UH_LWIP
+#elif UH_FILES && UH_POSIX
 
 /* Failures of files, in the words of uhttp_files. */
 static uhttp_result uh_file_result(void)
@@ -3148,7 +3498,7 @@ static void uh_file_root_close(int kept) { (void)kept; }
 
 #endif
 
-#if UH_FILES && !UH_LWIP
+#if UH_FILES && (UH_POSIX || UH_WINSOCK)
 
 static const uhttp_files uh_files_of_system = {
     NULL, uh_file_open, uh_file_read, uh_file_close, uh_file_create, uh_file_write,
@@ -3224,7 +3574,7 @@ static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
 /*--- wake-up: a socket that one thread reads and any may write ------------------*/
 
 #ifndef UH_WAKE_PIPE
-#define UH_WAKE_PIPE (!UH_WINSOCK && !UH_LWIP)
+#define UH_WAKE_PIPE UH_POSIX
 #endif
 
 #if UH_WAKE_PIPE
@@ -3264,6 +3614,17 @@ static void uh_wake_close(uh_wake *w)
     close(w->in);
     close(w->out);
 }
+
+#elif UH_PORT
+
+typedef struct uh_wake {
+    uh_socket in;
+} uh_wake;
+
+static bool uh_wake_open(uh_wake *w) { return uhttp_port_wake_open(&w->in); }
+static bool uh_wake_send(const uh_wake *w) { return uhttp_port_wake_send(w->in); }
+static void uh_wake_drain(const uh_wake *w) { uhttp_port_wake_drain(w->in); }
+static void uh_wake_close(uh_wake *w) { uhttp_port_wake_close(w->in); }
 
 #elif UH_LWIP && !LWIP_NETIF_LOOPBACK && !LWIP_HAVE_LOOPIF
 
@@ -3324,15 +3685,106 @@ static void uh_wake_close(uh_wake *w) { uh_sys_close(w->in); }
 #define UH_READ  1u         /* what a socket is watched for, and what happened to it */
 #define UH_WRITE 2u
 
+#if UH_PORT
+
+/* Watched sockets stand in the order of their tokens; a wish of 0: none. */
+typedef struct uh_poller {
+    uhttp_port_watch *list;
+    uint32_t tokens;
+    uint32_t count;         /* sockets watched */
+    uint32_t cursor;        /* of uh_poller_next */
+    int pending;            /* entries that were reported and next has not shown */
+} uh_poller;
+
+#define UH_WATCHED_SIZE sizeof(uhttp_port_watch)
+
+static size_t uh_poller_size(uint32_t tokens) { return (size_t)tokens * UH_WATCHED_SIZE; }
+
+/* p and memory have been wiped. */
+static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fixed)
+{
+    (void)fixed;
+    p->list = (uhttp_port_watch *)memory;
+    p->tokens = tokens;
+    for (uint32_t i = 0; i < tokens; i++)
+        p->list[i].socket = UH_NO_SOCKET;
+}
+
+static bool uh_poller_is_full(const uh_poller *p) { return p->count >= UHTTP_PORT_SOCKETS; }
+
+static bool uh_poller_fits(const uh_poller *p, uh_socket fd)
+{
+    return fd != UH_NO_SOCKET && !uh_poller_is_full(p);
+}
+
+static uh_socket uh_poller_socket(const uh_poller *p, uint32_t token)
+{
+    return p->list[token].socket;
+}
+
+static unsigned uh_poller_wish(const uh_poller *p, uint32_t token)
+{
+    return p->list[token].wish;
+}
+
+static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned interest)
+{
+    uhttp_port_watch *w = &p->list[token];
+    bool is_new = w->wish == 0;
+    if (is_new && (interest == 0 || !uh_poller_fits(p, fd)))
+        return interest == 0;
+    w->socket = interest != 0 ? fd : UH_NO_SOCKET;
+    w->wish = (uint8_t)(interest & 3u);
+    w->ready = 0;
+    p->count += is_new ? 1u : 0u;
+    p->count -= interest == 0 ? 1u : 0u;
+    return true;
+}
+
+static bool uh_poller_wait(uh_poller *p, int timeout_ms)
+{
+    p->cursor = 0;
+    p->pending = 0;
+    int n = uhttp_port_wait(p->list, p->tokens, timeout_ms);
+    p->pending = n > 0 ? n : 0;
+    return n >= 0;
+}
+
+static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
+{
+    while (p->pending > 0 && p->cursor < p->tokens) {
+        const uhttp_port_watch *w = &p->list[p->cursor++];
+        unsigned got = w->wish & w->ready & 3u;
+        if (w->wish == 0 || w->ready == 0)
+            continue;
+        p->pending--;
+        *token = p->cursor - 1;
+        if (got != 0)
+            return got;
+    }
+    return 0;
+}
+
+static void uh_poller_end(uh_poller *p) { (void)p; }
+static void uh_poller_close(uh_poller *p) { (void)p; }
+
+/* There are no sets for select(). */
+#define UH_HAS_FD_SETS 0
+#define uh_fd_set_holds(set, fd, others) ((void)(set), (void)(fd), (void)(others), false)
+#define uh_fd_set_add(set, fd)           ((void)(set), (void)(fd))
+#define uh_fd_set_has(set, fd)           ((void)(set), (void)(fd), false)
+
+#else
+
 enum { UH_WANT_R, UH_WANT_W, UH_GOT_R, UH_GOT_W, UH_SETS };
 
 /* Can a set of the system's own size hold fd, and so many others besides? Windows counts
  * sockets, the others have a bit for each descriptor. */
-static bool uh_fd_set_holds(const fd_set *set, uh_socket fd, uint32_t others)
+static bool uh_fd_set_holds(const void *set, uh_socket fd, uint32_t others)
 {
 #if UH_WINSOCK
     (void)fd;
-    return set->fd_count + others < FD_SETSIZE;
+    return ((const fd_set *)set)->fd_count + others < FD_SETSIZE;
 #elif UH_LWIP && defined(LWIP_SOCKET_OFFSET)
     (void)set;
     (void)others;
@@ -3342,6 +3794,18 @@ static bool uh_fd_set_holds(const fd_set *set, uh_socket fd, uint32_t others)
     (void)others;
     return fd >= 0 && fd < (int)FD_SETSIZE;
 #endif
+}
+
+/* The program's own sets, see uhttp_server_fd_sets(). */
+#define UH_HAS_FD_SETS 1
+
+static void uh_fd_set_add(void *set, uh_socket fd) { FD_SET((size_t)fd, (fd_set *)set); }
+
+/* FD_ISSET knows no const. Winsock's sets may be full and hold it all the same. */
+static bool uh_fd_set_has(const void *set, uh_socket fd)
+{
+    return set != NULL && (UH_WINSOCK || uh_fd_set_holds(set, fd, 0)) &&
+           FD_ISSET((size_t)fd, (fd_set *)(uintptr_t)set) != 0;
 }
 
 #if UH_OWN_BITMAPS
@@ -3897,11 +4361,18 @@ static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
 
 #endif
 
+static uh_socket uh_poller_socket(const uh_poller *p, uint32_t token)
+{
+    return p->watched[token];
+}
+
 static void uh_poller_close(uh_poller *p)
 {
     uh_poller_end(p);
     uh_fd_sets_close(&p->sets);
 }
+
+#endif
 
 /*--- what the processor does better than C says ---------------------------------*/
 
@@ -14831,7 +15302,7 @@ UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, siz
     uh_poller *p = &server->poller;
     size_t count = 0;
     for (uint32_t token = 0; token < p->tokens; token++) {
-        uh_socket fd = p->watched[token];
+        uh_socket fd = uh_poller_socket(p, token);
         if (fd == UH_NO_SOCKET || count++ >= capacity || list == NULL)
             continue;
         list[count - 1].fd = (intptr_t)fd;
@@ -14847,23 +15318,25 @@ UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set
 {
     if (server == NULL || uh_is_missing(read_set, write_set, max_fd))
         return UHTTP_ERR_INVALID;
+    if (!UH_HAS_FD_SETS)
+        return UHTTP_ERR_UNSUPPORTED;
     uh_poller *p = &server->poller;
     uint32_t count = (uint32_t)uhttp_server_watch(server, NULL, 0);
     for (uint32_t i = 0; i < p->tokens; i++) {
-        uh_socket fd = p->watched[i];
-        if (fd != UH_NO_SOCKET && (!uh_fd_set_holds((const fd_set *)read_set, fd, count) ||
-                                   !uh_fd_set_holds((const fd_set *)write_set, fd, count)))
+        uh_socket fd = uh_poller_socket(p, i);
+        if (fd != UH_NO_SOCKET && (!uh_fd_set_holds(read_set, fd, count) ||
+                                   !uh_fd_set_holds(write_set, fd, count)))
             return UHTTP_ERR_MEMORY;
     }
     for (uint32_t i = 0; i < p->tokens; i++) {
-        uh_socket fd = p->watched[i];
+        uh_socket fd = uh_poller_socket(p, i);
         if (fd == UH_NO_SOCKET)
             continue;
         unsigned wish = uh_poller_wish(p, i);
         if ((wish & UH_READ) != 0)
-            FD_SET((size_t)fd, (fd_set *)read_set);
+            uh_fd_set_add(read_set, fd);
         if ((wish & UH_WRITE) != 0)
-            FD_SET((size_t)fd, (fd_set *)write_set);
+            uh_fd_set_add(write_set, fd);
         if ((intptr_t)fd > *max_fd)
             *max_fd = (int)fd;
     }
@@ -14874,17 +15347,13 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
                                             const void *write_set)
 {
     uhttp_server *s = server;
-    fd_set *readable = (fd_set *)(uintptr_t)read_set;       /* FD_ISSET knows no const */
-    fd_set *writable = (fd_set *)(uintptr_t)write_set;
     uint32_t tokens = s != NULL ? s->poller.tokens : 0;
     for (uint32_t token = 0; token < tokens; token++) {
-        uh_socket fd = s->poller.watched[token];
+        uh_socket fd = uh_poller_socket(&s->poller, token);
         unsigned got = 0;
-        if (fd == UH_NO_SOCKET || (!UH_WINSOCK && !uh_fd_set_holds(readable, fd, 0)))
-            continue;           /* Winsock's sets may be full */
-        if (readable != NULL && FD_ISSET((size_t)fd, readable))
+        if (fd != UH_NO_SOCKET && uh_fd_set_has(read_set, fd))
             got |= UH_READ;
-        if (writable != NULL && FD_ISSET((size_t)fd, writable))
+        if (fd != UH_NO_SOCKET && uh_fd_set_has(write_set, fd))
             got |= UH_WRITE;
         if (got != 0)
             uh_server_mark(s, token, got);
@@ -15549,6 +16018,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, firmware without a heap, foreign
  *        loops; epoll and kqueue where many connections make them cheaper;
+ *        UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, ESP-IDF's clock gives Date;
  *        JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;

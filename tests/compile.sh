@@ -567,6 +567,64 @@ if has arm-none-eabi-gcc; then
     fi
 fi
 
+# --- a foreign platform: the port of the tests, and one that is only declared ---------------
+
+cat >port.h <<'EOF'
+/* A port whose functions are elsewhere. */
+#define UHTTP_PORT_VERSION 1
+#ifdef __cplusplus
+extern "C" {
+#endif
+uhttp_result uhttp_port_listen(intptr_t *listener, const uhttp_address *at,
+                               const uhttp_config *config);
+int uhttp_port_accept(intptr_t listener, intptr_t *socket, uhttp_address *peer);
+int uhttp_port_recv(intptr_t socket, void *to, size_t room);
+int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count);
+void uhttp_port_shut(intptr_t socket);
+void uhttp_port_abort(intptr_t socket);
+void uhttp_port_close(intptr_t socket);
+bool uhttp_port_address(intptr_t socket, bool of_peer, uhttp_address *address);
+int uhttp_port_wait(uhttp_port_watch *list, uint32_t count, int timeout_ms);
+bool uhttp_port_wake_open(intptr_t *wake);
+bool uhttp_port_wake_send(intptr_t wake);
+void uhttp_port_wake_drain(intptr_t wake);
+void uhttp_port_wake_close(intptr_t wake);
+uint32_t uhttp_port_millis(void);
+int64_t uhttp_port_time(void);
+#ifdef __cplusplus
+}
+#endif
+EOF
+sed 's/VERSION 1/VERSION 0/' port.h >old_port.h
+port="-DUHTTP_PLATFORM_HEADER='\"port.h\"' -I ."
+memory_port="-DUHTTP_PLATFORM_HEADER='\"memory_port.h\"'
+    -I $(dirname "$(find "$root/tests" -name memory_port.h)")"
+memory_port=$(echo $memory_port)
+for cc in $c_compilers; do
+    matrix "none all" "$cc -std=c99 $memory_port $in_c"
+    matrix "none all" "$cc -std=c99 $port $in_c"
+    check "$cc, a port of another version is refused in words" \
+          "$cc -std=c99 -DUHTTP_PLATFORM_HEADER='\"old_port.h\"' -I . $in_c -c impl.c -o \$0.o 2>&1 |
+           grep '#error.*another version'"
+done
+for cxx in $cpp_compilers; do
+    matrix "none all" "$cxx -std=c++11 $memory_port $in_cpp"
+done
+if gcc -m32 "${multiarch%% *}" "${multiarch#* }" -c m32.c -o m32.o 2>/dev/null; then
+    matrix "none all" "gcc -m32 -std=c99 $multiarch $memory_port $in_c"
+fi
+if has arm-none-eabi-gcc; then
+    for cpu in cortex-m0plus cortex-m4; do
+        matrix "none all" "arm-none-eabi-gcc -std=c99 -mcpu=$cpu -mthumb -Os $memory_port $in_c"
+        check "arm-none-eabi-gcc, $cpu: a port is all of the system that is called" \
+              "arm-none-eabi-gcc -std=c99 -mcpu=$cpu -mthumb -Os $port $in_c -c impl.c -o \$0.o &&
+               arm-none-eabi-nm -u \$0.o | grep -q -w uhttp_port_wait &&
+               ! arm-none-eabi-nm -u \$0.o |
+               grep -v -E ' (uhttp_port_[a-z_]+|__aeabi_[a-z0-9]+|__gnu_thumb1_case_[a-z]+)\$' |
+               grep -v -E ' (mem(chr|cmp|cpy|move|set)|str[a-z]+|vsnprintf|malloc|realloc|free)\$'"
+    done
+fi
+
 # --- run and report -----------------------------------------------------------------------
 
 echo "1..$count"
