@@ -253,6 +253,10 @@ extern "C" {
 
 typedef struct uhttp_server uhttp_server;   /* listeners, connections and their memory */
 typedef struct uhttp_conn uhttp_conn;       /* one client, and at most one request of it */
+typedef struct uhttp_tls_config uhttp_tls_config;   /* these four are described further below */
+typedef struct uhttp_transport uhttp_transport;
+typedef struct uhttp_files uhttp_files;
+typedef struct uhttp_access uhttp_access;
 
 /* A slice of text: len bytes at ptr, not NUL-terminated. ptr NULL: absent. */
 typedef struct uhttp_str {
@@ -292,218 +296,6 @@ typedef enum uhttp_event_type {
     UHTTP_EVENT_WS_PING,    /* a ping has come and was answered */
     UHTTP_EVENT_WS_CLOSE    /* * the WebSocket has ended: uhttp_ws_code() */
 } uhttp_event_type;
-
-/*------------------------------------------------------------------------------
- * Transport: how bytes travel. The header brings plain TCP and, with UHTTP_TLS, mbedTLS;
- * a program may bring another TLS library through uhttp_tls_config. The functions work on
- * a non-blocking socket and must never block. recv, send and handshake return a count
- * (handshake: 0 when done) or one of the words below; a count larger than what was asked for is
- * taken for UHTTP_FAILED. After UHTTP_FAILED only close(t, false) follows. None may be NULL.
- */
-#define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
-#define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
-#define UHTTP_FAILED     (-3)   /* the connection is lost */
-#define UHTTP_PLAIN      (-4)   /* handshake only: the peer speaks plain HTTP. It gets a 400;
-                                   recv and send carry plain bytes from now on */
-
-typedef struct uhttp_transport {
-    void *(*open)(void *user, intptr_t fd);      /* state for one peer; NULL: no memory */
-    int (*handshake)(void *t);                   /* 0: done */
-    int (*recv)(void *t, void *to, size_t room); /* 0: the peer will send no more */
-    /* Gathered, may be partial. After UHTTP_WANT_WRITE the same bytes are offered again,
-     * perhaps with more behind them, perhaps from another place in memory. */
-    int (*send)(void *t, const uhttp_str *parts, int count);
-    size_t (*pending)(void *t);                  /* bytes recv can give without the network */
-    /* true: nothing more will be sent. Says so to the peer (close_notify) without waiting and
-     * shuts the socket's write side; at most once, not while a response is cut short.
-     * false: frees t; the server closes fd. */
-    void (*close)(void *t, bool only_write_side);
-} uhttp_transport;
-
-/* An address of IP. */
-typedef struct uhttp_address {
-    uint8_t address[16];    /* of IPv4 the first four; in network order */
-    uint16_t port;
-    uint8_t family;         /* 4 or 6; 0: none, as of a Unix socket */
-} uhttp_address;
-
-/*------------------------------------------------------------------------------
- * Other network stacks: FreeRTOS-Plus-TCP, NetX, a modem, a simulation. Define
- * UHTTP_PLATFORM_HEADER as the name of a file of yours ("my_port.h", quotes included). The
- * implementing file includes it and uses nothing of the system but the functions below. The
- * file defines UHTTP_PORT_VERSION as 1, the version described here, and declares or defines the
- * functions, static or not. Other files that implement them include uhttp_server.h for the
- * types. A socket is any intptr_t except -1: a descriptor, an index, a pointer.
- *
- *     uhttp_result uhttp_port_listen(intptr_t *listener, const uhttp_address *at,
- *                                    const uhttp_config *config);
- *         Binds and listens. Port 0: the stack chooses one. An address of zeros: all addresses;
- *         with family 6, IPv4 too if possible. config has backlog, reuse_port and others, which
- *         apply as far as the stack supports them. UHTTP_ERR_IN_USE: the port is taken;
- *         _DENIED; _UNSUPPORTED: no such family; _MEMORY; _SYSTEM.
- *     int uhttp_port_accept(intptr_t listener, intptr_t *socket, uhttp_address *peer);
- *         0: a new connection. UHTTP_WANT_READ: nobody is waiting. UHTTP_FULL: no socket or
- *         memory for the client now, try again later. UHTTP_FAILED: the client has gone.
- *     int uhttp_port_recv(intptr_t socket, void *to, size_t room);
- *         Bytes read; 0: the peer has shut its side; UHTTP_WANT_READ; UHTTP_FAILED: it is lost.
- *     int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count);
- *         Sends one or two parts in order. Bytes taken, at least one, perhaps not all;
- *         UHTTP_WANT_WRITE: no room or memory now; UHTTP_FAILED.
- *     void uhttp_port_shut(intptr_t socket);
- *         Nothing more will be sent: FIN after what was. Reading goes on.
- *     void uhttp_port_abort(intptr_t socket);
- *         Makes the following close a reset, so that a truncated response does not look whole.
- *     void uhttp_port_close(intptr_t socket);
- *         Closes a connection (FIN after what was sent) or a listener and frees the socket,
- *         whatever its state.
- *     bool uhttp_port_address(intptr_t socket, bool of_peer, uhttp_address *address);
- *         The address of the other end, or of this end, or of a listener; false: it has none.
- *     int uhttp_port_wait(uhttp_port_watch *list, uint32_t count, int timeout_ms);
- *         Sleeps until something happens to a socket of the list, for at most timeout_ms (0:
- *         not at all, negative: for ever), and sets ready in every entry whose wish is not 0 to
- *         the part of its wish that holds now (level-triggered). Entries with a wish of 0 are
- *         skipped. Readable: a listener with a client waiting, a connection with data, at its
- *         end, or lost. Writable: send would take something, or the connection is lost. Returns
- *         how many entries are ready; negative: interrupted.
- *     bool uhttp_port_wake_open(intptr_t *wake);
- *     bool uhttp_port_wake_send(intptr_t wake);
- *     void uhttp_port_wake_drain(intptr_t wake);
- *     void uhttp_port_wake_close(intptr_t wake);
- *         For uhttp_server_wakeup(): an object that uhttp_port_wait() finds readable from send
- *         until drain. send returns false if it will not be found. open may return false: there
- *         is no wake-up.
- *     uint32_t uhttp_port_millis(void);
- *         A millisecond clock that may wrap and never jumps (UHTTP_MILLIS replaces it).
- *     int64_t uhttp_port_time(void);
- *         Seconds since 1970; 0: there is no clock (UHTTP_TIME replaces it).
- *
- * Only uhttp_port_wait() may block. uhttp_port_wake_send() is the only function that other
- * threads call; all others run in the thread of the loop. While a stack has no memory to send,
- * its sockets must not be writable, or the loop spins. Define UHTTP_PORT_SOCKETS if
- * uhttp_port_wait() can only watch so many sockets, listeners and wake-up included: further
- * clients wait, or an idle one gives way. A socket that the program passes in (listen_fd,
- * uhttp_server_adopt()) is one of the port's own. There are no default files (use config.files)
- * and no Unix sockets; uhttp_server_fd_sets() returns UHTTP_ERR_UNSUPPORTED.
- */
-#define UHTTP_FULL (-5)         /* uhttp_port_accept() only */
-
-typedef struct uhttp_port_watch {
-    intptr_t socket;
-    uint8_t wish;       /* UHTTP_READABLE | UHTTP_WRITABLE; 0: passed over */
-    uint8_t ready;      /* the same bits */
-} uhttp_port_watch;
-
-/* A certificate chain (the server's own first, then those that vouch for it: Let's Encrypt's
- * fullchain.pem) and its private key, each from a file or from memory, PEM or DER. */
-typedef struct uhttp_tls_certificate {
-    const char *chain_file;     /* NULL: it is in memory */
-    const char *key_file;
-    const void *chain;          /* length 0: a PEM text that ends with NUL */
-    size_t chain_length;
-    const void *key;
-    size_t key_length;
-    const char *key_password;   /* of an encrypted key; NULL: none */
-} uhttp_tls_certificate;
-
-typedef enum uhttp_client_certificate {
-    UHTTP_CLIENT_IGNORED = 0,   /* no certificate is asked of clients */
-    UHTTP_CLIENT_OPTIONAL,      /* who shows none, or a bad one, has no client subject */
-    UHTTP_CLIENT_REQUIRED       /* who shows none, or a bad one, gets no connection */
-} uhttp_client_certificate;
-
-/* A secure listener. Needs UHTTP_TLS, unless the program brings a transport of its own.
- * TLS 1.2, and 1.3 where mbedTLS is built with it; suites with forward secrecy and
- * authenticated encryption; sessions resume by tickets and a cache, but not where client
- * certificates are asked for: these are verified each time. Everything TLS takes comes from
- * mbedTLS's own allocator (mbedtls_platform_set_calloc_free), with config.memory as well. */
-typedef struct uhttp_tls_config {
-    uhttp_tls_certificate certificate;
-    const uhttp_tls_certificate *more;  /* shown instead to clients that ask for a name in */
-    size_t more_count;                  /* their subjectAltName, "*.example.org" included */
-
-    uhttp_client_certificate client_certificate;
-    const char *client_ca_file; /* whom clients' certificates must come from; PEM or DER */
-    const void *client_ca;      /* the same in memory; length 0: PEM that ends with NUL */
-    size_t client_ca_length;
-
-    bool larger_curves;         /* P-384 and P-521 too; default: X25519, then P-256 */
-    bool no_alpn;               /* do not select "http/1.1" when the client offers protocols */
-    uint32_t handshake_timeout_ms;      /* 0: 10000 */
-    uint32_t max_handshakes;    /* at once; further newcomers wait to be accepted; 0: half of
-                                   the slots */
-
-    /* Fills to with length random bytes, false: it cannot; in addition to the system's source
-     * where there is one. NULL: only the system's. mbedTLS 4 has a hook of its own for it. */
-    bool (*entropy)(void *user, void *to, size_t length);
-    void *entropy_user;
-
-    char *error;                /* if a call fails over certificates or keys: which of them, */
-    size_t error_size;          /* and mbedTLS's reason; config.log is told the same */
-
-    void *mbedtls_config;       /* a ready mbedtls_ssl_config *, which outlives the server; then
-                                   all above but the two limits is left alone */
-    const uhttp_transport *transport;   /* the program's own transport, instead of mbedTLS; */
-    void *transport_user;       /* handed to its open(); both outlive the server */
-} uhttp_tls_config;
-
-/*------------------------------------------------------------------------------
- * Files: the system's own where it has some (POSIX, Windows), or functions of the program's
- * for LittleFS, FatFS or whatever holds its files. They are called from within the server's
- * functions, must not call it back, and block everybody for as long as they take. open, read
- * and close are needed; what they return is checked.
- */
-typedef struct uhttp_file_info {
-    uint64_t size;
-    int64_t modified;       /* seconds since 1970; 0: unknown */
-    uint32_t modified_ns;   /* and nanoseconds, if known */
-    bool is_dir;
-    const void *data;       /* all of it lies here for ever (ROM, flash): it is sent from here,
-                               neither read nor closed; NULL: it must be read */
-    const char *etag;       /* without quotes, up to 63 characters; stays as long as the file is
-                               open; NULL: one is made of size and time, none without a time */
-    const char *type;       /* for ever; NULL: by the name's extension */
-} uhttp_file_info;
-
-typedef struct uhttp_files {
-    void *user;             /* handed to the functions */
-
-    /* Opens for reading. info comes zeroed.
-     *   path  NUL-terminated, pieces divided by '/'
-     *   root  NULL: the program named all of path. Else path begins with root and a slash, and
-     *         what follows comes from a client: checked (no "..", no empty piece, no name like
-     *         "LONGNA~1"), but a link in it must not lead out of root. "" is a root as any
-     *         other
-     * A directory may be opened: it is closed again. UHTTP_ERR_DENIED is answered with 403,
-     * UHTTP_ERR_MEMORY (also of descriptors) with 503, any other failure with 404. */
-    uhttp_result (*open)(void *user, const char *path, const char *root, void **file,
-                         uhttp_file_info *info);
-    /* Reads up to length bytes at an offset; how many, 0: failed, or none are there. */
-    size_t (*read)(void *user, void *file, uint64_t offset, void *to, size_t length);
-    void (*close)(void *user, void *file);
-
-    /* For uhttp_accept_body_to_file(); all three NULL: it cannot be done. */
-    /* Creates a file that is not there yet; UHTTP_ERR_IN_USE: it is, another name is tried. */
-    uhttp_result (*create)(void *user, const char *path, void **file);
-    /* Appends all of it; UHTTP_ERR_MEMORY: no space is left. */
-    uhttp_result (*write)(void *user, void *file, const void *data, size_t length);
-    /* Closes what was created as written. path NULL: removes it. Else keeps it, safe against
-     * loss of power, under that name, in place of what had it; after a failure nothing is left
-     * of it. */
-    uhttp_result (*finish)(void *user, void *file, const char *written, const char *path);
-} uhttp_files;
-
-/* What config.access_log is told when a response has been sent or has failed. The strings
- * live only during the call. */
-typedef struct uhttp_access {
-    const char *address;        /* of the client, see uhttp_remote_address(); "": none */
-    const char *method;         /* "" when the request could not be read */
-    const char *url;
-    int version_minor;          /* 1 for HTTP/1.1 */
-    int status;
-    uint64_t bytes;             /* of body handed to the network */
-    uint32_t duration_ms;       /* from the head's last byte to the response's last */
-    int64_t time_s;             /* of the response's end, since 1970; 0 without a clock */
-} uhttp_access;
 
 /*------------------------------------------------------------------------------
  * Configuration: zero means default. Copied by uhttp_server_open(); what it points to
@@ -1649,6 +1441,234 @@ UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form);
 UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text);
 
 /*------------------------------------------------------------------------------
+ * The access log
+ */
+
+/* What config.access_log is told when a response has been sent or has failed. The strings
+ * live only during the call. */
+struct uhttp_access {
+    const char *address;        /* of the client, see uhttp_remote_address(); "": none */
+    const char *method;         /* "" when the request could not be read */
+    const char *url;
+    int version_minor;          /* 1 for HTTP/1.1 */
+    int status;
+    uint64_t bytes;             /* of body handed to the network */
+    uint32_t duration_ms;       /* from the head's last byte to the response's last */
+    int64_t time_s;             /* of the response's end, since 1970; 0 without a clock */
+};
+
+/* Writes an entry of the access log in the Common Log Format, with NUL and without a line end:
+ *
+ *     192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "GET /index.html HTTP/1.1" 200 1043
+ *
+ * Quotes, backslashes, control characters and bytes beyond ASCII become \xHH. Returns the
+ * length, UHTTP_ERR_MEMORY when size is too small. */
+UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size);
+
+/*------------------------------------------------------------------------------
+ * HTTPS
+ */
+
+/* A certificate chain (the server's own first, then those that vouch for it: Let's Encrypt's
+ * fullchain.pem) and its private key, each from a file or from memory, PEM or DER. */
+typedef struct uhttp_tls_certificate {
+    const char *chain_file;     /* NULL: it is in memory */
+    const char *key_file;
+    const void *chain;          /* length 0: a PEM text that ends with NUL */
+    size_t chain_length;
+    const void *key;
+    size_t key_length;
+    const char *key_password;   /* of an encrypted key; NULL: none */
+} uhttp_tls_certificate;
+
+typedef enum uhttp_client_certificate {
+    UHTTP_CLIENT_IGNORED = 0,   /* no certificate is asked of clients */
+    UHTTP_CLIENT_OPTIONAL,      /* who shows none, or a bad one, has no client subject */
+    UHTTP_CLIENT_REQUIRED       /* who shows none, or a bad one, gets no connection */
+} uhttp_client_certificate;
+
+/* A secure listener. Needs UHTTP_TLS, unless the program brings a transport of its own.
+ * TLS 1.2, and 1.3 where mbedTLS is built with it; suites with forward secrecy and
+ * authenticated encryption; sessions resume by tickets and a cache, but not where client
+ * certificates are asked for: these are verified each time. Everything TLS takes comes from
+ * mbedTLS's own allocator (mbedtls_platform_set_calloc_free), with config.memory as well. */
+struct uhttp_tls_config {
+    uhttp_tls_certificate certificate;
+    const uhttp_tls_certificate *more;  /* shown instead to clients that ask for a name in */
+    size_t more_count;                  /* their subjectAltName, "*.example.org" included */
+
+    uhttp_client_certificate client_certificate;
+    const char *client_ca_file; /* whom clients' certificates must come from; PEM or DER */
+    const void *client_ca;      /* the same in memory; length 0: PEM that ends with NUL */
+    size_t client_ca_length;
+
+    bool larger_curves;         /* P-384 and P-521 too; default: X25519, then P-256 */
+    bool no_alpn;               /* do not select "http/1.1" when the client offers protocols */
+    uint32_t handshake_timeout_ms;      /* 0: 10000 */
+    uint32_t max_handshakes;    /* at once; further newcomers wait to be accepted; 0: half of
+                                   the slots */
+
+    /* Fills to with length random bytes, false: it cannot; in addition to the system's source
+     * where there is one. NULL: only the system's. mbedTLS 4 has a hook of its own for it. */
+    bool (*entropy)(void *user, void *to, size_t length);
+    void *entropy_user;
+
+    char *error;                /* if a call fails over certificates or keys: which of them, */
+    size_t error_size;          /* and mbedTLS's reason; config.log is told the same */
+
+    void *mbedtls_config;       /* a ready mbedtls_ssl_config *, which outlives the server; then
+                                   all above but the two limits is left alone */
+    const uhttp_transport *transport;   /* the program's own transport, instead of mbedTLS; */
+    void *transport_user;       /* handed to its open(); both outlive the server */
+};
+
+/*------------------------------------------------------------------------------
+ * Transport: how bytes travel. The header brings plain TCP and, with UHTTP_TLS, mbedTLS;
+ * a program may bring another TLS library through uhttp_tls_config. The functions work on
+ * a non-blocking socket and must never block. recv, send and handshake return a count
+ * (handshake: 0 when done) or one of the words below; a count larger than what was asked for is
+ * taken for UHTTP_FAILED. After UHTTP_FAILED only close(t, false) follows. None may be NULL.
+ */
+#define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
+#define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
+#define UHTTP_FAILED     (-3)   /* the connection is lost */
+#define UHTTP_PLAIN      (-4)   /* handshake only: the peer speaks plain HTTP. It gets a 400;
+                                   recv and send carry plain bytes from now on */
+
+struct uhttp_transport {
+    void *(*open)(void *user, intptr_t fd);      /* state for one peer; NULL: no memory */
+    int (*handshake)(void *t);                   /* 0: done */
+    int (*recv)(void *t, void *to, size_t room); /* 0: the peer will send no more */
+    /* Gathered, may be partial. After UHTTP_WANT_WRITE the same bytes are offered again,
+     * perhaps with more behind them, perhaps from another place in memory. */
+    int (*send)(void *t, const uhttp_str *parts, int count);
+    size_t (*pending)(void *t);                  /* bytes recv can give without the network */
+    /* true: nothing more will be sent. Says so to the peer (close_notify) without waiting and
+     * shuts the socket's write side; at most once, not while a response is cut short.
+     * false: frees t; the server closes fd. */
+    void (*close)(void *t, bool only_write_side);
+};
+
+/* An address of IP. */
+typedef struct uhttp_address {
+    uint8_t address[16];    /* of IPv4 the first four; in network order */
+    uint16_t port;
+    uint8_t family;         /* 4 or 6; 0: none, as of a Unix socket */
+} uhttp_address;
+
+/*------------------------------------------------------------------------------
+ * Other network stacks: FreeRTOS-Plus-TCP, NetX, a modem, a simulation. Define
+ * UHTTP_PLATFORM_HEADER as the name of a file of yours ("my_port.h", quotes included). The
+ * implementing file includes it and uses nothing of the system but the functions below. The
+ * file defines UHTTP_PORT_VERSION as 1, the version described here, and declares or defines the
+ * functions, static or not. Other files that implement them include uhttp_server.h for the
+ * types. A socket is any intptr_t except -1: a descriptor, an index, a pointer.
+ *
+ *     uhttp_result uhttp_port_listen(intptr_t *listener, const uhttp_address *at,
+ *                                    const uhttp_config *config);
+ *         Binds and listens. Port 0: the stack chooses one. An address of zeros: all addresses;
+ *         with family 6, IPv4 too if possible. config has backlog, reuse_port and others, which
+ *         apply as far as the stack supports them. UHTTP_ERR_IN_USE: the port is taken;
+ *         _DENIED; _UNSUPPORTED: no such family; _MEMORY; _SYSTEM.
+ *     int uhttp_port_accept(intptr_t listener, intptr_t *socket, uhttp_address *peer);
+ *         0: a new connection. UHTTP_WANT_READ: nobody is waiting. UHTTP_FULL: no socket or
+ *         memory for the client now, try again later. UHTTP_FAILED: the client has gone.
+ *     int uhttp_port_recv(intptr_t socket, void *to, size_t room);
+ *         Bytes read; 0: the peer has shut its side; UHTTP_WANT_READ; UHTTP_FAILED: it is lost.
+ *     int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count);
+ *         Sends one or two parts in order. Bytes taken, at least one, perhaps not all;
+ *         UHTTP_WANT_WRITE: no room or memory now; UHTTP_FAILED.
+ *     void uhttp_port_shut(intptr_t socket);
+ *         Nothing more will be sent: FIN after what was. Reading goes on.
+ *     void uhttp_port_abort(intptr_t socket);
+ *         Makes the following close a reset, so that a truncated response does not look whole.
+ *     void uhttp_port_close(intptr_t socket);
+ *         Closes a connection (FIN after what was sent) or a listener and frees the socket,
+ *         whatever its state.
+ *     bool uhttp_port_address(intptr_t socket, bool of_peer, uhttp_address *address);
+ *         The address of the other end, or of this end, or of a listener; false: it has none.
+ *     int uhttp_port_wait(uhttp_port_watch *list, uint32_t count, int timeout_ms);
+ *         Sleeps until something happens to a socket of the list, for at most timeout_ms (0:
+ *         not at all, negative: for ever), and sets ready in every entry whose wish is not 0 to
+ *         the part of its wish that holds now (level-triggered). Entries with a wish of 0 are
+ *         skipped. Readable: a listener with a client waiting, a connection with data, at its
+ *         end, or lost. Writable: send would take something, or the connection is lost. Returns
+ *         how many entries are ready; negative: interrupted.
+ *     bool uhttp_port_wake_open(intptr_t *wake);
+ *     bool uhttp_port_wake_send(intptr_t wake);
+ *     void uhttp_port_wake_drain(intptr_t wake);
+ *     void uhttp_port_wake_close(intptr_t wake);
+ *         For uhttp_server_wakeup(): an object that uhttp_port_wait() finds readable from send
+ *         until drain. send returns false if it will not be found. open may return false: there
+ *         is no wake-up.
+ *     uint32_t uhttp_port_millis(void);
+ *         A millisecond clock that may wrap and never jumps (UHTTP_MILLIS replaces it).
+ *     int64_t uhttp_port_time(void);
+ *         Seconds since 1970; 0: there is no clock (UHTTP_TIME replaces it).
+ *
+ * Only uhttp_port_wait() may block. uhttp_port_wake_send() is the only function that other
+ * threads call; all others run in the thread of the loop. While a stack has no memory to send,
+ * its sockets must not be writable, or the loop spins. Define UHTTP_PORT_SOCKETS if
+ * uhttp_port_wait() can only watch so many sockets, listeners and wake-up included: further
+ * clients wait, or an idle one gives way. A socket that the program passes in (listen_fd,
+ * uhttp_server_adopt()) is one of the port's own. There are no default files (use config.files)
+ * and no Unix sockets; uhttp_server_fd_sets() returns UHTTP_ERR_UNSUPPORTED.
+ */
+#define UHTTP_FULL (-5)         /* uhttp_port_accept() only */
+
+typedef struct uhttp_port_watch {
+    intptr_t socket;
+    uint8_t wish;       /* UHTTP_READABLE | UHTTP_WRITABLE; 0: passed over */
+    uint8_t ready;      /* the same bits */
+} uhttp_port_watch;
+
+/*------------------------------------------------------------------------------
+ * Files: the system's own where it has some (POSIX, Windows), or functions of the program's
+ * for LittleFS, FatFS or whatever holds its files. They are called from within the server's
+ * functions, must not call it back, and block everybody for as long as they take. open, read
+ * and close are needed; what they return is checked.
+ */
+typedef struct uhttp_file_info {
+    uint64_t size;
+    int64_t modified;       /* seconds since 1970; 0: unknown */
+    uint32_t modified_ns;   /* and nanoseconds, if known */
+    bool is_dir;
+    const void *data;       /* all of it lies here for ever (ROM, flash): it is sent from here,
+                               neither read nor closed; NULL: it must be read */
+    const char *etag;       /* without quotes, up to 63 characters; stays as long as the file is
+                               open; NULL: one is made of size and time, none without a time */
+    const char *type;       /* for ever; NULL: by the name's extension */
+} uhttp_file_info;
+
+struct uhttp_files {
+    void *user;             /* handed to the functions */
+
+    /* Opens for reading. info comes zeroed.
+     *   path  NUL-terminated, pieces divided by '/'
+     *   root  NULL: the program named all of path. Else path begins with root and a slash, and
+     *         what follows comes from a client: checked (no "..", no empty piece, no name like
+     *         "LONGNA~1"), but a link in it must not lead out of root. "" is a root as any
+     *         other
+     * A directory may be opened: it is closed again. UHTTP_ERR_DENIED is answered with 403,
+     * UHTTP_ERR_MEMORY (also of descriptors) with 503, any other failure with 404. */
+    uhttp_result (*open)(void *user, const char *path, const char *root, void **file,
+                         uhttp_file_info *info);
+    /* Reads up to length bytes at an offset; how many, 0: failed, or none are there. */
+    size_t (*read)(void *user, void *file, uint64_t offset, void *to, size_t length);
+    void (*close)(void *user, void *file);
+
+    /* For uhttp_accept_body_to_file(); all three NULL: it cannot be done. */
+    /* Creates a file that is not there yet; UHTTP_ERR_IN_USE: it is, another name is tried. */
+    uhttp_result (*create)(void *user, const char *path, void **file);
+    /* Appends all of it; UHTTP_ERR_MEMORY: no space is left. */
+    uhttp_result (*write)(void *user, void *file, const void *data, size_t length);
+    /* Closes what was created as written. path NULL: removes it. Else keeps it, safe against
+     * loss of power, under that name, in place of what had it; after a failure nothing is left
+     * of it. */
+    uhttp_result (*finish)(void *user, void *file, const char *written, const char *path);
+};
+
+/*------------------------------------------------------------------------------
  * Pure parsers, usable without a server: no I/O, no allocation, never past the end.
  */
 
@@ -1816,14 +1836,6 @@ UHTTP_API int uhttp_ws_frame_parse(uhttp_str text, uhttp_ws_frame *frame);
 /* Copies length bytes of payload from from to to, which may be at or before it, and removes the
  * mask (or applies it); mask is left as the next bytes need it. RFC 6455 section 5.3 */
 UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_t mask[4]);
-
-/* Writes an entry of the access log in the Common Log Format, with NUL and without a line end:
- *
- *     192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "GET /index.html HTTP/1.1" 200 1043
- *
- * Quotes, backslashes, control characters and bytes beyond ASCII become \xHH. Returns the
- * length, UHTTP_ERR_MEMORY when size is too small. */
-UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size);
 
 /* Reads a date in any of HTTP's three forms into seconds since 1970. now, in the same seconds,
  * tells which century two digits of a year mean: the last one that is not more than 50 years
