@@ -443,9 +443,15 @@ tap_count() {
 
 # --- unit tests ---------------------------------------------------------------------------
 
-# The conversions of test code are its own affair; tests/compile.sh judges the header's.
+# The conversions of test code are its own affair; tests/platform/compile.sh judges the header's.
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wundef -Werror"
-unit_flags="-std=gnu11 -g $warnings -pthread -I . -I tests"
+rooms="-I tests/text -I tests/machine -I tests/server -I tests/fuzz"
+unit_flags="-std=gnu11 -g $warnings -pthread -I . $rooms"
+
+# all_of PATTERN: what is called so, in whatever room
+all_of() {
+    find tests -name "$1" | sort
+}
 
 # build_tests DIRECTORY COMPILER FLAG...: one program from each of $sources, several at once;
 # cmocka's flags come last, from $libraries. What fails to build is a failure.
@@ -517,14 +523,14 @@ stage_unit() {
 # poll(), and only what is about sockets is run over it.
 stage_pollers() {
     stage pollers "the server's tests over epoll and kqueue"
-    sources=$(ls tests/test_server*.c tests/test_request_extras.c)
+    sources=$(all_of "test_server*.c"; all_of test_request_extras.c)
     with_kqueue="-DUHTTP_POLLER=UHTTP_POLLER_KQUEUE"
     case $(uname -s) in
     Linux)
         # shellcheck disable=SC2086
         build_tests epoll "$cc" -O1 $unit_flags -DUHTTP_POLLER=UHTTP_POLLER_EPOLL
         run_tests epoll "$test_seconds" env
-        sources=$(ls tests/test_server.c tests/test_server_[dlp]*.c)
+        sources=$(all_of test_server.c; all_of "test_server_[dlp]*.c")
         with_kqueue="$with_kqueue -DUH_KQUEUE=1 -I tests/platform/kqueue" ;;
     esac
     # shellcheck disable=SC2086
@@ -577,8 +583,7 @@ stage_m32() {
 # The test programs with threads of their own: wake-up.
 stage_tsan() {
     stage tsan "unit tests with threads, gcc, thread sanitizer"
-    sources=$(ls tests/test_server.c tests/test_own_loop.c 2>/dev/null)
-    [ -n "$sources" ] || { skip "there is no tests/test_server.c"; return; }
+    sources=$(all_of test_server.c; all_of test_own_loop.c)
     can_run gcc -fsanitize=thread || { skip "gcc has no thread sanitizer here"; return; }
     # shellcheck disable=SC2086
     build_tests tsan gcc -O1 $unit_flags -fsanitize=thread
@@ -606,20 +611,20 @@ stage_valgrind() {
 
 stage_loops() {
     stage loops "the server in a loop of libuv"
-    tap own_loop_uv.sh $((test_seconds * 2)) tests/own_loop_uv.sh
+    tap own_loop_uv.sh $((test_seconds * 2)) tests/server/own_loop_uv.sh
 }
 
 # HTTPS through the machine's mbedTLS, linked statically so that a test can fail any one of its
-# allocations; then real clients. tests/long_tls36.sh does the same with a newer mbedTLS.
+# allocations; then real clients. tests/clients/long_tls36.sh does the same with a newer mbedTLS.
 stage_tls() {
     stage tls "HTTPS: mbedTLS on both sides, the other suites over it, then curl and openssl"
     has_mbedtls || { skip "mbedTLS is not installed"; return; }
     has openssl || { skip "openssl is not installed"; return; }
-    if ! tests/tls_certificates.sh $build/tls; then
+    if ! tests/server/tls_certificates.sh $build/tls; then
         fail "openssl makes no certificates" $build/tls/log
         return
     fi
-    sources=tests/test_tls.c
+    sources=tests/server/test_tls.c
     static="-Wl,--wrap=calloc -Wl,-Bstatic -lmbedtls -lmbedx509 -lmbedcrypto -Wl,-Bdynamic"
     # shellcheck disable=SC2086
     if ! echo 'int main(void) { return 0; }' | compiles "$cc" $static; then
@@ -634,7 +639,7 @@ stage_tls() {
         sources=
         for name in server server_requests server_limits server_streams server_uploads \
             server_files server_fields server_arguments request_extras; do
-            sources="$sources tests/test_$name.c"
+            sources="$sources tests/server/test_$name.c"
         done
         sources=$(printf '%s\n' $sources)
         secure="$unit_flags -DLOOP_TLS -DUHTTP_TLS"
@@ -645,35 +650,35 @@ stage_tls() {
         libraries=$(cmocka_flags)
     fi
     has curl || { skip "curl is not installed"; return; }
-    tap tls.sh "$test_seconds" env CC="$cc" tests/tls.sh
+    tap tls.sh "$test_seconds" env CC="$cc" tests/clients/tls.sh
 }
 
 stage_curl() {
     stage curl "the examples, asked by curl"
-    [ -f tests/curl.sh ] || { skip "there is no tests/curl.sh"; return; }
+    [ -f tests/clients/curl.sh ] || { skip "there is no tests/clients/curl.sh"; return; }
     has curl || { skip "curl is not installed"; return; }
-    tap curl.sh $((test_seconds * 2)) tests/curl.sh
+    tap curl.sh $((test_seconds * 2)) tests/clients/curl.sh
 }
 
-# Each example is a program of its own, asked by real clients: tests/example_NAME.sh prints TAP.
+# Each example is a program of its own, asked by real clients: example_NAME.sh prints TAP.
 stage_examples() {
     stage examples "the other examples, by their own clients"
     has curl || { skip "curl is not installed"; return; }
-    for script in tests/example_*.sh; do
-        [ -f "$script" ] && tap "$(basename "$script")" $((test_seconds * 2)) "$script"
+    for script in $(all_of "example_*.sh"); do
+        tap "$(basename "$script")" $((test_seconds * 2)) "$script"
     done
 }
 
-# What needs minutes, gigabytes or a browser: tests/long_NAME.sh prints TAP.
+# What needs minutes, gigabytes or a browser: long_NAME.sh prints TAP.
 stage_long() {
     stage long "large transfers, other servers, a browser"
-    for script in tests/long_*.sh; do
-        [ -f "$script" ] && tap "$(basename "$script")" $((test_seconds * 6)) "$script"
+    for script in $(all_of "long_*.sh"); do
+        tap "$(basename "$script")" $((test_seconds * 6)) "$script"
     done
 }
 
 # fuzz_one SOURCE: builds and runs one fuzzer; prints a TAP line. What is kept in
-# tests/corpus/NAME is where it starts from, what it finds on the way stays in build/.
+# tests/fuzz/corpus/NAME is where it starts from, what it finds on the way stays in build/.
 fuzz_one() {
     name=$(basename "$1" .c)
     name=${name#fuzz_}
@@ -681,11 +686,11 @@ fuzz_one() {
     mkdir -p "$out/corpus" "$out/found"
     rm -f "$out"/found/*
     set -- "$1" "$out/corpus"
-    [ -d "tests/corpus/$name" ] && set -- "$@" "tests/corpus/$name"
+    [ -d "tests/fuzz/corpus/$name" ] && set -- "$@" "tests/fuzz/corpus/$name"
     source=$1
     shift
     # shellcheck disable=SC2086
-    if ! "$fuzz_cc" -std=gnu11 -g -O1 $warnings -pthread -I . -I tests $sanitizers \
+    if ! "$fuzz_cc" -std=gnu11 -g -O1 $warnings -pthread -I . $rooms $sanitizers \
             -fsanitize=fuzzer "$source" -o "$out/fuzzer" >"$out/log" 2>&1; then
         echo "not ok - fuzzer $name does not build"
         sed 's/^/# /' "$out/log"
@@ -707,8 +712,7 @@ fuzz_one() {
 
 stage_fuzz() {
     stage fuzz "fuzzers, $fuzz_seconds seconds each"
-    sources=$(ls tests/fuzz_*.c 2>/dev/null)
-    [ -n "$sources" ] || { skip "there is no tests/fuzz_*.c"; return; }
+    sources=$(all_of "fuzz_*.c")
     find_fuzzer || { skip "no clang with a fuzzer"; return; }
     # two at a time: one after the other in each half of the list
     for half in 0 1; do
@@ -725,13 +729,13 @@ stage_fuzz() {
 
 stage_compile() {
     stage compile "compilers, standards, switches, platforms"
-    JOBS=$jobs tap compile.sh 1200 tests/compile.sh
+    JOBS=$jobs tap compile.sh 1200 tests/platform/compile.sh
     grep 'left out:' $logs/compile-compile.sh.tap | sed 's/^# /   /'
 }
 
 stage_readme() {
     stage readme "the README's snippets and its first command"
-    tap readme.sh 120 tests/readme.sh
+    tap readme.sh 120 tests/project/readme.sh
 }
 
 stage_size() {
@@ -743,7 +747,7 @@ stage_size() {
 # Firmware in an emulator of its board.
 stage_boards() {
     stage boards "firmware in an emulator of its board, lwIP on the host"
-    tap boards.sh $((test_seconds * 4)) tests/boards.sh
+    tap boards.sh $((test_seconds * 4)) tests/platform/boards.sh
     sed -n 's/^# \(.* bytes\)$/   \1/p' $logs/boards-boards.sh.tap
 }
 
@@ -764,7 +768,7 @@ stage_counts() {
 stage_packaging() {
     stage packaging "CMake in its three roles, pkg-config, version"
     has cmake || { skip "cmake is not installed"; return; }
-    tap packaging.sh 600 tests/packaging.sh
+    tap packaging.sh 600 tests/project/packaging.sh
 }
 
 # --- the run ------------------------------------------------------------------------------
@@ -780,7 +784,7 @@ for name in $stages; do
         fail "there is no $cc"
         continue
     fi
-    sources=$(ls tests/test_*.c 2>/dev/null | grep -v tests/test_tls.c)
+    sources=$(all_of "test_*.c" | grep -v /test_tls.c)
     "stage_$name"
     finish
 done

@@ -1,6 +1,6 @@
-# script.sh - what tests/example_*.sh and tests/long_*.sh have in common; for bash
+# script.sh - what example_*.sh, long_*.sh and others have in common; for bash
 #
-#     . "$(dirname "$0")/script.sh"
+#     . "$(dirname "$0")/../script.sh"
 #     build delayed -pthread
 #     start delayed 0
 #     is "it greets" "hello" "$(ask "$url/")"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the server costs a microcontroller, as the tables of the README: code by processor and
 # switch (text and rodata of the implementing object with nothing unused in it, libc not counted),
-# RAM by slots and buffers; with boards that have been run (tests/boards.sh) also stacks and TLS's
+# RAM by slots and buffers; with boards that have been run (tests/platform/boards.sh) also stacks and TLS's
 # heap, as they printed them.
 #
 #   tests/platform/costs.sh
