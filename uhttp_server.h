@@ -8,9 +8,9 @@
 /*==============================================================================
  * 00 INTRODUCTION            what it is, how to use it, how long things live
  *==============================================================================
- * A program includes this header where it needs the declarations, and once, in
- * one file, with UHTTP_IMPLEMENTATION defined. There is no thread and no callback:
- * the program asks for the next request and answers it.
+ * Include this header where you need its declarations, and in exactly one file define
+ * UHTTP_IMPLEMENTATION first. There are no threads and no callbacks: your program asks for
+ * the next request and answers it.
  *
  *     #define UHTTP_IMPLEMENTATION
  *     #include "uhttp_server.h"
@@ -36,29 +36,86 @@
  *         }
  *     }
  *
- * MANY AT ONCE  uhttp_wait() never blocks on one peer: it moves all of them along and
- * returns the next that has something for the program. An answer may be given at once
- * or hours later; other requests are served meanwhile.
+ * THE LOOP  uhttp_wait() never blocks on one client: it serves all of them a little and
+ * returns the next connection that has something for the program. You may respond at once or
+ * hours later; other requests are served meanwhile. A program that has a loop already (poll,
+ * epoll, libuv, GLib) uses uhttp_server_watch() and uhttp_process_events() instead.
  *
- * WHOSE IS A CONNECTION  From the moment uhttp_wait() returns a uhttp_conn until its
- * response is finished, the pointer is the program's and stays valid, also when the
- * client has gone meanwhile: calls on it then return UHTTP_ERR_CLOSED, and after that
- * the program lets go of it. A response is finished when the call that completes it
- * (uhttp_respond*, uhttp_stream_end, uhttp_close) has returned UHTTP_OK; sending the
- * rest is the server's affair. For queues and other threads keep uhttp_id(c) instead:
- * uhttp_find() gives the pointer back, or NULL, never another request.
+ * OWNERSHIP  From the moment uhttp_wait() returns a uhttp_conn until its response is finished,
+ * the pointer is yours and stays valid, even if the client disconnects: calls on it then
+ * return UHTTP_ERR_CLOSED, and from then on you no longer use it. A response is finished when
+ * the call that completes it (uhttp_respond*, uhttp_stream_end, uhttp_close) has returned
+ * UHTTP_OK; the server sends what is left. A connection you neither answer nor close keeps its
+ * slot for ever. For queues and other threads keep uhttp_id(c): uhttp_find() returns the
+ * connection of that request, or NULL, never another request.
  *
- * HOW LONG STRINGS LIVE  Every string (path, headers, body) ends with NUL and lies in
- * the connection's own buffer. It is valid until the response is finished, and readable
- * until the next uhttp_wait() after that. A piece of a streamed body and a WebSocket message
- * live only until the next uhttp_wait(). A NUL inside a string cannot happen: such a request is
+ * STRINGS  Every string you are given (path, headers, body) ends with NUL and is stored in the
+ * connection's own buffer. It is valid until the response is finished, and still readable
+ * until the next uhttp_wait(). Two things are valid only until the next uhttp_wait(): a piece
+ * of a streamed body and a WebSocket message. No string contains a NUL: such requests are
  * refused.
  *
- * ONE THREAD  All calls on a server and its connections are made in one thread, that of
- * the loop; only uhttp_server_wakeup() may be called from others and from signal
- * handlers. What the header calls (log, access_log, a transport, functions of files) must
- * not call it back. Files are the one thing that can block: as long as the disk takes.
- * The header prints nothing, exits nowhere, keeps no global state and leaves signals alone.
+ * THREADS  Make all calls on a server and its connections in one thread, the one that runs the
+ * loop. Only uhttp_server_wakeup() may be called from other threads and from signal handlers:
+ * put your result into a queue of your own, wake the loop, and respond there
+ * (examples/delayed.c). The parsers and JSON functions that take no connection may be used in
+ * any thread. Several servers in one program are independent. What the header calls (log,
+ * access_log, a transport, functions of files) must not call it back. Only file access can
+ * block, for as long as the disk takes. The header prints nothing, never exits, has no global
+ * state and installs no signal handlers.
+ *
+ * EVENTS  What uhttp_event(c) returns, and what you may do next. Without config.event_mode you
+ * get only those marked *.
+ *
+ *     REQUEST *     a request; its body, if any, is complete    respond, or accept the body
+ *     HEADERS       a request whose body is still to come       respond, or accept the body
+ *     DATA          part of a streamed body has arrived         uhttp_read_buffer()
+ *     COMPLETE      the accepted body is complete               respond
+ *     ERROR         the body failed, see uhttp_error()          respond, or wait: it is refused
+ *     WRITABLE      there is room after UHTTP_ERR_AGAIN         continue writing
+ *     CLOSED        the client of your request or stream left   forget the connection
+ *     WS_REQUEST    a WebSocket handshake                       uhttp_ws_accept(), or respond
+ *     WS_MESSAGE *  a WebSocket message                         uhttp_ws_message(), send
+ *     WS_CHUNK_...  part of a message over the limit            uhttp_ws_message()
+ *     WS_PING       a ping, which has been answered             nothing
+ *     WS_CLOSE *    the WebSocket has ended, see uhttp_ws_code  forget the connection
+ *
+ * STATES  What may be called depends on how far the request is. Any other call returns
+ * UHTTP_ERR_STATE and changes nothing; looking at the request is always allowed.
+ *
+ *     offered       after HEADERS, and in event mode after REQUEST: accept the body, respond,
+ *                   begin a stream, close
+ *     arriving      after uhttp_accept_body*(): read it, close, or respond early, which ends the
+ *                   upload
+ *     complete      after REQUEST, COMPLETE, ERROR: respond, begin a stream, accept a
+ *                   WebSocket, close
+ *     streaming     after uhttp_*_begin(): write, end, close
+ *     WebSocket     after uhttp_ws_accept(): send, ping, close
+ *     finished      the response is complete: the connection is no longer yours
+ *     disconnected  everything returns UHTTP_ERR_CLOSED
+ *
+ * MEMORY  On the heap the server and its slots are allocated at open. An idle connection has
+ * no buffers. They are allocated with its first byte, 2 KiB each, grow as needed, and are
+ * given back when it becomes idle. One connection takes at most about
+ *
+ *     2 x max_headers_length            the request's head and its decoded strings
+ *     max_content_length                a body collected in memory; 64 KiB for a streamed one
+ *     max_send_buffer + 4 KiB           the response, or a file_chunk_size of a file
+ *     max_ws_message_length + 2 KiB     a WebSocket, instead of the first two
+ *
+ * and max_connections times that is the most a server takes. In fixed memory (config.memory)
+ * nothing is ever allocated elsewhere, mbedTLS's own memory excepted. Each connection has two
+ * buffers of equal size:
+ *
+ *     UHTTP_MEMORY_SIZE(connections, buffer) = base + connections x (slot + 2 x buffer)
+ *     for example, 32 bits, 5 connections, 1 KiB:  1400 + 5 x (340 + 2 x 1024) = 13 340 bytes
+ *
+ * The input buffer holds the head, the decoded copies of its path, query and cookies, and
+ * behind them a collected body; the output buffer a copied response with its head (150 to 300
+ * bytes). A browser's head takes 500 to 1000 bytes, with cookies up to 2 KiB: 1 KiB suffices
+ * for devices that talk to devices, 2 KiB for browsers. What exceeds a buffer is refused with
+ * 431 or 413, or fails with UHTTP_ERR_MEMORY. Streams, files, static data and streamed bodies
+ * may be any size.
  *
  * MANY CONNECTIONS  uhttp_wait() uses select() for a few sockets. On Linux, macOS and BSD it
  * moves to epoll or kqueue when it watches 64 sockets and back when fewer than 24 are left,
@@ -97,6 +154,20 @@
  * Under a strict -std= on Linux the implementing include comes before all system
  * headers, or the file defines _GNU_SOURCE itself (with _POSIX_C_SOURCE on macOS:
  * _DARWIN_C_SOURCE).
+ *
+ * PORTING  A C99 or C++11 compiler is needed, 8-bit bytes, and pointers of 32 or 64 bits; byte
+ * order, alignment and the sign of char do not matter.
+ *
+ *     Linux, macOS, BSD       nothing to define
+ *     Windows                 nothing to define; link with ws2_32
+ *     ESP-IDF                 nothing to define; see LWIP
+ *     lwIP elsewhere          UHTTP_LWIP, and lwipopts.h as described in LWIP
+ *     another network stack   UHTTP_PLATFORM_HEADER: your file implements uhttp_port_listen()
+ *                             and the functions described there
+ *     no heap                 UHTTP_NO_HEAP and config.memory
+ *     no files, or your own   UHTTP_NO_FILES, or config.files
+ *     no clock                define UHTTP_MILLIS(); without UHTTP_TIME() no Date is sent
+ *     no random source        uhttp_tls_config.entropy; plain HTTP needs none
  *
  * LWIP  Define UHTTP_LWIP (ESP-IDF: automatic) and give the server a thread of its own, or the
  * main loop of a thread. examples/firmware/ boots in an emulator with what follows; its
@@ -266,34 +337,34 @@ typedef struct uhttp_str {
 
 typedef enum uhttp_result {
     UHTTP_OK              = 0,
-    UHTTP_ERR_CLOSED      = -1,     /* the peer has left */
-    UHTTP_ERR_STATE       = -2,     /* not at this moment; the connection is well */
+    UHTTP_ERR_CLOSED      = -1,     /* the client has disconnected */
+    UHTTP_ERR_STATE       = -2,     /* wrong state for this call; the connection is fine */
     UHTTP_ERR_INVALID     = -3,     /* an argument that cannot be sent or understood */
-    UHTTP_ERR_AGAIN       = -4,     /* not yet, or no room now; try later */
-    UHTTP_ERR_MEMORY      = -5,     /* no room, ever */
-    UHTTP_ERR_SYSTEM      = -6,     /* a file or a socket failed */
-    UHTTP_ERR_IN_USE      = -7,     /* the port is taken */
-    UHTTP_ERR_DENIED      = -8,     /* the system does not permit it, as a port below 1024 */
-    UHTTP_ERR_UNSUPPORTED = -9      /* built without this feature */
+    UHTTP_ERR_AGAIN       = -4,     /* not yet, or no room now; try again later */
+    UHTTP_ERR_MEMORY      = -5,     /* too large, or out of memory */
+    UHTTP_ERR_SYSTEM      = -6,     /* a system call on a file or socket failed */
+    UHTTP_ERR_IN_USE      = -7,     /* the port is in use */
+    UHTTP_ERR_DENIED      = -8,     /* permission denied, as for a port below 1024 */
+    UHTTP_ERR_UNSUPPORTED = -9      /* not supported by this build or system */
 } uhttp_result;
 
-/* What uhttp_wait() returned a connection for. Outside event mode always REQUEST, or one of
- * the two marked * for a WebSocket. */
+/* Why uhttp_wait() has returned a connection; the introduction has a table of what may be done
+ * then. Outside event mode it is always REQUEST, or one of the two marked * for a WebSocket. */
 typedef enum uhttp_event_type {
     UHTTP_EVENT_NONE = 0,
-    UHTTP_EVENT_REQUEST,    /* a whole request: no body, or one that is all here */
-    UHTTP_EVENT_HEADERS,    /* a body is coming: answer now, or uhttp_accept_body*() */
-    UHTTP_EVENT_DATA,       /* a piece of a streamed body: uhttp_read_buffer() */
-    UHTTP_EVENT_COMPLETE,   /* the accepted body is whole */
-    UHTTP_EVENT_ERROR,      /* it failed, see uhttp_error(); answer, or it is refused for you */
+    UHTTP_EVENT_REQUEST,    /* a request without a body, or with a complete one */
+    UHTTP_EVENT_HEADERS,    /* its body is still to come: respond, or uhttp_accept_body*() */
+    UHTTP_EVENT_DATA,       /* part of a streamed body: uhttp_read_buffer() */
+    UHTTP_EVENT_COMPLETE,   /* the accepted body is complete */
+    UHTTP_EVENT_ERROR,      /* the body failed: uhttp_error(); respond, or it is refused for you */
     UHTTP_EVENT_WRITABLE,   /* a stream or WebSocket that had no room has room again */
-    UHTTP_EVENT_CLOSED,     /* the client of a held request or a stream has gone */
-    UHTTP_EVENT_WS_REQUEST, /* as REQUEST, but it asks for a WebSocket: uhttp_ws_accept() */
-    UHTTP_EVENT_WS_MESSAGE, /* * a whole message: uhttp_ws_message() */
-    UHTTP_EVENT_WS_CHUNK_FIRST,     /* the first part of one beyond max_ws_message_length */
-    UHTTP_EVENT_WS_CHUNK_NEXT,      /* the next, */
-    UHTTP_EVENT_WS_CHUNK_LAST,      /* and the last */
-    UHTTP_EVENT_WS_PING,    /* a ping has come and was answered */
+    UHTTP_EVENT_CLOSED,     /* the client of your request or stream has disconnected */
+    UHTTP_EVENT_WS_REQUEST, /* like REQUEST, but for a WebSocket: uhttp_ws_accept() */
+    UHTTP_EVENT_WS_MESSAGE, /* * a complete message: uhttp_ws_message() */
+    UHTTP_EVENT_WS_CHUNK_FIRST,     /* the first part of one over max_ws_message_length, */
+    UHTTP_EVENT_WS_CHUNK_NEXT,      /* a further part, */
+    UHTTP_EVENT_WS_CHUNK_LAST,      /* and the last one */
+    UHTTP_EVENT_WS_PING,    /* a ping has arrived and has been answered */
     UHTTP_EVENT_WS_CLOSE    /* * the WebSocket has ended: uhttp_ws_code() */
 } uhttp_event_type;
 
@@ -16001,15 +16072,15 @@ UHTTP_API const char *uhttp_strerror(uhttp_result result)
 {
     switch (result) {
     case UHTTP_OK:              return "success";
-    case UHTTP_ERR_CLOSED:      return "the peer has left";
-    case UHTTP_ERR_STATE:       return "not at this moment";
+    case UHTTP_ERR_CLOSED:      return "the client has disconnected";
+    case UHTTP_ERR_STATE:       return "wrong state for this call";
     case UHTTP_ERR_INVALID:     return "invalid argument";
-    case UHTTP_ERR_AGAIN:       return "not now, try again";
-    case UHTTP_ERR_MEMORY:      return "out of memory or beyond a limit";
-    case UHTTP_ERR_SYSTEM:      return "the system refused";
+    case UHTTP_ERR_AGAIN:       return "no room now, try again later";
+    case UHTTP_ERR_MEMORY:      return "too large or out of memory";
+    case UHTTP_ERR_SYSTEM:      return "a system call failed";
     case UHTTP_ERR_IN_USE:      return "the port is in use";
     case UHTTP_ERR_DENIED:      return "permission denied";
-    case UHTTP_ERR_UNSUPPORTED: return "not supported here";
+    case UHTTP_ERR_UNSUPPORTED: return "not supported by this build or system";
     }
     return "unknown result";
 }
