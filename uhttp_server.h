@@ -85,8 +85,8 @@
  *
  *     offered       after HEADERS, and in event mode after REQUEST: accept the body, respond,
  *                   begin a stream, close
- *     arriving      after uhttp_accept_body*(): read it, close, or respond early, which ends the
- *                   upload
+ *     arriving      after uhttp_accept_body*(): read it, close, or respond early, which ends
+ *                   the upload
  *     complete      after REQUEST, COMPLETE, ERROR: respond, begin a stream, accept a
  *                   WebSocket, close
  *     streaming     after uhttp_*_begin(): write, end, close
@@ -286,13 +286,13 @@
  * 01 PUBLIC API                             everything a program needs to know
  *==============================================================================
  * Functions that can fail return UHTTP_OK or a negative uhttp_result. A call that
- * fails leaves everything as it found it, unless its comment says otherwise.
+ * fails changes nothing, unless its comment says otherwise.
  *
  * Any argument may be NULL. Where a string, a struct, a connection or a server is needed, NULL
- * is UHTTP_ERR_INVALID: uhttp_respond_text(c, 200, uhttp_query(c, "name")) fails if there is no
- * such parameter, and does not crash. Comparisons with NULL are false, look-ups find nothing.
- * A uhttp_conn * of an open server can always be passed, even one that was let go of long ago:
- * the call then fails, or is about the request that this connection has now.
+ * gives UHTTP_ERR_INVALID: uhttp_respond_text(c, 200, uhttp_query(c, "name")) fails if there is
+ * no such parameter, and does not crash. Comparisons with NULL are false, look-ups find
+ * nothing. A uhttp_conn * of an open server can always be passed, even long after its request
+ * was finished: the call then fails, or concerns the request this connection has now.
  */
 
 #define UHTTP_VERSION_MAJOR  0
@@ -356,7 +356,7 @@ typedef enum uhttp_event_type {
     UHTTP_EVENT_HEADERS,    /* its body is still to come: respond, or uhttp_accept_body*() */
     UHTTP_EVENT_DATA,       /* part of a streamed body: uhttp_read_buffer() */
     UHTTP_EVENT_COMPLETE,   /* the accepted body is complete */
-    UHTTP_EVENT_ERROR,      /* the body failed: uhttp_error(); respond, or it is refused for you */
+    UHTTP_EVENT_ERROR,      /* the body failed: uhttp_error(); respond, or it is refused */
     UHTTP_EVENT_WRITABLE,   /* a stream or WebSocket that had no room has room again */
     UHTTP_EVENT_CLOSED,     /* the client of your request or stream has disconnected */
     UHTTP_EVENT_WS_REQUEST, /* like REQUEST, but for a WebSocket: uhttp_ws_accept() */
@@ -369,8 +369,9 @@ typedef enum uhttp_event_type {
 } uhttp_event_type;
 
 /*------------------------------------------------------------------------------
- * Configuration: zero means default. Copied by uhttp_server_open(); what it points to
- * must outlive the server (tls and what it points to: only the call, unless it says more).
+ * Configuration: zero means default. uhttp_server_open() copies the struct; what it points to
+ * must outlive the server, except tls, which is needed during the call only (see
+ * uhttp_tls_config for what must stay).
  */
 #define UHTTP_NEVER     UINT32_MAX      /* for times: no limit */
 #define UHTTP_UNLIMITED SIZE_MAX        /* for sizes and counts: no limit */
@@ -379,12 +380,12 @@ typedef enum uhttp_event_type {
 
 typedef struct uhttp_config {
     const char *address;        /* numeric; NULL: "0.0.0.0"; "::" listens on IPv4 as well;
-                                   "unix:/path" is a Unix socket, see uhttp_server_listen() */
+                                   "unix:/path": a Unix socket, see uhttp_server_listen() */
     int port;                   /* 1 to 65535, UHTTP_PORT_ANY or UHTTP_PORT_NONE; 0: 80 */
     uint32_t unix_mode;         /* permissions of a "unix:" socket, as 0660; 0: what the umask
                                    leaves of 0777 */
-    const intptr_t *listen_fd;  /* adopt this listening socket, ignore address and port; it
-                                   is the server's and closed with it; NULL: none */
+    const intptr_t *listen_fd;  /* adopt this listening socket and ignore address and port; the
+                                   server owns it and closes it; NULL: none */
     int backlog;                /* of the listening socket; 0: 128 */
     bool reuse_port;            /* SO_REUSEPORT: several processes accept on one port */
     bool event_mode;            /* bodies as events, see uhttp_accept_body() */
@@ -395,8 +396,8 @@ typedef struct uhttp_config {
     size_t keep_alive_max_requests;     /* on one connection, 1: no keep-alive; 0: 100 */
     uint32_t request_timeout_ms;        /* first byte to end of head, and connect to first
                                            byte; not renewed; 0: 5000 */
-    uint32_t body_timeout_ms;           /* without 1 KiB of progress of a body; 0: 10000 */
-    uint32_t send_timeout_ms;           /* without 1 KiB of progress of a reader; 0: 10000 */
+    uint32_t body_timeout_ms;           /* while less than 1 KiB of a body arrives; 0: 10000 */
+    uint32_t send_timeout_ms;           /* while a client takes less than 1 KiB; 0: 10000 */
     uint32_t response_timeout_ms;       /* a request held longer is answered 503; 0: never */
 
     size_t max_headers_length;  /* request line, fields and empty line; else 431; 0: 4 KiB */
@@ -416,12 +417,12 @@ typedef struct uhttp_config {
                                        response that has no field of that name (see
                                        uhttp_add_header()); none of the server's own, nor Date
                                        or Content-Encoding; checked at open; NULL: none */
-    const char *trusted_proxies;    /* whose X-Forwarded-* fields are believed: addresses and
-                                   blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix" for
-                                   peers without address; read at open, 24 bytes of memory
-                                   each; NULL: nobody's */
-    void *memory;               /* all the memory there is, any alignment; NULL: the heap,
-                                   unless UHTTP_NO_HEAP */
+    const char *trusted_proxies;    /* whose X-Forwarded-* fields are trusted: addresses and
+                                   CIDR blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix"
+                                   for peers without an address; read at open, 24 bytes of
+                                   memory each; NULL: nobody's */
+    void *memory;               /* all the memory the server may use, any alignment; NULL: the
+                                   heap, unless UHTTP_NO_HEAP */
     size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
 
     void (*log)(void *user, const char *line);  /* one line for what was refused and why */
@@ -429,10 +430,10 @@ typedef struct uhttp_config {
     void *user;                 /* handed to log and access_log */
 } uhttp_config;
 
-/* Bytes that config.memory needs for so many connections with two buffers each, one in and
- * one out. A request head with the decoded copies of its path, query and cookies, and a
- * collected body behind it, must fit one buffer (431, 413), a copied response the other.
- * A buffer has at least 512 bytes. A constant expression. */
+/* How many bytes config.memory needs for so many connections, each with two buffers: input and
+ * output. A request head with the decoded copies of its path, query and cookies, followed by a
+ * collected body, must fit one buffer (else 431 or 413), a copied response the other. A buffer
+ * has at least 512 bytes. This is a constant expression. */
 #define UHTTP_MEMORY_SIZE(connections, buffer)           \
     (UHTTP_MEMORY_BASE + (size_t)(connections) *         \
      (UHTTP_MEMORY_SLOT + 2u * (((size_t)(buffer) + 7u) & ~(size_t)7u)))
@@ -446,11 +447,11 @@ typedef struct uhttp_config {
 #define UHTTP_MEMORY_BASE (sizeof(void *) > 4 ? 1680u : 1400u)  /* the server */
 #endif
 
-/* Counters since open, and what is so at this moment. */
+/* Counters since open, and present values. */
 typedef struct uhttp_stats {
     uint64_t accepted;          /* connections */
-    uint64_t requests;          /* heads that were understood */
-    uint64_t refused;           /* requests the server answered by itself */
+    uint64_t requests;          /* whose head was valid */
+    uint64_t refused;           /* requests the server answered itself, with an error */
     uint64_t bytes_in, bytes_out;
     uint64_t evicted;           /* connections that gave way to a newcomer: idle for a second,
                                    waiting to be closed, or silent for a second */
@@ -459,8 +460,8 @@ typedef struct uhttp_stats {
     bool waiting;               /* now: newcomers wait for a slot, or to be accepted at all */
     uint32_t held;              /* now: requests with the program, WebSockets included */
     uint32_t websockets;        /* now: open WebSockets */
-    uint32_t forgotten;         /* now: slots that wait for the program to learn that the
-                                   client has gone; more and more of them are a leak */
+    uint32_t forgotten;         /* now: slots held for a program that has not yet noticed that
+                                   the client has gone; if they grow, requests are leaked */
 } uhttp_stats;
 
 /* One socket for the program's own loop. */
@@ -471,7 +472,7 @@ typedef struct uhttp_watch {
     intptr_t fd;
     uint16_t wish;          /* UHTTP_READABLE | UHTTP_WRITABLE: what to wait for */
     uint16_t ready;         /* what happened; set by the program (errors: both bits) */
-    uint64_t token;         /* names this socket; handed back as it was */
+    uint64_t token;         /* identifies this socket; hand it back unchanged */
 } uhttp_watch;
 
 /*------------------------------------------------------------------------------
@@ -511,90 +512,92 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls);
 
-/* Serves a connection that exists already: accepted by inetd or a supervisor, or one end of a
- * socket pair.
+/* Serves an existing connection: accepted by inetd or a supervisor, or one end of a socket
+ * pair.
  *
- *   fd   a connected stream socket; on success the server's, to be closed by it
- *   tls  it speaks TLS, as the first secure listener does
+ *   fd   a connected stream socket; on success the server owns and closes it
+ *   tls  it speaks TLS, configured like the first secure listener
  *
- * After a failure fd is still the caller's, though perhaps non-blocking:
+ * After a failure fd is still the caller's, though it may have become non-blocking:
  *   UHTTP_ERR_AGAIN    no slot is free; try later
  *   UHTTP_ERR_MEMORY   no memory for it, or a descriptor that cannot be watched
  *   UHTTP_ERR_INVALID  not a connected socket; tls without a secure listener
  *   UHTTP_ERR_STATE    after uhttp_server_shutdown() */
 UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, bool tls);
 
-/* Takes renewed certificates and keys, from now on shown by every secure listener; running
- * connections live on with those they began with.
+/* Loads renewed certificates and keys, which every secure listener uses from now on; open
+ * connections keep those they began with.
  *
- *   tls  of it certificate, more and, for listeners that ask for client certificates,
- *        client_ca are read, and error is written; all else stays as each listener was opened
+ *   tls  only certificate, more and, for listeners that ask for client certificates, client_ca
+ *        are read, and error is written; everything else stays as each listener was opened
  *
- * Listeners with an mbedtls_config or a transport of the program's own are left alone. Fails
+ * Listeners with an mbedtls_config or a transport of the program's own are not changed. Fails
  * like uhttp_server_open(), with UHTTP_ERR_STATE when there is no other secure listener, and
- * with UHTTP_ERR_UNSUPPORTED without UHTTP_TLS: then the old ones stay in force. */
+ * with UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. After a failure the old ones stay in use. */
 UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
                                                const uhttp_tls_config *tls);
 
-/* Moves all connections along and returns the next that has something for the program;
- * NULL when timeout_ms passed without one, on a signal, and on uhttp_server_wakeup().
+/* Serves all connections and returns the next one that has something for the program; NULL when
+ * timeout_ms has passed without one, on a signal, and on uhttp_server_wakeup().
  *
- *   timeout_ms  0: ask the network once; negative: wait for ever
+ *   timeout_ms  0: look at the network once and do not wait; negative: wait for ever
  *
- * Its own deadlines are kept by waking earlier; that alone never returns NULL. */
+ * Timeouts of connections are kept meanwhile, and never make it return NULL. */
 UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
 
-/* For a program with a loop of its own: fills list with the sockets to watch and returns
- * how many there are, which may exceed capacity (then only capacity were written). Ask
- * anew before each sleep. A loop that keeps what it has registered (epoll, libuv): where fd and
+/* For a program with a loop of its own: fills list with the sockets to watch and returns how
+ * many there are, which may exceed capacity (then only capacity entries were written). Call it
+ * before each sleep. A loop that keeps what it has registered (epoll, libuv): where fd and
  * token are as before it is the same socket, else another, though fd may be the same number:
  * tokens tell connections apart that had one slot and one descriptor after the other. */
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
 
-/* Entries that always suffice for a server of so many connections. A constant expression. */
+/* A capacity that is always enough for so many connections. This is a constant expression. */
 #define UHTTP_WATCH_CAPACITY(connections) ((size_t)(connections) + UHTTP_MAX_LISTENERS + 1u)
 
-/* Milliseconds the program's own loop may sleep at most; 0: do not sleep; -1: for ever. */
+/* How many milliseconds the program's own loop may sleep at most; 0: not at all; -1: for
+ * ever. */
 UHTTP_API int uhttp_server_timeout(uhttp_server *server);
 
-/* Tells the server what happened to sockets of the watch list (entries with ready 0 are
- * passed over), moves connections along and returns the next that has something for the
- * program. Call it again with (NULL, 0) until it returns NULL; call it also when only time
- * has passed. A stale or spurious entry does no harm. */
+/* Tells the server what happened to the sockets of the watch list (entries with ready 0 are
+ * ignored), serves the connections and returns the next one that has something for the program.
+ * Call it again with (NULL, 0) until it returns NULL, and call it even if only time has passed.
+ * A stale or spurious entry does no harm. */
 UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_watch *ready,
                                            size_t count);
 
-/* The same pair for select(). Both sets are fd_set *, filled in addition to what is there;
- * max_fd is raised where needed. UHTTP_ERR_MEMORY: a descriptor no fd_set can hold (the
- * sets are as they were). FD_SETSIZE is that of the implementing file. Then either set may be
- * NULL: nothing happened in it. */
+/* The same two for select(). Both sets are fd_set *; sockets are added to what they contain,
+ * and max_fd is raised if needed. UHTTP_ERR_MEMORY: a descriptor does not fit an fd_set; the
+ * sets are unchanged. FD_SETSIZE is that of the implementing file. For uhttp_process_fd_sets()
+ * either set may be NULL: nothing happened in it. */
 UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set,
                                             void *write_set, int *max_fd);
 UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *read_set,
                                             const void *write_set);
 
-/* Makes uhttp_wait() return NULL, now or next time; a watched loop wakes. The one call that
- * is safe from another thread and from a signal handler (not from an interrupt of a
- * microcontroller); keeps errno. None that returned UHTTP_OK is lost; several may share a NULL.
- * UHTTP_ERR_AGAIN: the network has no memory for it now (lwIP, Windows), call it again later.
- * UHTTP_ERR_UNSUPPORTED where the system has nothing to wake with. */
+/* Makes uhttp_wait() return NULL, now or the next time it is called; wakes a loop of your
+ * own, too. The only call that is safe from another thread and from a signal handler (but
+ * not from an interrupt handler of a microcontroller). It keeps errno. A call that
+ * returned UHTTP_OK is never lost; several may lead to one NULL. UHTTP_ERR_AGAIN: the
+ * network has no memory for it now (lwIP, Windows), try again later.
+ * UHTTP_ERR_UNSUPPORTED: this system has no means for it. */
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
 /* Ends the server gracefully, without blocking: closes listeners, and connections kept alive
  * once they have been idle for a second; ends the others with "Connection: close" after the
  * request they are in. Who has connected, if only to the backlog, and not spoken yet may do so
- * for two seconds: its request may be on the way. Returns UHTTP_ERR_AGAIN while anything is left, UHTTP_OK when all is done: call it
- * and uhttp_wait() in turn. WebSockets are closed with 1001 (going away); held requests and
- * streams are the program's to end. */
+ * for two seconds: its request may be on the way. Returns UHTTP_ERR_AGAIN while anything is
+ * left, UHTTP_OK when all is done: call it and uhttp_wait() in turn. WebSockets are closed with
+ * 1001 (going away); held requests and streams are the program's to end. */
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
 
-/* Closes everything at once and frees everything, also what the program still holds: the log
- * names method and path of each request that was never answered. NULL is allowed. */
+/* Closes and frees everything at once, including requests the program still holds; the log
+ * names method and path of each that was never answered. NULL is allowed. */
 UHTTP_API void uhttp_server_close(uhttp_server *server);
 
 UHTTP_API int uhttp_server_port(const uhttp_server *server);    /* of the first listener */
-/* The port of that listener, in the order they were opened, from 0; 0: no such listener, or a
- * Unix socket. */
+/* The port of a listener, counted from 0 in the order they were opened; 0: there is no such
+ * listener, or it is a Unix socket. */
 UHTTP_API int uhttp_listener_port(const uhttp_server *server, size_t index);
 UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server); /* -1 after shutdown */
 UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server);
