@@ -611,7 +611,7 @@ UHTTP_API const char *uhttp_version(void);
 UHTTP_API uint32_t uhttp_millis(void);
 
 /*------------------------------------------------------------------------------
- * Request: what the client asked. All strings live as the introduction says.
+ * Request: what the client asked for. For the lifetime of strings see the introduction.
  */
 UHTTP_API const char *uhttp_method(const uhttp_conn *c);    /* "GET", or any other token */
 UHTTP_API const char *uhttp_url(const uhttp_conn *c);       /* the raw request target */
@@ -619,24 +619,24 @@ UHTTP_API const char *uhttp_protocol(const uhttp_conn *c);  /* "HTTP/1.1", or "H
 UHTTP_API bool uhttp_is_get(const uhttp_conn *c);           /* GET, or HEAD, which is answered
                                                                like GET but without a body */
 
-/* The decoded path, "*" for the asterisk form. Dot segments and %2F are decoded, not
- * resolved; a plus stays a plus. Never empty. RFC 9112 section 3.2. */
+/* The decoded path; "*" for "OPTIONS *". Dot segments and %2F are decoded but not resolved; a
+ * plus stays a plus. Never empty. RFC 9112 section 3.2. */
 UHTTP_API const char *uhttp_path(const uhttp_conn *c);
 
-/* The host (with port, if any) the client meant: of an absolute target, else of the Host
- * field; NULL when an HTTP/1.0 client named none. RFC 9112 section 3.3. */
+/* The host the client asked for, with its port if there is one: from an absolute target, else
+ * from the Host field; NULL if an HTTP/1.0 client sent none. RFC 9112 section 3.3. */
 UHTTP_API const char *uhttp_host(const uhttp_conn *c);
 
-/* Composes scheme, host, path and query into buffer, with NUL. Returns the length or
- * UHTTP_ERR_MEMORY when size is too small; a missing host is the server's own address. What a
- * trusted proxy says in X-Forwarded-Proto and X-Forwarded-Host comes first: it must set or
- * remove both, or clients could. */
+/* Writes the full URL (scheme, host, path and query) into buffer, with NUL. Returns the length,
+ * or UHTTP_ERR_MEMORY if size is too small. A missing host is replaced by the server's own
+ * address. X-Forwarded-Proto and X-Forwarded-Host of a trusted proxy take precedence: the proxy
+ * must set or remove both, otherwise clients could set them. */
 UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size);
 
-/* The value of the first field of that name, whatever its case; NULL: absent. */
+/* The value of the first header field of that name, whatever its case; NULL: absent. */
 UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name);
 UHTTP_API size_t uhttp_header_count(const uhttp_conn *c);
-/* The field of that index, in the order received; false: there is none. name and value
+/* The header field with that index, in the order received; false: there is none. name and value
  * may be NULL. Taking all of them in order is linear. */
 UHTTP_API bool uhttp_header_at(const uhttp_conn *c, size_t index, const char **name,
                                const char **value);
@@ -650,59 +650,60 @@ UHTTP_API size_t uhttp_query_count(uhttp_conn *c);
 UHTTP_API bool uhttp_query_at(uhttp_conn *c, size_t index, const char **name,
                               const char **value);
 
-/* The value of the first cookie of that name, as it came; NULL: absent. Several Cookie fields
+/* The value of the first cookie of that name, not decoded; NULL: absent. Several Cookie fields
  * are read as one. See uhttp_cookie_next(). RFC 6265 section 5.4 */
 UHTTP_API const char *uhttp_cookie(uhttp_conn *c, const char *name);
 UHTTP_API size_t uhttp_cookie_count(uhttp_conn *c);
 UHTTP_API bool uhttp_cookie_at(uhttp_conn *c, size_t index, const char **name,
                                const char **value);
 
-/* Does the decoded path have this form? For routing with plain ifs:
+/* Does the decoded path match this pattern? For routing with plain ifs:
  *
  *     if (uhttp_path_match(c, "/api/items/:id", &id, 1))
  *
- *   pattern   a segment ":name" stands for any one segment that is not empty, a '*' at the end
- *             for all the rest, be it empty; everything else for itself
- *   captures  receives, in order, the pieces of uhttp_path() they stood for; those beyond
- *             capacity are not told. Of no use when the path does not match
+ *   pattern   a segment ":name" matches any segment that is not empty, a '*' at the end matches
+ *             the rest, which may be empty; everything else matches itself
+ *   captures  receives the parts of uhttp_path() they matched, in order, as far as capacity
+ *             allows; undefined if the path does not match
  *
- * An encoded slash (%2F) separates like any other. */
+ * An encoded slash (%2F) separates segments like any other. */
 UHTTP_API bool uhttp_path_match(const uhttp_conn *c, const char *pattern, uhttp_str *captures,
                                 size_t capacity);
 
 /* Decodes the Basic credentials of the request (RFC 7617 section 2).
  *
- *   buffer, size    room for them; three quarters of the Authorization field always suffice
+ *   buffer, size    where they are stored; three quarters of the Authorization field is always
+ *                   enough
  *   user, password  receive strings in buffer
  *
- * Compare with uhttp_secure_equals(). Fails with
- *   UHTTP_ERR_INVALID  there are none, they are malformed, or contain control characters
+ * Compare the password with uhttp_secure_equals(). Fails with
+ *   UHTTP_ERR_INVALID  there are none, or they are malformed or contain control characters
  *   UHTTP_ERR_MEMORY   size is too small
  */
 UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_t size,
                                         const char **user, const char **password);
 
-/* Are two strings equal? The time it takes depends on their lengths alone, not on where they
- * differ, so it does not help a stranger to guess the secret. */
+/* Are two strings equal? The time this takes depends only on their lengths, not on where they
+ * differ, so timing does not help an attacker to guess the secret. */
 UHTTP_API bool uhttp_secure_equals(const char *given, const char *secret);
 
-/* The whole body, with a NUL behind it; length may be NULL. NULL: there is none, or it is
- * not collected in memory, or uhttp_wait() has not yet said that it is complete. */
+/* The whole body, followed by a NUL; length may be NULL. Returns NULL if there is no body, if
+ * it is not collected in memory, or if uhttp_wait() has not yet reported it complete. */
 UHTTP_API const void *uhttp_body(const uhttp_conn *c, size_t *length);
 
 /* The same as a slice, for the parsers: uhttp_json_find(uhttp_body_str(c), "name"). */
 UHTTP_API uhttp_str uhttp_body_str(const uhttp_conn *c);
 
-/* The length announced, 0 without a body; -1: chunked and not yet all here. */
+/* The announced length of the body, 0 without one; -1: chunked, and not yet complete. */
 UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c);
 UHTTP_API const char *uhttp_content_type(const uhttp_conn *c);      /* NULL: none */
 
-/* Takes a collected application/x-www-form-urlencoded body apart, once, in its own place: from
- * then on uhttp_body() returns NULL. The functions below do it by themselves; they find nothing
- * in what is no form. Fails, the body untouched, with
- *   UHTTP_ERR_STATE    the body is not collected in memory, or not yet
+/* Parses a collected application/x-www-form-urlencoded body, once and in place: from then on
+ * uhttp_body() returns NULL. The functions below do it automatically, and find nothing in a
+ * body that is not a form. If it fails, the body is unchanged:
+ *   UHTTP_ERR_STATE    the body is not collected in memory, or not yet complete
  *   UHTTP_ERR_INVALID  another content type, %00 or a NUL
- *   UHTTP_ERR_MEMORY   names without '=' need a byte each, and there is no room
+ *   UHTTP_ERR_MEMORY   names without '=' need a byte each, and there is no room for it
  */
 UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c);
 
@@ -712,58 +713,61 @@ UHTTP_API size_t uhttp_form_count(uhttp_conn *c);
 UHTTP_API bool uhttp_form_at(uhttp_conn *c, size_t index, const char **name,
                              const char **value);
 
-/* Writes the TCP peer as "192.0.2.1" or "2001:db8::1" (IPv4-mapped as IPv4) into buffer,
- * with NUL, and its port behind port (may be NULL). Returns the length, 0 for a Unix
- * socket; UHTTP_ERR_MEMORY when size is too small (46 always suffice). */
+/* Writes the address of the TCP peer into buffer, with NUL: "192.0.2.1" or "2001:db8::1"
+ * (IPv4-mapped addresses as IPv4), and its port into *port unless port is NULL. Returns
+ * the length, 0 for a Unix socket, or UHTTP_ERR_MEMORY if size is too small (46 is always
+ * enough). */
 UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t size, int *port);
 
-/* Writes the client's address as far as config.trusted_proxies vouch for it: X-Forwarded-For is
- * read from its right end, where the nearest proxy wrote, as long as the one who wrote is
- * trusted. Without trusted proxies it is the TCP peer. Otherwise as uhttp_socket_address(). */
+/* Writes the client's address. Without config.trusted_proxies this is the TCP peer. Otherwise
+ * X-Forwarded-For is read from its right end, where the nearest proxy added an address, for as
+ * long as the proxy that added it is trusted. Otherwise like uhttp_socket_address(). */
 UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t size);
 
-/* Writes the way from that client to the TCP peer, "192.0.2.1, 10.0.0.7, 10.0.0.1". Returns the
- * length; UHTTP_ERR_MEMORY when size is too small. */
+/* Writes the addresses from that client to the TCP peer: "192.0.2.1, 10.0.0.7, 10.0.0.1".
+ * Returns the length, or UHTTP_ERR_MEMORY if size is too small. */
 UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t size);
 
 UHTTP_API bool uhttp_is_secure(const uhttp_conn *c);    /* arrived over a secure transport */
 /* Writes the subject of the verified client certificate ("C=DE, O=Example, CN=alice") into
- * buffer, with NUL. Returns the length, 0 when the client has shown none that is good;
- * UHTTP_ERR_MEMORY when size is too small, UHTTP_ERR_CLOSED when the client has gone,
+ * buffer, with NUL. Returns the length, 0 if the client has presented no valid certificate,
+ * UHTTP_ERR_MEMORY if size is too small, UHTTP_ERR_CLOSED if the client has disconnected, or
  * UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. */
 UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size);
-UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is all here */
-/* False once the peer has shut its sending side or is gone. A peer that only shut its side
- * still gets its answer. */
+UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is complete */
+/* False once the client has disconnected or has closed its sending side. A client that closed
+ * only its sending side (as "nc -N" does) still gets its response. */
 UHTTP_API bool uhttp_is_open(const uhttp_conn *c);
-UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c);       /* -1 when the client has gone */
+UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c);       /* -1 once the client has gone */
 
-/* Names this one request; never 0. The server's life long no other request has the same. */
+/* Identifies this request; never 0, and never reused while the server exists. */
 UHTTP_API uint64_t uhttp_id(const uhttp_conn *c);
-/* The request of that id while the program owns it and its client is there; else NULL. */
+/* The request with that id, as long as the program owns it and its client is connected; else
+ * NULL. */
 UHTTP_API uhttp_conn *uhttp_find(uhttp_server *server, uint64_t id);
-/* Walks the connections the program owns: the first after c, NULL: the first of all. */
+/* Iterates over the connections the program owns: returns the one after c, the first one if c
+ * is NULL, and NULL at the end. */
 UHTTP_API uhttp_conn *uhttp_next(uhttp_server *server, const uhttp_conn *c);
 
-/* A pointer of the program's own beside the request, NULL at its begin. */
+/* A pointer of your own, stored with the request; NULL when a request begins. */
 UHTTP_API void uhttp_set_context(uhttp_conn *c, void *context);
 UHTTP_API void *uhttp_context(const uhttp_conn *c);
 UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
 
 /*------------------------------------------------------------------------------
- * Response. Common failures, in this order:
+ * Response. All of these can fail with, checked in this order:
  *
- *   UHTTP_ERR_CLOSED   the client has gone; let go of c
+ *   UHTTP_ERR_CLOSED   the client has disconnected; do not use c any more
  *   UHTTP_ERR_STATE    this request has been answered, or a stream has begun
  *   UHTTP_ERR_INVALID  status not 200 to 599, control characters in a header, data with
  *                      204 or 304
- *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or memory is out
+ *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or out of memory
  *
- * After a failure nothing has been sent and, but for CLOSED, another response may be tried.
- * INVALID, MEMORY and UNSUPPORTED of a call that would have been, or begun, the response are
- * logged. If the last uhttp_wait() returned this request and the program calls uhttp_wait()
- * again without another response, and without accepting the body, the client gets 500 and the
- * request is over: c is the server's again. A request held longer stays the program's.
+ * After a failure nothing has been sent, and except after CLOSED another response may be tried.
+ * INVALID, MEMORY and UNSUPPORTED are logged. If the program then calls uhttp_wait() without
+ * having sent another response or accepted the body, the client gets a 500 and the request is
+ * finished: c is the server's again. This applies only to the request that the last
+ * uhttp_wait() returned; one held longer stays the program's.
  */
 
 /* Sends a whole response and finishes the request.
@@ -772,8 +776,8 @@ UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
  *   content_type  NULL: none
  *   data, length  any bytes; copied before the function returns
  *
- * What the peer cannot take at once is sent by later calls of uhttp_wait(). To a HEAD
- * request only the head is sent. RFC 9110 section 15, RFC 9112 section 6. */
+ * What the client cannot take at once is sent by later calls of uhttp_wait(). A HEAD request
+ * gets the head only. RFC 9110 section 15, RFC 9112 section 6. */
 UHTTP_API uhttp_result uhttp_respond(uhttp_conn *c, int status, const char *content_type,
                                      const void *data, size_t length);
 UHTTP_API uhttp_result uhttp_respond_text(uhttp_conn *c, int status, const char *text);
@@ -789,18 +793,18 @@ UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char 
 UHTTP_API uhttp_result uhttp_respond_printf(uhttp_conn *c, int status, const char *content_type,
                                             const char *format, ...) UHTTP_FORMAT(4, 5);
 
-/* As uhttp_respond() without a copy, so of any length: data must stay until it has been sent,
- * best for ever. */
+/* Like uhttp_respond(), but without a copy, and so of any length: data must stay valid until it
+ * has been sent, best for ever. */
 UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const char *content_type,
                                             const void *data, size_t length);
 
 /* Location: url with status 301, 302, 303, 307 or 308 (0: 302). url is printable ASCII. */
 UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const char *url);
 
-/* 405 with the methods this path has, as "GET, POST". RFC 9110 section 15.5.6 */
+/* 405 with the methods that this path allows: "GET, POST". RFC 9110 section 15.5.6 */
 UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allow);
 
-/* A status with its standard phrase as plain text, as "404 Not Found". */
+/* A status with its standard phrase as plain text: "404 Not Found". */
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
 
 /* Adds a field to the coming response. Content-Length, Transfer-Encoding, Content-Range,
@@ -845,39 +849,41 @@ typedef struct uhttp_new_cookie {
  * __Host- with a domain or another path than "/". RFC 6265bis section 4.1 */
 UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *cookie);
 
-/* Begins a body of unknown length: chunked to HTTP/1.1, ended by closing to 1.0. The common
- * failures; once it has begun, uhttp_stream_end() or uhttp_close() finishes the request. The
- * program may be silent as long as it likes; a client that leaves is noticed meanwhile: one
- * that resets at once, one that only shut its side (and may still read) by send_timeout_ms.
+/* Begins a body of unknown length: chunked for HTTP/1.1 clients, ended by closing the
+ * connection for HTTP/1.0. Fails like uhttp_respond(). Once begun, uhttp_stream_end() or
+ * uhttp_close() finishes the request. The program may be silent as long as it likes; a client
+ * that leaves is noticed meanwhile: one that resets at once, one that only shut its side (and
+ * may still read) by send_timeout_ms.
  */
 UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type);
 
-/* Appends a piece, all of it or nothing. Small pieces are sent together: with the next
- * uhttp_wait(), or when another stream is written to. To a HEAD request it succeeds and sends
+/* Appends a piece, all of it or nothing. Small pieces are sent together: at the next
+ * uhttp_wait(), or when another stream is written to. For a HEAD request it succeeds and sends
  * nothing. Fails with
- *   UHTTP_ERR_CLOSED   the client has gone; let go of c
+ *   UHTTP_ERR_CLOSED   the client has disconnected; do not use c any more
  *   UHTTP_ERR_STATE    no stream has begun
- *   UHTTP_ERR_AGAIN    no room now, the peer reads slowly; in event mode one
+ *   UHTTP_ERR_AGAIN    no room now, the client reads slowly; in event mode one
  *                      UHTTP_EVENT_WRITABLE follows when it would fit
- *   UHTTP_ERR_MEMORY   it could never fit max_send_buffer, or memory is out */
+ *   UHTTP_ERR_MEMORY   it can never fit max_send_buffer, or out of memory */
 UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length);
 
-/* Ends the body and finishes the request; never fails for room. */
+/* Ends the body and finishes the request; never fails for want of room. */
 UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c);
 
 /* Bytes the next uhttp_stream_write() or uhttp_ws_send() could take now; 0 outside a stream or
  * WebSocket. */
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c);
 
-/*--- three kinds of streams. Their calls fail as uhttp_stream_write() does, and with
- * UHTTP_ERR_INVALID as they say. To broadcast, walk the streams with uhttp_next(); to one that
- * answers UHTTP_ERR_AGAIN the program skips this piece, or ends it with uhttp_close().
+/*--- Three kinds of streams. Their functions fail like uhttp_stream_write(), and with
+ * UHTTP_ERR_INVALID where they say so. To broadcast, iterate over the streams with
+ * uhttp_next(); where you get UHTTP_ERR_AGAIN, skip this piece, or drop that client with
+ * uhttp_close().
  */
 
 /* Begins a stream of Server-Sent Events: 200, text/event-stream, with Cache-Control: no-store
- * and X-Accel-Buffering: no (for nginx as a proxy). After uhttp_stream_begin() with another
- * head uhttp_sse_send() works as well. A client that comes back tells the last id it has seen
- * in its Last-Event-ID field. WHATWG HTML section 9.2. */
+ * and X-Accel-Buffering: no (for nginx as a proxy). uhttp_sse_send() also works after
+ * uhttp_stream_begin() with a head of your own. A client that reconnects sends the last id it
+ * has seen in its Last-Event-ID field. WHATWG HTML section 9.2. */
 UHTTP_API uhttp_result uhttp_sse_begin(uhttp_conn *c);
 
 typedef struct uhttp_sse_event {
@@ -893,11 +899,11 @@ typedef struct uhttp_sse_event {
  * would hear it), nothing at all. Clients replace what is not UTF-8. */
 UHTTP_API uhttp_result uhttp_sse_send(uhttp_conn *c, const uhttp_sse_event *event);
 
-/* Sends a comment, which clients pass over: every 15 seconds or so it keeps proxies from
- * thinking that nobody is there. NULL: an empty one. */
+/* Sends a comment, which clients ignore: one every 15 seconds or so keeps proxies from closing
+ * an idle connection. NULL: an empty one. */
 UHTTP_API uhttp_result uhttp_sse_comment(uhttp_conn *c, const char *text);
 
-/* As uhttp_stream_end(). A browser connects again after it: answer 204 to stop that. */
+/* Like uhttp_stream_end(). A browser then reconnects: respond with 204 to stop that. */
 UHTTP_API uhttp_result uhttp_sse_end(uhttp_conn *c);
 
 /* Begins a stream of JSON values, one a line: 200, application/x-ndjson, with Cache-Control:
@@ -908,10 +914,10 @@ UHTTP_API uhttp_result uhttp_ndjson_begin(uhttp_conn *c);
  * it (within a JSON string they are escaped); nothing else is checked. To build a value without
  * a buffer of the program's see uhttp_json_begin_row(). */
 UHTTP_API uhttp_result uhttp_ndjson_send(uhttp_conn *c, const char *json);
-UHTTP_API uhttp_result uhttp_ndjson_end(uhttp_conn *c);     /* as uhttp_stream_end() */
+UHTTP_API uhttp_result uhttp_ndjson_end(uhttp_conn *c);     /* like uhttp_stream_end() */
 
-/* Begins a stream whose frames replace each other, as the pictures of a camera (MJPEG): 200,
- * multipart/x-mixed-replace with a boundary of the server's, and Cache-Control: no-store. */
+/* Begins a stream whose frames replace each other, like the pictures of a camera (MJPEG): 200,
+ * multipart/x-mixed-replace with a boundary the server chooses, and Cache-Control: no-store. */
 UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c);
 
 /* Sends a frame with its length, its type (NULL: none) and the fields added with
@@ -924,23 +930,25 @@ UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c);
  * UHTTP_ERR_STATE: not after uhttp_multipart_begin(). RFC 2046 section 5.1. */
 UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_type,
                                              const void *data, size_t length);
-UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c);  /* as uhttp_stream_end() */
+UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c);  /* like uhttp_stream_end() */
 
-/* Lets go of the request without an answer, or in the middle of a stream: the connection
- * closes, an unfinished body looks unfinished. UHTTP_ERR_STATE: already finished. */
+/* Gives the request up without a response, or in the middle of a stream: the connection is
+ * closed, so that the client sees that the body is incomplete. UHTTP_ERR_STATE: already
+ * finished. */
 UHTTP_API uhttp_result uhttp_close(uhttp_conn *c);
 
 /*------------------------------------------------------------------------------
  * Event mode (config.event_mode): bodies larger than memory.
  *
- * Whether a small body came with its head depends on the network: be ready for _REQUEST
- * and for _HEADERS. A program that always wants the body calls the same uhttp_accept_body*()
- * after either: a body that is here already, or an absent one, which counts as empty, then
- * arrives as any other. Every request told of ends exactly once: answered, _ERROR, _CLOSED, or
- * a call that returned UHTTP_ERR_CLOSED; after the last three no event follows.
+ * Whether a small body arrives together with its head depends on the network: be prepared for
+ * _REQUEST and for _HEADERS. A program that always wants the body calls the same
+ * uhttp_accept_body*() after either one: a body that has arrived already, or an absent one,
+ * which counts as empty, is then delivered like any other. Every request you hear of ends
+ * exactly once: by your response, _ERROR, _CLOSED, or a call that returns UHTTP_ERR_CLOSED;
+ * after the last three no event follows.
  */
 
-/* What uhttp_wait() returned this connection for, until it is called again; then _NONE. */
+/* Why uhttp_wait() has returned this connection, until it is called again; then _NONE. */
 UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c);
 
 /* After UHTTP_EVENT_HEADERS or _REQUEST: accepts the body into memory; one _COMPLETE follows,
@@ -953,33 +961,34 @@ UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c);
  * functions for forms call), or outside event mode. */
 UHTTP_API uhttp_result uhttp_accept_body(uhttp_conn *c, uint64_t limit);
 
-/* The same piece by piece: _DATA for what has arrived, then one _COMPLETE. A program that
- * does not read stops the sender; memory stays bounded. limit 0: none. */
+/* Accepts the body piece by piece: _DATA whenever some has arrived, then one _COMPLETE. If the
+ * program does not read, the sender has to wait; memory stays bounded. limit 0: none. */
 UHTTP_API uhttp_result uhttp_accept_body_streaming(uhttp_conn *c, uint64_t limit);
 
-/* Takes all of a streamed body that is here, without a copy; NULL when nothing is. Valid
- * until the next uhttp_wait(); also after accepting and after _COMPLETE, but no longer once an
- * answer has begun. */
+/* Takes what has arrived of a streamed body, without a copy; NULL if nothing has. Valid until
+ * the next uhttp_wait(). May also be called right after accepting and after _COMPLETE, but no
+ * longer once a response has begun. */
 UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length);
 
 UHTTP_API uint64_t uhttp_bytes_received(const uhttp_conn *c);   /* of this body, decoded */
 
-/* After UHTTP_EVENT_ERROR: the status of what failed, and a text (may be NULL); else 0. */
+/* After UHTTP_EVENT_ERROR: the status that fits what failed, and a text (text may be NULL);
+ * else 0. */
 UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
 
-/* The same into a file: its bytes are written as they arrive, beside path under another name,
- * and are renamed to path when all have come; then one _COMPLETE follows. Whatever happens
- * before (the client leaves, an answer, uhttp_close()), nothing is left of them. The name
- * beside it begins with ".upload-".
+/* Accepts the body into a file: it is written as it arrives, to a temporary file in the same
+ * directory (its name begins with ".upload-"), which is renamed to path when the body is
+ * complete; then one _COMPLETE follows. If anything happens before (the client disconnects, a
+ * response, uhttp_close()), the temporary file is removed.
  *
- *   path   in an existing directory; what has this name is replaced. Needed only during the
- *          call: a copy, with the current directory before it, stays behind the request's head
+ *   path   in an existing directory; a file of this name is replaced. Needed only during the
+ *          call: the server keeps a copy, made absolute, in the connection's buffer
  *   limit  as above; 0: none
  *
- * _ERROR follows if it cannot be created or written: 507 when no space is left, else 500; for
- * anything wrong with the body itself as with the other two. Also
- *   UHTTP_ERR_MEMORY       no room for the name behind the head
- *   UHTTP_ERR_UNSUPPORTED  no files here: see config.files and UHTTP_NO_FILES */
+ * _ERROR follows if the file cannot be created or written (507 if the disk is full, else 500),
+ * or if the body fails, as above. The call itself fails like the other two, and with
+ *   UHTTP_ERR_MEMORY       no room for the name in the buffer
+ *   UHTTP_ERR_UNSUPPORTED  there are no files: see config.files and UHTTP_NO_FILES */
 UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
                                                  uint64_t limit);
 
