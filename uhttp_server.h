@@ -1121,29 +1121,30 @@ UHTTP_API uhttp_result uhttp_ws_ping(uhttp_conn *c, const void *data, size_t len
 UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reason);
 
 /*------------------------------------------------------------------------------
- * Files. They go out piece by piece, as the client takes them, however large they are: on
- * Linux, macOS and FreeBSD by sendfile() if they are the system's and the transport is plain.
- * Conditions (If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range) and
- * one range (Range) are honoured for GET, conditions for HEAD; several ranges are answered
- * with the whole. RFC 9110 sections 13 and 14. Only the disk itself can block here.
+ * Files. They are sent piece by piece, as fast as the client reads, however large they are: by
+ * sendfile() on Linux, macOS and FreeBSD if they are the system's and the transport is plain.
+ * Conditional requests (If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since,
+ * If-Range) are supported for GET and HEAD, a single range (Range) for GET; a request for
+ * several ranges gets the whole file. RFC 9110 sections 13 and 14. Only the disk itself can
+ * block here.
  *
- * All answer the request whatever is found and then return UHTTP_OK: 200, 206, 304 or 412, 416,
- * 404 for what is not there, 403 for what the system does not let us read, 503 without
- * descriptors or memory, and 406 if there is only a .gz and the client refuses it. Failures are
- * those of a response, and UHTTP_ERR_UNSUPPORTED without files (see config.files). If the
- * program has added an ETag or Last-Modified, conditions are judged by that; an added
+ * These functions respond whatever they find, and then return UHTTP_OK: 200, 206, 304, 412 or
+ * 416; 404 if there is no such file, 403 if the system does not permit reading it, 503 without
+ * descriptors or memory, and 406 if there is only a .gz and the client refuses gzip. They fail
+ * like other responses, and with UHTTP_ERR_UNSUPPORTED without files (see config.files). If the
+ * program has added an ETag or Last-Modified field, conditions are evaluated with it; an added
  * Content-Encoding is UHTTP_ERR_INVALID.
  *
- * A file that becomes shorter while it is sent, or cannot be read, ends its connection; of one
- * that grows what was announced is sent.
+ * If a file becomes shorter while it is sent, or cannot be read, the connection is closed; if
+ * it grows, only the announced length is sent.
  */
 typedef struct uhttp_file_options {
     const char *content_type;   /* NULL: by the name's extension */
-    const char *cache_control;  /* value of Cache-Control beside 200, 206, 304; NULL: none */
-    bool no_gzip;               /* do not look for a .gz beside the file */
-    bool hidden;                /* of a directory: serve also names that begin with a dot */
-    bool list;                  /* a directory without index.html is the program's to answer:
-                                   see uhttp_serve_dir_with() */
+    const char *cache_control;  /* Cache-Control of 200, 206 and 304; NULL: none */
+    bool no_gzip;               /* do not look for a .gz next to the file */
+    bool hidden;                /* of a directory: also serve names that begin with a dot */
+    bool list;                  /* the program answers for directories without index.html: see
+                                   uhttp_serve_dir_with() */
 } uhttp_file_options;
 
 /* Sends a file and finishes the request.
@@ -1151,37 +1152,36 @@ typedef struct uhttp_file_options {
  *   path     any file the program may read; links are followed
  *   options  NULL: all as by default
  *
- * If there is a path with .gz at its end, that is sent to clients that want it, with
- * Content-Encoding, as a representation of its own: its own entity tag, ranges of its own
- * bytes. It is believed to have the same content. A .gz alone is also sent to clients that
- * send no Accept-Encoding (RFC 9110 section 12.5.3). */
+ * If there is a file of that name with .gz appended, it is sent to clients that accept gzip,
+ * with Content-Encoding: gzip, its own entity tag, and ranges of its own bytes. The server
+ * assumes that it has the same content. If there is only the .gz, clients that send no
+ * Accept-Encoding get it too (RFC 9110 section 12.5.3). */
 UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
                                           const uhttp_file_options *options);
 
-/* Serves a directory tree: finishes the request with the file that its path names.
+/* Serves a directory tree: responds with the file that the path of the request names.
  *
- *   root    the directory, "." for the current one
- *   prefix  what stands before the file's name in uhttp_path(), as "/" or "/static/"
+ *   root    the directory; "." is the current one
+ *   prefix  the part of uhttp_path() before the file's name: "/" or "/static/"
  *
- * A path with a slash at its end means index.html there; a directory named without one is
- * redirected (301). Other methods than GET and HEAD get 405. A path is refused with 404, not
- * resolved, if a piece of it is empty, "." or "..", begins with a dot (unless hidden), ends
- * with a dot or a blank, is not UTF-8, has a control character, a backslash or a colon, is a
- * device's name on Windows, or ends, in front of its extension, with '~' and digits, as the
- * short names do that FAT and NTFS give to long ones; on every system. Links below root are
- * followed only where the system promises that they stay there (Linux since 5.6; Windows),
- * elsewhere not at all. */
+ * A path that ends with a slash means the index.html there; a directory named without the slash
+ * is redirected (301). Methods other than GET and HEAD get 405. On every system a path gets 404
+ * if one of its segments is empty, "." or "..", begins with a dot (unless hidden), ends with a
+ * dot or a space, is not UTF-8, contains a control character, backslash or colon, is a device
+ * name of Windows, or looks like a short name of FAT or NTFS ("LONGNA~1"). Symbolic links below
+ * root are followed only where the system guarantees that they stay below it (Linux since 5.6;
+ * Windows), elsewhere not at all. */
 UHTTP_API uhttp_result uhttp_serve_dir(uhttp_conn *c, const char *root, const char *prefix);
 
-/* The same with options. With options->list the program answers for a directory that has no
- * index.html: then UHTTP_ERR_UNSUPPORTED is returned and nothing is sent. The directory is
- * root, a slash, and uhttp_path() behind prefix, and lies below root. */
+/* The same with options. With options->list, UHTTP_ERR_UNSUPPORTED is returned and nothing is
+ * sent for a directory without index.html: respond yourself. The directory is root, a slash,
+ * and uhttp_path() without prefix; it is safe to use, and below root. */
 UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
                                             const uhttp_file_options *options);
 
-/* A file in ROM. A .gz may stand beside it, or alone. */
+/* A file in ROM. The table may also contain its .gz, or the .gz alone. */
 typedef struct uhttp_rom_file {
-    const char *path;       /* as below a directory: "index.html", "img/logo.png" */
+    const char *path;       /* without a leading slash: "index.html", "img/logo.png" */
     const void *data;
     size_t size;
     const char *etag;       /* of the content: see uhttp_file_info; NULL: none */
@@ -1189,8 +1189,8 @@ typedef struct uhttp_rom_file {
     int64_t modified;       /* seconds since 1970; 0: unknown */
 } uhttp_rom_file;
 
-/* The same as uhttp_serve_dir() for a table of files, which are sent from where they lie. The
- * table and all it points to must stay for ever. Needs no config.files. */
+/* Like uhttp_serve_dir() for a table of files, which are sent without a copy. The table and
+ * everything it points to must stay valid for ever. Needs no config.files. */
 UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *files, size_t count,
                                        const char *prefix);
 
@@ -1199,23 +1199,23 @@ UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *file
  * UHTTP_NO_JSON writers report UHTTP_ERR_UNSUPPORTED and nothing is found.
  */
 
-/* How deep arrays and objects may stand in each other, written or read. */
+/* How deep arrays and objects may be nested, written or read. */
 #define UHTTP_JSON_MAX_DEPTH 64
 
-/* A text in the making. Its fields are the writer's own.
+/* A JSON text being written. Its fields are private to the writer.
  *
- * The writer sets commas and colons, escapes strings, watches what is open, and remembers the
- * first error: every call after it returns that error and writes nothing, so a program may
- * write a whole text and ask uhttp_json_error() once, at the end. A call writes its piece whole
- * or not at all. It returns
- *   UHTTP_OK           it is written
- *   UHTTP_ERR_AGAIN    only on the way to a peer: no room now. Nothing of this call is written,
- *                      nothing is remembered: make the same call again later
- *   UHTTP_ERR_MEMORY   the buffer is full, or the piece could never fit
+ * The writer adds commas and colons, escapes strings, keeps track of open arrays and objects,
+ * and remembers the first error: every later call returns that error and writes nothing, so a
+ * program can write a whole text and check uhttp_json_error() once, at the end. A call writes
+ * all of its piece or nothing. It returns
+ *   UHTTP_OK           written
+ *   UHTTP_ERR_AGAIN    only when writing to a client: no room now. Nothing is written or
+ *                      remembered: make the same call again later
+ *   UHTTP_ERR_MEMORY   the buffer is full, or the piece can never fit
  *   UHTTP_ERR_INVALID  not UTF-8, not a finite number, not JSON (uhttp_json_raw)
  *   UHTTP_ERR_STATE    a member without a key, a key elsewhere, an end without its begin, a
- *                      second value at the top, deeper than UHTTP_JSON_MAX_DEPTH
- *   UHTTP_ERR_CLOSED   only on the way to a peer: it has left
+ *                      second top-level value, nested deeper than UHTTP_JSON_MAX_DEPTH
+ *   UHTTP_ERR_CLOSED   the client has disconnected
  */
 typedef struct uhttp_json_writer {
     char        *buffer;    /* NULL: the text goes through room() */
@@ -1225,34 +1225,34 @@ typedef struct uhttp_json_writer {
     void        *user;
     uint64_t     kinds;     /* of what is open, innermost in the lowest bit: 1 for an object */
     uint8_t      depth;     /* how many are open */
-    bool         empty;     /* the innermost, or the whole text, has nothing in it yet */
+    bool         empty;     /* the innermost, or the whole text, is still empty */
     bool         named;     /* a key is written, its value is not */
-    bool         whole;     /* AGAIN ends it as any other error does: it is a row or an event */
+    bool         whole;     /* AGAIN is remembered too: it is a row, an event or a message */
     uhttp_result error;     /* the first one */
 } uhttp_json_writer;
 
-/* Starts a text in the program's memory.
+/* Begins a JSON text in a buffer of the program's.
  *
- *   buffer, size  where it goes; always NUL-terminated, so the text may have size - 1 bytes
+ *   buffer, size  always NUL-terminated, so the text may have size - 1 bytes
  *
- * A piece that does not fit is UHTTP_ERR_MEMORY; the buffer then holds all pieces before it.
+ * If a piece does not fit (UHTTP_ERR_MEMORY), the buffer contains everything before it.
  */
 UHTTP_API void uhttp_json_begin(uhttp_json_writer *w, char *buffer, size_t size);
 
-/* Opens or closes an object or an array. In an object a key stands before each value. */
+/* Opens or closes an object or an array. In an object, write a key before each value. */
 UHTTP_API uhttp_result uhttp_json_object_begin(uhttp_json_writer *w);
 UHTTP_API uhttp_result uhttp_json_object_end(uhttp_json_writer *w);
 UHTTP_API uhttp_result uhttp_json_array_begin(uhttp_json_writer *w);
 UHTTP_API uhttp_result uhttp_json_array_end(uhttp_json_writer *w);
 
-/* Writes the name of the next member, escaped as a string is. The writer does not notice a name
- * used twice. */
+/* Writes the name of the next member, escaped like a string. Duplicate names are not
+ * detected. */
 UHTTP_API uhttp_result uhttp_json_key(uhttp_json_writer *w, const char *name);
 UHTTP_API uhttp_result uhttp_json_key_n(uhttp_json_writer *w, const char *name, size_t length);
 
 /* Writes a string.
  *
- *   text    UTF-8; with a length it may have NULs inside; NULL writes null
+ *   text    UTF-8; with a length it may contain NULs; NULL writes null
  *   length  in bytes
  *
  * The quote, the backslash and control characters are escaped, and nothing else. Text that is
@@ -1267,7 +1267,7 @@ UHTTP_API uhttp_result uhttp_json_int(uhttp_json_writer *w, int64_t value);
 UHTTP_API uhttp_result uhttp_json_uint(uhttp_json_writer *w, uint64_t value);
 
 /* Writes a number with the fewest digits that read back as the same double: 0.1, 1, -0, 1e-9.
- * NaN and the infinities are UHTTP_ERR_INVALID: JSON has no word for them. */
+ * NaN and infinity are UHTTP_ERR_INVALID: JSON cannot express them. */
 UHTTP_API uhttp_result uhttp_json_double(uhttp_json_writer *w, double value);
 
 /* Writes true or false. */
@@ -1276,12 +1276,13 @@ UHTTP_API uhttp_result uhttp_json_bool(uhttp_json_writer *w, bool value);
 /* Writes null. */
 UHTTP_API uhttp_result uhttp_json_null(uhttp_json_writer *w);
 
-/* Writes a value that is JSON already, as it is. It is looked through first: anything but one
- * valid value is UHTTP_ERR_INVALID. */
+/* Writes a value that is JSON already, unchanged. It is checked first: anything but one valid
+ * value is UHTTP_ERR_INVALID. */
 UHTTP_API uhttp_result uhttp_json_raw(uhttp_json_writer *w, const char *text, size_t length);
 
-/* Tells how it went, when the whole text should be written: UHTTP_OK if it is one complete
- * value, the first error if there was one, UHTTP_ERR_STATE if something is open or missing. */
+/* Returns the result when the whole text has been written: UHTTP_OK if it is one complete
+ * value, the first error if there was one, UHTTP_ERR_STATE if something is still open or
+ * missing. */
 UHTTP_API uhttp_result uhttp_json_error(const uhttp_json_writer *w);
 
 /* Returns how many bytes have been written, the NUL not counted. */
@@ -1297,8 +1298,8 @@ typedef enum uhttp_json_type {
     UHTTP_JSON_OBJECT
 } uhttp_json_type;
 
-/* A value is the piece of text it stands in, so it lives as long as that text, and a search
- * can go on inside: uhttp_json_find(value.text, "name"). It is well formed. */
+/* A value is a part of the text it was found in, so it is valid as long as that text, and can
+ * be searched in turn: uhttp_json_find(value.text, "name"). It is always well formed. */
 typedef struct uhttp_json_value {
     uhttp_str       text;   /* with its quotes, brackets or braces; empty for UHTTP_JSON_NONE */
     uhttp_json_type type;
@@ -1307,12 +1308,12 @@ typedef struct uhttp_json_value {
 /* Tells whether a text is one JSON value in valid UTF-8, with only white space around it.
  *
  *   text            any bytes
- *   error_position  on failure, the offset of the first byte that cannot stand where it stands:
- *                   of a broken escape the backslash, of a broken character its first byte;
- *                   text.len if the text ends too early. NULL: not wanted
+ *   error_position  on failure, the offset of the first wrong byte (the backslash of a bad
+ *                   escape, the first byte of a bad character); text.len if the text ends too
+ *                   early. NULL: not needed
  *
- * Refused are also half a surrogate pair (\ud800), which is no character, a byte order mark,
- * and more than UHTTP_JSON_MAX_DEPTH levels: RFC 8259 section 9 leaves such limits to readers.
+ * Also refused are half a surrogate pair (\ud800), a byte order mark, and more than
+ * UHTTP_JSON_MAX_DEPTH levels: RFC 8259 section 9 leaves such limits to readers.
  */
 UHTTP_API bool uhttp_json_valid(uhttp_str text, size_t *error_position);
 
@@ -1324,22 +1325,22 @@ UHTTP_API bool uhttp_json_valid(uhttp_str text, size_t *error_position);
  *         the member "www.example" of the member "hosts". A dot may lead the path, and must
  *         where the first name is empty: "." is the member "".
  *
- * Names in the text are compared after unescaping; of several with one name the first is found.
- * Returns the value, of type UHTTP_JSON_NONE if it is not there. The text is checked up to the
- * end of the value and no further; for the rest ask uhttp_json_valid().
+ * Names in the text are compared after unescaping; of duplicate names the first is found.
+ * Returns the value; its type is UHTTP_JSON_NONE if there is none. The text is checked up to
+ * the end of the value and no further; uhttp_json_valid() checks all of it.
  */
 UHTTP_API uhttp_json_value uhttp_json_find(uhttp_str text, const char *path);
 
-/* A walk over the members of an object or the elements of an array. */
+/* An iteration over the members of an object or the elements of an array. */
 typedef struct uhttp_json_iter {
     uhttp_json_value key;       /* of a member: a string; in an array UHTTP_JSON_NONE */
     uhttp_json_value value;
-    const char *next, *end;     /* the walk's own, as the rest */
-    char close;                 /* what ends it: ']' or '}'; NUL when it has ended */
+    const char *next, *end;     /* private, like the rest */
+    char close;                 /* what ends it: ']' or '}'; NUL at the end */
     bool first;                 /* no comma is due yet */
 } uhttp_json_iter;
 
-/* Starts a walk. What is neither an array nor an object has no steps.
+/* Starts an iteration. A value that is neither an array nor an object has no elements.
  *
  *     uhttp_json_iter it = uhttp_json_iterate(uhttp_json_find(text, "items"));
  *     while (uhttp_json_next(&it))
@@ -1347,13 +1348,13 @@ typedef struct uhttp_json_iter {
  */
 UHTTP_API uhttp_json_iter uhttp_json_iterate(uhttp_json_value container);
 
-/* Goes to the next member or element; false: there is none. It passes each byte once. */
+/* Goes to the next member or element; false: there is none. Each byte is read once. */
 UHTTP_API bool uhttp_json_next(uhttp_json_iter *it);
 
 /* Reads a number as an integer.
  *
- * Returns UHTTP_OK, or UHTTP_ERR_INVALID with *number untouched (it may hold a default): not a
- * number, beyond the type's range, or written with a fraction or an exponent, even 1.0.
+ * Returns UHTTP_OK, or UHTTP_ERR_INVALID with *number unchanged (it may hold a default): not a
+ * number, out of the type's range, or written with a fraction or an exponent, even 1.0.
  */
 UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *number);
 UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *number);
@@ -1362,57 +1363,57 @@ UHTTP_API uhttp_result uhttp_json_to_uint64(uhttp_json_value value, uint64_t *nu
 
 /* Reads a number as the nearest double, ties to even, in every locale and rounding mode.
  *
- * Returns UHTTP_OK, or UHTTP_ERR_INVALID with *number untouched: not a number, or larger than
- * any double (1e400). What is too small for a double becomes zero.
+ * Returns UHTTP_OK, or UHTTP_ERR_INVALID with *number unchanged: not a number, or larger than
+ * any double (1e400). A number too small for a double becomes zero.
  */
 UHTTP_API uhttp_result uhttp_json_to_double(uhttp_json_value value, double *number);
 
-/* Reads true or false; anything else is UHTTP_ERR_INVALID, with *flag untouched. */
+/* Reads true or false; anything else is UHTTP_ERR_INVALID, with *flag unchanged. */
 UHTTP_API uhttp_result uhttp_json_to_bool(uhttp_json_value value, bool *flag);
 
 /* Decodes a string to a C string.
  *
  *   buffer, size  room for the text and a NUL; value.text.len - 1 is always enough
  *
- * Returns UHTTP_OK, or a failure with the buffer untouched:
+ * Returns UHTTP_OK, or a failure with the buffer unchanged:
  *   UHTTP_ERR_INVALID  not a string, or one with a NUL inside (\u0000)
  *   UHTTP_ERR_MEMORY   the buffer is too small
  */
 UHTTP_API uhttp_result uhttp_json_to_string(uhttp_json_value value, char *buffer, size_t size);
 
-/* Decodes a string that may have NULs inside; *length is its length, without the NUL behind it.
- * Otherwise as uhttp_json_to_string(). */
+/* Decodes a string that may contain NULs; *length receives its length, without the terminating
+ * NUL. Otherwise like uhttp_json_to_string(). */
 UHTTP_API uhttp_result uhttp_json_to_bytes(uhttp_json_value value, char *buffer, size_t size,
                                            size_t *length);
 
 /* Tells whether the value is this string, after unescaping: uhttp_json_equals(it.key, "id"). */
 UHTTP_API bool uhttp_json_equals(uhttp_json_value value, const char *text);
 
-/* Starts a text that becomes the response to c's request, written straight into its output:
- * head and text together may have max_send_buffer bytes. It is sent by uhttp_json_respond();
- * any other response drops it. */
+/* Begins a text that becomes the response to c's request, written directly into its output
+ * buffer: head and text together may have max_send_buffer bytes. uhttp_json_respond() sends it;
+ * any other response discards it. */
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c);
 
-/* Sends the finished text as application/json. An error of the writer's is returned, the text
- * is dropped then, and another answer may be given. Otherwise as uhttp_respond(). */
+/* Sends the finished text as application/json. If the writer has an error, it is returned and
+ * the text discarded, and you may send another response. Otherwise like uhttp_respond(). */
 UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status);
 
-/* Starts a text of any length in the stream that c is in (see uhttp_stream_begin). A call that
- * answers UHTTP_ERR_AGAIN wrote nothing and is repeated later. End with uhttp_stream_end(). */
+/* Begins a text of any length in the stream c has begun (see uhttp_stream_begin). A call that
+ * returns UHTTP_ERR_AGAIN wrote nothing: repeat it later. End with uhttp_stream_end(). */
 UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c);
 
-/* Starts one line of the NDJSON stream that c is in, written straight into its output. It goes
- * as a whole with uhttp_json_send_row(): here UHTTP_ERR_AGAIN is remembered like any error. Any
- * other write to c drops it. */
+/* Begins one line of the NDJSON stream c has begun, written directly into its output buffer.
+ * uhttp_json_send_row() sends it as a whole: here UHTTP_ERR_AGAIN is remembered like any error.
+ * Any other write to c discards it. */
 UHTTP_API void uhttp_json_begin_row(uhttp_json_writer *w, uhttp_conn *c);
 
-/* Sends the finished line, or returns the writer's error and drops it. After UHTTP_ERR_AGAIN
- * write the whole line again when there is room. UHTTP_ERR_STATE: sent or dropped before, or
+/* Sends the finished line, or returns the writer's error and discards it. After UHTTP_ERR_AGAIN
+ * write the whole line again when there is room. UHTTP_ERR_STATE: already sent or discarded, or
  * as uhttp_json_error(). */
 UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w);
 
-/* Starts the data of one Server-Sent Event in the stream that c is in, written straight into
- * its output; it is sent as a whole with uhttp_json_send_event(). As uhttp_json_begin_row().
+/* Begins the data of one Server-Sent Event in the stream c has begun, written directly into its
+ * output buffer; uhttp_json_send_event() sends it as a whole. Like uhttp_json_begin_row().
  *
  *     uhttp_json_begin_event(&w, c, NULL);
  *     uhttp_json_object_begin(&w);
@@ -1425,24 +1426,24 @@ UHTTP_API uhttp_result uhttp_json_send_row(uhttp_json_writer *w);
 UHTTP_API void uhttp_json_begin_event(uhttp_json_writer *w, uhttp_conn *c,
                                       const uhttp_sse_event *event);
 
-/* Sends the finished event, as uhttp_json_send_row(). */
+/* Sends the finished event, like uhttp_json_send_row(). */
 UHTTP_API uhttp_result uhttp_json_send_event(uhttp_json_writer *w);
 
-/* Starts a JSON text that becomes one message of the WebSocket c, written straight into its
- * output. It is sent as a whole by uhttp_json_send_message(): here UHTTP_ERR_AGAIN is
- * remembered like any error. Any other message or ping to c drops it. */
+/* Begins a JSON text that becomes one message of the WebSocket c, written directly into its
+ * output buffer. uhttp_json_send_message() sends it as a whole: here UHTTP_ERR_AGAIN is
+ * remembered like any error. Any other message or ping to c discards it. */
 UHTTP_API void uhttp_json_begin_message(uhttp_json_writer *w, uhttp_conn *c);
 
-/* Sends the finished text, or returns the writer's error and drops it. After UHTTP_ERR_AGAIN
- * write the whole message again when there is room. UHTTP_ERR_STATE: sent or dropped before, or
- * as uhttp_json_error(). */
+/* Sends the finished text, or returns the writer's error and discards it. After UHTTP_ERR_AGAIN
+ * write the whole message again when there is room. UHTTP_ERR_STATE: already sent or discarded,
+ * or as uhttp_json_error(). */
 UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w);
 
 /*------------------------------------------------------------------------------
- * multipart/form-data (RFC 7578): what a browser sends for a form with files, read as it comes,
- * so a form may be larger than memory; or read from a body that is in memory. Bytes are fed,
- * events are taken, data stay where they lie; no allocation, no recursion. With
- * UHTTP_NO_MULTIPART no form can be begun.
+ * multipart/form-data (RFC 7578): what a browser sends for a form with files. It is parsed as
+ * it arrives, so a form may be larger than memory, or from a body in memory. You feed bytes and
+ * take events; data are not copied, nothing is allocated. With UHTTP_NO_MULTIPART
+ * uhttp_formdata_begin() fails.
  *
  *     result = uhttp_formdata_begin(&form, uhttp_content_type(c), buffer, sizeof buffer);
  *     ...
@@ -1451,28 +1452,28 @@ UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w);
  *         ...                             // _PART, _DATA ..., _PART_END, _PART ..., _END
  */
 typedef enum uhttp_formdata_event {
-    UHTTP_FORMDATA_MORE = 0,    /* all that was fed is used: feed what comes next */
+    UHTTP_FORMDATA_MORE = 0,    /* everything fed has been used: feed the next bytes */
     UHTTP_FORMDATA_PART,        /* a part begins: name, filename, content_type, headers */
     UHTTP_FORMDATA_DATA,        /* a piece of its data: data */
-    UHTTP_FORMDATA_PART_END,    /* it is whole */
-    UHTTP_FORMDATA_END,         /* the form is whole; whatever follows is passed over */
-    UHTTP_FORMDATA_ERROR        /* it is broken, see uhttp_formdata_error(); as after _END */
+    UHTTP_FORMDATA_PART_END,    /* the part is complete */
+    UHTTP_FORMDATA_END,         /* the form is complete; what follows is ignored */
+    UHTTP_FORMDATA_ERROR        /* it is malformed: uhttp_formdata_error(); as after _END */
 } uhttp_formdata_event;
 
 typedef struct uhttp_formdata {
     /* From _PART until _PART_END; the strings end with NUL. */
     const char *name;           /* of the form's field; "" is possible */
-    const char *filename;       /* as the client sent it, see uhttp_safe_filename(); NULL: this
-                                   is no file; "": no file was chosen */
+    const char *filename;       /* as the client sent it, see uhttp_safe_filename(); NULL: not a
+                                   file; "": no file was chosen */
     const char *content_type;   /* NULL: none */
     uhttp_str headers;          /* all header lines, for uhttp_header_next() */
 
-    uhttp_str data;             /* from _DATA until the next call; in what was fed, or here */
+    uhttp_str data;             /* from _DATA until the next call */
 
-    uint32_t max_parts;         /* the program may set it after the begin: more parts than these
-                                   are an error; 1000 */
+    uint32_t max_parts;         /* more parts are an error; 1000 unless you change it after
+                                   uhttp_formdata_begin() */
 
-    /* The reader's own. */
+    /* Private. */
     const char *why;
     char *buffer;
     size_t size, used;          /* of buffer */
@@ -1487,12 +1488,12 @@ typedef struct uhttp_formdata {
     char delimiter[74];         /* CR LF - - boundary */
 } uhttp_formdata;
 
-/* Begins to read a form.
+/* Begins to parse a form.
  *
  *   content_type  of the request, with its boundary; NULL is allowed and fails
- *   buffer, size  keeps one part's header lines, and its name, filename and content type once
- *                 more as strings: 1 KiB suffices but for very long names. Must stay until the
- *                 form has been read
+ *   buffer, size  for the header lines of one part, and its name, filename and content type as
+ *                 strings: 1 KiB is enough except for very long names. Must stay valid until
+ *                 the form has been parsed
  *
  * Returns UHTTP_OK, UHTTP_ERR_INVALID (not multipart/form-data, or its boundary is missing or
  * malformed, RFC 2046 section 5.1.1) or UHTTP_ERR_UNSUPPORTED; after a failure there are no
@@ -1500,35 +1501,34 @@ typedef struct uhttp_formdata {
 UHTTP_API uhttp_result uhttp_formdata_begin(uhttp_formdata *form, const char *content_type,
                                             char *buffer, size_t size);
 
-/* Feeds the next bytes of the form, cut anywhere. They are not copied and must stay until
+/* Feeds the next bytes of the form, cut anywhere. They are not copied and must stay valid until
  * uhttp_formdata_next() has returned _MORE. UHTTP_ERR_STATE: it has not yet done so. */
 UHTTP_API uhttp_result uhttp_formdata_feed(uhttp_formdata *form, const void *data,
                                            size_t length);
 
-/* Takes the next event. For one part come _PART, any number of _DATA, _PART_END; _END and
- * _ERROR come once. Which events come, and the data joined, do not depend on how the input was
- * cut. */
+/* Takes the next event. Each part gives _PART, any number of _DATA, and _PART_END; _END and
+ * _ERROR come once. The events, and the data joined, do not depend on how the input was cut. */
 UHTTP_API uhttp_formdata_event uhttp_formdata_next(uhttp_formdata *form);
 
-/* Tells how it went, when all of the body has been fed; text may be NULL.
- *   UHTTP_OK           the form is whole
- *   UHTTP_ERR_AGAIN    it is not: its last delimiter has not come
- *   UHTTP_ERR_INVALID  it is malformed, as the text says
+/* Returns the result when all of the body has been fed; text may be NULL.
+ *   UHTTP_OK           the form is complete
+ *   UHTTP_ERR_AGAIN    it is not: its last delimiter is missing
+ *   UHTTP_ERR_INVALID  it is malformed; text says how
  *   UHTTP_ERR_MEMORY   headers too long for the buffer, or more than max_parts
- * Lines must end with CR LF. A part whose headers are not those of a field is skipped:
- * malformed lines, no "Content-Disposition: form-data" with a name, a Content-Transfer-Encoding
- * that changes the data. In a quoted name or filename a backslash escapes only the quote and
- * itself, and nothing in names that browsers end with one (filename="report\"); they send %22,
- * %0D and %0A for a quote and line ends, which stay as they are. A filename* that is not UTF-8
- * without control characters gives way to the filename, or to "" without one. */
+ * Lines must end with CR LF. A part is skipped if its headers are malformed, if it has no
+ * "Content-Disposition: form-data" with a name, or a Content-Transfer-Encoding that changes the
+ * data. In a quoted name or filename a backslash escapes only a quote and a backslash, and
+ * nothing where the name ends with one (filename="report\"). Browsers send %22, %0D and %0A for
+ * a quote and line ends, which are left as they are. A filename* that is not UTF-8, or contains
+ * control characters, is replaced by filename, or by "" if there is none. */
 UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const char **text);
 
 /*------------------------------------------------------------------------------
  * The access log
  */
 
-/* What config.access_log is told when a response has been sent or has failed. The strings
- * live only during the call. */
+/* What config.access_log receives when a response has been sent or has failed. The strings are
+ * valid only during the call. */
 struct uhttp_access {
     const char *address;        /* of the client, see uhttp_remote_address(); "": none */
     const char *method;         /* "" when the request could not be read */
@@ -1552,8 +1552,9 @@ UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_
  * HTTPS
  */
 
-/* A certificate chain (the server's own first, then those that vouch for it: Let's Encrypt's
- * fullchain.pem) and its private key, each from a file or from memory, PEM or DER. */
+/* A certificate chain (the server's own certificate first, then the intermediate ones, as in
+ * Let's Encrypt's fullchain.pem) and its private key, each from a file or from memory, PEM or
+ * DER. */
 typedef struct uhttp_tls_certificate {
     const char *chain_file;     /* NULL: it is in memory */
     const char *key_file;
@@ -1565,70 +1566,71 @@ typedef struct uhttp_tls_certificate {
 } uhttp_tls_certificate;
 
 typedef enum uhttp_client_certificate {
-    UHTTP_CLIENT_IGNORED = 0,   /* no certificate is asked of clients */
-    UHTTP_CLIENT_OPTIONAL,      /* who shows none, or a bad one, has no client subject */
-    UHTTP_CLIENT_REQUIRED       /* who shows none, or a bad one, gets no connection */
+    UHTTP_CLIENT_IGNORED = 0,   /* clients are not asked for a certificate */
+    UHTTP_CLIENT_OPTIONAL,      /* clients without a valid one have no uhttp_client_subject() */
+    UHTTP_CLIENT_REQUIRED       /* clients without a valid one get no connection */
 } uhttp_client_certificate;
 
-/* A secure listener. Needs UHTTP_TLS, unless the program brings a transport of its own.
- * TLS 1.2, and 1.3 where mbedTLS is built with it; suites with forward secrecy and
- * authenticated encryption; sessions resume by tickets and a cache, but not where client
- * certificates are asked for: these are verified each time. Everything TLS takes comes from
- * mbedTLS's own allocator (mbedtls_platform_set_calloc_free), with config.memory as well. */
+/* A secure listener. Needs UHTTP_TLS, unless the program brings a transport of its own. It
+ * speaks TLS 1.2, and 1.3 if mbedTLS is built with it, with cipher suites that have forward
+ * secrecy and authenticated encryption. Sessions are resumed with tickets and a cache, except
+ * where clients are asked for certificates, which are verified each time. TLS takes its memory
+ * from mbedTLS's own allocator (mbedtls_platform_set_calloc_free), even with config.memory. */
 struct uhttp_tls_config {
     uhttp_tls_certificate certificate;
-    const uhttp_tls_certificate *more;  /* shown instead to clients that ask for a name in */
-    size_t more_count;                  /* their subjectAltName, "*.example.org" included */
+    const uhttp_tls_certificate *more;  /* for other host names (SNI): each for the names in its */
+    size_t more_count;                  /* subjectAltName, wildcards included */
 
     uhttp_client_certificate client_certificate;
-    const char *client_ca_file; /* whom clients' certificates must come from; PEM or DER */
+    const char *client_ca_file; /* who must have issued clients' certificates; PEM or DER */
     const void *client_ca;      /* the same in memory; length 0: PEM that ends with NUL */
     size_t client_ca_length;
 
     bool larger_curves;         /* P-384 and P-521 too; default: X25519, then P-256 */
     bool no_alpn;               /* do not select "http/1.1" when the client offers protocols */
     uint32_t handshake_timeout_ms;      /* 0: 10000 */
-    uint32_t max_handshakes;    /* at once; further newcomers wait to be accepted; 0: half of
-                                   the slots */
+    uint32_t max_handshakes;    /* at a time; further clients wait to be accepted; 0: half of
+                                   max_connections */
 
-    /* Fills to with length random bytes, false: it cannot; in addition to the system's source
-     * where there is one. NULL: only the system's. mbedTLS 4 has a hook of its own for it. */
+    /* Fills to with length random bytes; false: it cannot. Used in addition to the system's
+     * source if there is one. NULL: only the system's. mbedTLS 4 has a hook of its own. */
     bool (*entropy)(void *user, void *to, size_t length);
     void *entropy_user;
 
-    char *error;                /* if a call fails over certificates or keys: which of them, */
-    size_t error_size;          /* and mbedTLS's reason; config.log is told the same */
+    char *error;                /* receives which certificate or key is wrong, and mbedTLS's */
+    size_t error_size;          /* reason; config.log gets the same text */
 
-    void *mbedtls_config;       /* a ready mbedtls_ssl_config *, which outlives the server; then
-                                   all above but the two limits is left alone */
-    const uhttp_transport *transport;   /* the program's own transport, instead of mbedTLS; */
-    void *transport_user;       /* handed to its open(); both outlive the server */
+    void *mbedtls_config;       /* a complete mbedtls_ssl_config * that outlives the server; of
+                                   the fields above only the two limits are used then */
+    const uhttp_transport *transport;   /* your own transport instead of mbedTLS, and what its */
+    void *transport_user;       /* open() receives; both must outlive the server */
 };
 
 /*------------------------------------------------------------------------------
- * Transport: how bytes travel. The header brings plain TCP and, with UHTTP_TLS, mbedTLS;
- * a program may bring another TLS library through uhttp_tls_config. The functions work on
- * a non-blocking socket and must never block. recv, send and handshake return a count
- * (handshake: 0 when done) or one of the words below; a count larger than what was asked for is
- * taken for UHTTP_FAILED. After UHTTP_FAILED only close(t, false) follows. None may be NULL.
+ * Transport: how bytes are sent and received. The header contains plain TCP and, with
+ * UHTTP_TLS, mbedTLS; you can plug in another TLS library through uhttp_tls_config
+ * (examples/openssl.c). The functions work on a non-blocking socket and must never block. recv,
+ * send and handshake return a count (handshake: 0 when done) or one of the values below; a
+ * count larger than what was asked for is treated as UHTTP_FAILED. After UHTTP_FAILED only
+ * close(t, false) follows. None may be NULL.
  */
 #define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
 #define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
 #define UHTTP_FAILED     (-3)   /* the connection is lost */
 #define UHTTP_PLAIN      (-4)   /* handshake only: the peer speaks plain HTTP. It gets a 400;
-                                   recv and send carry plain bytes from now on */
+                                   recv and send transfer plain bytes from now on */
 
 struct uhttp_transport {
     void *(*open)(void *user, intptr_t fd);      /* state for one peer; NULL: no memory */
     int (*handshake)(void *t);                   /* 0: done */
     int (*recv)(void *t, void *to, size_t room); /* 0: the peer will send no more */
-    /* Gathered, may be partial. After UHTTP_WANT_WRITE the same bytes are offered again,
-     * perhaps with more behind them, perhaps from another place in memory. */
+    /* Sends the parts one after the other, or as much of them as it can. After UHTTP_WANT_WRITE
+     * it gets the same bytes again, possibly followed by more, or at another address. */
     int (*send)(void *t, const uhttp_str *parts, int count);
     size_t (*pending)(void *t);                  /* bytes recv can give without the network */
-    /* true: nothing more will be sent. Says so to the peer (close_notify) without waiting and
-     * shuts the socket's write side; at most once, not while a response is cut short.
-     * false: frees t; the server closes fd. */
+    /* true: nothing more will be sent: tells the peer so (close_notify) without waiting, and
+     * shuts down the write side of the socket; called at most once, and not if a response is
+     * cut short. false: frees t; the server closes fd. */
     void (*close)(void *t, bool only_write_side);
 };
 
@@ -1706,92 +1708,93 @@ typedef struct uhttp_port_watch {
 } uhttp_port_watch;
 
 /*------------------------------------------------------------------------------
- * Files: the system's own where it has some (POSIX, Windows), or functions of the program's
- * for LittleFS, FatFS or whatever holds its files. They are called from within the server's
- * functions, must not call it back, and block everybody for as long as they take. open, read
- * and close are needed; what they return is checked.
+ * File functions (config.files): for LittleFS, FatFS or any other storage. Without them the
+ * files are the system's (POSIX, Windows). They are called from within the server's functions,
+ * must not call it back, and everybody waits until they return. open, read and close are
+ * required; what they return is checked.
  */
 typedef struct uhttp_file_info {
     uint64_t size;
     int64_t modified;       /* seconds since 1970; 0: unknown */
     uint32_t modified_ns;   /* and nanoseconds, if known */
     bool is_dir;
-    const void *data;       /* all of it lies here for ever (ROM, flash): it is sent from here,
-                               neither read nor closed; NULL: it must be read */
-    const char *etag;       /* without quotes, up to 63 characters; stays as long as the file is
-                               open; NULL: one is made of size and time, none without a time */
-    const char *type;       /* for ever; NULL: by the name's extension */
+    const void *data;       /* the whole file in ROM or flash, valid for ever: it is sent from
+                               here, and neither read nor closed; NULL: it must be read */
+    const char *etag;       /* without quotes, up to 63 characters, valid while the file is
+                               open; NULL: made from size and time, none without a time */
+    const char *type;       /* media type, valid for ever; NULL: by the extension */
 } uhttp_file_info;
 
 struct uhttp_files {
-    void *user;             /* handed to the functions */
+    void *user;             /* passed to the functions */
 
-    /* Opens for reading. info comes zeroed.
-     *   path  NUL-terminated, pieces divided by '/'
-     *   root  NULL: the program named all of path. Else path begins with root and a slash, and
-     *         what follows comes from a client: checked (no "..", no empty piece, no name like
-     *         "LONGNA~1"), but a link in it must not lead out of root. "" is a root as any
-     *         other
-     * A directory may be opened: it is closed again. UHTTP_ERR_DENIED is answered with 403,
-     * UHTTP_ERR_MEMORY (also of descriptors) with 503, any other failure with 404. */
+    /* Opens a file for reading and fills in *info, which is zeroed before.
+     *   path  NUL-terminated, with '/' as the separator
+     *   root  NULL: path comes from the program. Otherwise path begins with root and a slash,
+     *         and the rest comes from a client: it is checked (no "..", no empty segment, no
+     *         name like "LONGNA~1"), but you must not follow a link in it out of root. "" is a
+     *         valid root
+     * A directory may be opened too; it is closed again. UHTTP_ERR_DENIED becomes 403,
+     * UHTTP_ERR_MEMORY (no memory or descriptors) 503, any other failure 404. */
     uhttp_result (*open)(void *user, const char *path, const char *root, void **file,
                          uhttp_file_info *info);
-    /* Reads up to length bytes at an offset; how many, 0: failed, or none are there. */
+    /* Reads up to length bytes at an offset and returns how many; 0: failure, or the end. */
     size_t (*read)(void *user, void *file, uint64_t offset, void *to, size_t length);
     void (*close)(void *user, void *file);
 
-    /* For uhttp_accept_body_to_file(); all three NULL: it cannot be done. */
-    /* Creates a file that is not there yet; UHTTP_ERR_IN_USE: it is, another name is tried. */
+    /* The next three are for uhttp_accept_body_to_file(); all NULL: it is unsupported. */
+    /* Creates a new file; UHTTP_ERR_IN_USE: it exists already, another name is tried. */
     uhttp_result (*create)(void *user, const char *path, void **file);
-    /* Appends all of it; UHTTP_ERR_MEMORY: no space is left. */
+    /* Appends all of data; UHTTP_ERR_MEMORY: the storage is full. */
     uhttp_result (*write)(void *user, void *file, const void *data, size_t length);
-    /* Closes what was created as written. path NULL: removes it. Else keeps it, safe against
-     * loss of power, under that name, in place of what had it; after a failure nothing is left
-     * of it. */
+    /* Closes the file that was created as written. path NULL: removes it. Otherwise renames it
+     * to path, replacing a file of that name, so that it survives a power loss; after a failure
+     * nothing is left of it. */
     uhttp_result (*finish)(void *user, void *file, const char *written, const char *path);
 };
 
 /*------------------------------------------------------------------------------
- * Pure parsers, usable without a server: no I/O, no allocation, never past the end.
+ * Parsers that can be used without a server: no I/O, no allocation, never past the end of a
+ * text.
  */
 
-/* Decodes %XX from in to out, which has room for in.len bytes and may be where in is. With
- * plus_is_blank it decodes a query or form: + is a space, and a % that begins no escape stands
- * for itself, as in browsers. UHTTP_ERR_INVALID: %00, or outside queries and forms a malformed
- * escape; what out holds then is of no use. RFC 3986 section 2.1. */
+/* Decodes %XX from in to out, which has room for in.len bytes and may be the same memory. With
+ * plus_is_blank it decodes a query or form: + is a space, and a % that does not begin an escape
+ * is left as it is, as browsers do. UHTTP_ERR_INVALID: %00, or without plus_is_blank a
+ * malformed escape; the contents of out are undefined then. RFC 3986 section 2.1. */
 UHTTP_API uhttp_result uhttp_percent_decode(uhttp_str in, bool plus_is_blank, char *out,
                                             size_t *length);
 
-/* Writes text so that it can be part of a URL: all but letters, digits and "-._~" becomes %XX.
- * For one segment of a path, one name or value of a query. Returns the length, or
- * UHTTP_ERR_MEMORY if size is too small (three times the text, and one, always suffice), or
- * UHTTP_ERR_INVALID for NULL; after a failure buffer holds "". RFC 3986 section 2. */
+/* Encodes text as part of a URL (a segment of a path, a name or a value of a query): everything
+ * but letters, digits and "-._~" becomes %XX. Returns the length, UHTTP_ERR_MEMORY if size is
+ * too small (three times the length of text plus one is always enough), or UHTTP_ERR_INVALID
+ * for NULL; after a failure buffer contains "". RFC 3986 section 2. */
 UHTTP_API int uhttp_percent_encode(const char *text, char *buffer, size_t size);
 
-/* Writes text so that it can be part of an HTML page, between tags or in a quoted attribute:
- * the characters & < > " ' become entities. Otherwise the same; six times the text, and one,
- * always suffice. What a client has sent must go through this before it is part of a page. */
+/* Escapes text as part of an HTML page, between tags or in a quoted attribute: the characters
+ * & < > " ' become entities. Otherwise like uhttp_percent_encode(), with six times the length.
+ * Escape everything that comes from a client before it becomes part of a page. */
 UHTTP_API int uhttp_html_escape(const char *text, char *buffer, size_t size);
 
 /* Is the slice this text? False if either is absent. */
 UHTTP_API bool uhttp_str_equals(uhttp_str s, const char *text);
 
-/* Writes a slice as a string. Returns its length, or UHTTP_ERR_MEMORY if size is too small, or
- * UHTTP_ERR_INVALID if the slice is absent or has a NUL inside; then buffer holds "". */
+/* Copies a slice to a string. Returns its length, UHTTP_ERR_MEMORY if size is too small, or
+ * UHTTP_ERR_INVALID if the slice is absent or contains a NUL; buffer contains "" then. */
 UHTTP_API int uhttp_str_copy(uhttp_str s, char *buffer, size_t size);
 
 typedef struct uhttp_url_parts {
     uhttp_str scheme, host, port, path, query, fragment;    /* ptr NULL: absent */
 } uhttp_url_parts;
 
-/* Splits an absolute URL or an origin form ("/path?query"). Nothing is decoded; user
- * information is refused. UHTTP_ERR_INVALID: malformed; a % that begins no escape is so before
- * the query only. RFC 3986 section 3. */
+/* Splits an absolute URL or "/path?query". Nothing is decoded; user information is refused.
+ * UHTTP_ERR_INVALID: malformed (a % that does not begin an escape is allowed in the query
+ * only). RFC 3986 section 3. */
 UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts);
 
-/* Takes the next raw "name=value" off *query; value.ptr is NULL without '='. Empty pairs
- * ("a&&b") are passed over. False: no more. This tells "?flag" from "?flag=", which are both ""
- * to uhttp_query():
+/* Takes the next raw "name=value" off the front of *query; value.ptr is NULL without '='. Empty
+ * pairs ("a&&b") are skipped. False: no more. This tells "?flag" from "?flag=", which are both
+ * "" for uhttp_query():
  *
  *     uhttp_url_split(url, &parts);               // of uhttp_url(c), as a slice
  *     while (uhttp_query_next(&parts.query, &name, &value)) {
@@ -1801,43 +1804,42 @@ UHTTP_API uhttp_result uhttp_url_split(uhttp_str url, uhttp_url_parts *parts);
  */
 UHTTP_API bool uhttp_query_next(uhttp_str *query, uhttp_str *name, uhttp_str *value);
 
-/* Takes the next "name=value" off the value of a Cookie field, both without white space around
- * them; what has no '=' is passed over. False: no more. RFC 6265 section 4.2.1 */
+/* Takes the next "name=value" off the value of a Cookie field, both without surrounding white
+ * space; what has no '=' is skipped. False: no more. RFC 6265 section 4.2.1 */
 UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str *value);
 
-/* Takes the next "Name: value\r\n" off *fields, the value without white space around it.
- * False: no more, or (fields->len is not 0 then) not a field line. RFC 9112 section 5. */
+/* Takes the next "Name: value\r\n" off *fields, the value without surrounding white space.
+ * False: no more, or, if fields->len is not 0, a malformed line. RFC 9112 section 5. */
 UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *value);
 
-/* Takes the next element off a comma-separated list, empty ones passed over. False: no
- * more. RFC 9110 section 5.6.1. */
+/* Takes the next element off a comma-separated list; empty ones are skipped. False: no more.
+ * RFC 9110 section 5.6.1. */
 UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element);
 
 /* Takes the next piece off a field value with parameters, as `text/html; charset="utf-8"`:
  * first "text/html", whose value.ptr is NULL, then "charset" and its value, a token or a quoted
- * string with its quotes. False: no more, or (params->len is not 0 then) malformed.
+ * string with its quotes. False: no more, or, if params->len is not 0, malformed.
  * RFC 9110 section 5.6.6. */
 UHTTP_API bool uhttp_param_next(uhttp_str *params, uhttp_str *name, uhttp_str *value);
 
-/* Takes quotes and backslashes off a quoted string and leaves a token as it is. out has room
- * for value.len bytes and may be where value lies. UHTTP_ERR_INVALID: neither of both, and
+/* Removes quotes and backslashes from a quoted string, and copies a token as it is. out has
+ * room for value.len bytes and may be the same memory. UHTTP_ERR_INVALID: it is neither, and
  * nothing was written. RFC 9110 section 5.6.4. */
 UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length);
 
-/* Makes a client's name for a file one that is safe in a directory of the program's own, on
- * every system: only what stands behind the last slash or backslash, as valid UTF-8, without
- * control characters and any of "*:<>?| (each becomes '_'), without dots and blanks at its
- * begin or end, not one of the names of devices on Windows, nor a short name of FAT ("A~1"
- * becomes "A_1"), never empty ("_").
+/* Turns a client's file name into one that is safe in a directory of yours, on every system:
+ * what follows the last slash or backslash, as valid UTF-8, with '_' instead of control
+ * characters and any of "*:<>?|, without leading or trailing dots and spaces, not a device name
+ * of Windows, not a short name of FAT ("A~1" becomes "A_1"), and never empty ("_").
  *
  *   filename      NULL is allowed
- *   buffer, size  for the name and its NUL; a longer name is cut between two characters. 2
- *                 bytes at least; 256 is what most file systems take
+ *   buffer, size  for the name and its NUL; a longer name is cut between two characters. At
+ *                 least 2 bytes; most file systems take up to 256
  *
- * Returns the length. Two clients may choose the same name. */
+ * Returns the length. Two clients may send the same name. */
 UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t size);
 
-/* A request head taken apart; the slices lie in the text. */
+/* A parsed request head; the slices are parts of the text. */
 typedef struct uhttp_head {
     uhttp_str method, target;
     uhttp_str path;             /* raw; "/" when an absolute target has none */
@@ -1860,7 +1862,7 @@ typedef struct uhttp_head {
  * -501 or -505. */
 UHTTP_API int uhttp_head_parse(uhttp_str text, uhttp_head *head);
 
-/* The state of a chunked body; zero at its begin. */
+/* The state of a chunked body; zero at the beginning. */
 typedef struct uhttp_chunked {
     uint64_t left;          /* of the current chunk */
     uint64_t data;          /* bytes decoded so far */
@@ -1868,11 +1870,11 @@ typedef struct uhttp_chunked {
     uint8_t state;
 } uhttp_chunked;
 
-/* Decodes what is there: *in_length bytes at in, up to *out_length bytes to out, which may
- * lie at in or before it. Both lengths become what was used. Returns UHTTP_OK at the end of
- * the body (bytes behind it are not used), UHTTP_ERR_AGAIN when more input or room is
- * needed, UHTTP_ERR_INVALID when it is malformed or its framing exceeds 16 KiB plus eight
- * times its data. Trailers are checked and dropped. RFC 9112 section 7.1. */
+/* Decodes the next part of a chunked body: *in_length bytes from in, up to *out_length bytes to
+ * out, which may be the same memory or before it. Both lengths are set to what was used.
+ * Returns UHTTP_OK at the end of the body (bytes after it are not used), UHTTP_ERR_AGAIN if
+ * more input or room is needed, UHTTP_ERR_INVALID if it is malformed or its framing exceeds 16
+ * KiB plus eight times its data. Trailers are checked and ignored. RFC 9112 section 7.1. */
 UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *in,
                                             size_t *in_length, char *out, size_t *out_length);
 
@@ -1880,22 +1882,22 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
  * 1970, from the year 0 (earlier ones become its begin) to 9999. RFC 9110 section 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
 
-/* Decodes base64 strictly: padded, and no bit set that is not used. out has room for three
- * quarters of in.len and may be where in lies. UHTTP_ERR_INVALID: malformed; what out holds
- * then is of no use. RFC 4648 section 4 */
+/* Decodes base64 strictly: padding is required, and unused bits must be zero. out has room for
+ * three quarters of in.len bytes and may be the same memory. UHTTP_ERR_INVALID: malformed; the
+ * contents of out are undefined then. RFC 4648 section 4 */
 UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *length);
 
-/* Encodes bytes as base64, padded, with a NUL: out has room for 4 bytes for each 3 or fewer of
- * in, and one. Returns the length. RFC 4648 section 4 */
+/* Encodes bytes as padded base64, with a NUL: out needs (in.len + 2) / 3 * 4 + 1 bytes. Returns
+ * the length. RFC 4648 section 4 */
 UHTTP_API size_t uhttp_base64_encode(uhttp_str in, char *out);
 
-/* Computes the SHA-1 digest of bytes. Good for WebSocket handshakes and entity tags, no longer
- * for anything an attacker may choose. RFC 3174 */
+/* Computes the SHA-1 digest of bytes. Good enough for WebSocket handshakes and entity tags, not
+ * for security. RFC 3174 */
 UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20]);
 
-/* Checks UTF-8 that comes piece by piece, cut anywhere.
+/* Checks UTF-8 that arrives piece by piece, cut anywhere.
  *
- *   state  0 before the first piece; the function's own from then on
+ *   state  0 before the first piece; then private to the function
  *
  * Returns UHTTP_OK (valid so far, and no character is cut), UHTTP_ERR_AGAIN (valid so far, ends
  * within a character), or UHTTP_ERR_INVALID as soon as a byte is wrong. RFC 3629 */
@@ -1926,9 +1928,9 @@ UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_
 UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds);
 
 typedef enum uhttp_range_kind {
-    UHTTP_RANGE_WHOLE,      /* nothing to go by: another unit, malformed, or several at once */
-    UHTTP_RANGE_PART,       /* length bytes from first on, at least one */
-    UHTTP_RANGE_NONE        /* behind the end: 416 */
+    UHTTP_RANGE_WHOLE,      /* no usable range: another unit, malformed, or several at once */
+    UHTTP_RANGE_PART,       /* length bytes starting at first, at least one */
+    UHTTP_RANGE_NONE        /* beyond the end: 416 */
 } uhttp_range_kind;
 
 /* Reads the value of a Range field ("bytes=0-499", "bytes=500-", "bytes=-500") against a
@@ -1940,8 +1942,8 @@ UHTTP_API uhttp_range_kind uhttp_range_parse(uhttp_str value, uint64_t size, uin
 /* Is this text UTF-8 (RFC 3629): nothing overlong, no surrogates? */
 UHTTP_API bool uhttp_utf8_valid(uhttp_str text);
 
-/* The media type that belongs to a name's extension, whatever its case;
- * "application/octet-stream" for one that is not known. Never NULL. */
+/* The media type for the extension of a name, whatever its case; "application/octet-stream" if
+ * it is unknown. Never NULL. */
 UHTTP_API const char *uhttp_mime_type(uhttp_str name);
 
 /* The phrase of a final status of RFC 9110, or of 428, 429, 431, 451 and, with files, 507, with
