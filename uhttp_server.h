@@ -1578,8 +1578,8 @@ typedef enum uhttp_client_certificate {
  * from mbedTLS's own allocator (mbedtls_platform_set_calloc_free), even with config.memory. */
 struct uhttp_tls_config {
     uhttp_tls_certificate certificate;
-    const uhttp_tls_certificate *more;  /* for other host names (SNI): each for the names in its */
-    size_t more_count;                  /* subjectAltName, wildcards included */
+    const uhttp_tls_certificate *more;  /* for other host names (SNI), those in the */
+    size_t more_count;                  /* subjectAltName of each, also wildcards */
 
     uhttp_client_certificate client_certificate;
     const char *client_ca_file; /* who must have issued clients' certificates; PEM or DER */
@@ -1602,8 +1602,8 @@ struct uhttp_tls_config {
 
     void *mbedtls_config;       /* a complete mbedtls_ssl_config * that outlives the server; of
                                    the fields above only the two limits are used then */
-    const uhttp_transport *transport;   /* your own transport instead of mbedTLS, and what its */
-    void *transport_user;       /* open() receives; both must outlive the server */
+    const uhttp_transport *transport;   /* your own transport instead of mbedTLS, and */
+    void *transport_user;       /* what its open() receives; both outlive the server */
 };
 
 /*------------------------------------------------------------------------------
@@ -16139,7 +16139,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        slots: an idle connection gives way to a newcomer only after a second, busy clients
  *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
  *        a secure peer costs no memory before its first byte; uhttp_stats.waiting;
- *        a shutdown leaves kept-alive connections a second, as a request may be on its way
+ *        a shutdown leaves kept-alive connections a second, as a request may be on its way;
+ *        the manual and the texts of uhttp_strerror() in plain English; migration tables
  */
 
 /*==============================================================================

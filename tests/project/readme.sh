@@ -102,6 +102,61 @@ sed 's/^/# does not exist: /' "$tmp/missing"
 [ "$(wc -l <"$tmp/real")" -gt 300 ] && [ ! -s "$tmp/missing" ]
 report $? "every name in the README and in the header's comments exists"
 
+# The table of limits says what the header does with a configuration of zeros.
+cat >"$tmp/defaults.c" <<'PROGRAM'
+#define UHTTP_IMPLEMENTATION
+#include "uhttp_server.h"
+#include <stdio.h>
+
+static void put(const char *name, unsigned long number, unsigned long unit, const char *unit_name)
+{
+    printf("%s %lu%s\n", name, number / unit, unit_name);
+}
+
+int main(void)
+{
+    uhttp_config c;
+    uint32_t times[UH_TIMES];
+    memset(&c, 0, sizeof c);
+    uh_config_complete(&c);
+    uh_times_complete(times, &c);
+    put("max_connections", c.max_connections, 1, "");
+    put("max_headers_length", c.max_headers_length, 1024, " KiB");
+    put("max_content_length", c.max_content_length, 1024, " KiB");
+    put("max_send_buffer", c.max_send_buffer, 1024, " KiB");
+    put("max_ws_message_length", c.max_ws_message_length, 1024, " KiB");
+    put("file_chunk_size", c.file_chunk_size, 1024, " KiB");
+    put("keep_alive_max_requests", c.keep_alive_max_requests, 1, "");
+    put("keep_alive_timeout_ms", times[UH_TIME_IDLE], 1000, " s");
+    put("request_timeout_ms", times[UH_TIME_REQUEST], 1000, " s");
+    put("body_timeout_ms", times[UH_TIME_BODY], 1000, " s");
+    put("send_timeout_ms", times[UH_TIME_SEND], 1000, " s");
+    put("ws_ping_interval_ms", times[UH_TIME_WEBSOCKET], 1000, " s");
+    printf("response_timeout_ms%s\n", times[UH_TIME_RESPONSE] == UHTTP_NEVER ? " never" : "");
+    return 0;
+}
+PROGRAM
+"${CC:-cc}" -I "$root" -o "$tmp/defaults" "$tmp/defaults.c" && "$tmp/defaults" >"$tmp/told"
+[ "$(wc -l <"$tmp/told")" -eq 13 ] && while read -r name value; do
+    grep -q "^| \`$name\` | $value\( \|;\)" "$root/README.md" || echo "# $name: $value"
+done <"$tmp/told" >"$tmp/wrong"
+cat "$tmp/wrong"
+[ -f "$tmp/wrong" ] && [ ! -s "$tmp/wrong" ]
+report $? "the README's limits are the header's defaults"
+
+# Its table of statuses has every one that the server refuses with, and no other.
+grep -v '^ \*' "$tmp/code" | grep -o '\(refuse\|REFUSE\|fail\|fails\)([^,]*, [45][0-9][0-9]\b' |
+    grep -o '[0-9]*$' | sort -u >"$tmp/sent"
+sed -n '/^## Statuses/,/^## /s/^| \([0-9, ]*\) |.*/\1/p' "$root/README.md" | tr -cs '0-9' '\n' |
+    sort -u >"$tmp/tabled"
+grep -v -x -F -f "$tmp/tabled" "$tmp/sent" | sed 's/^/# not in the table: /' >"$tmp/wrong"
+while read -r status; do
+    [ -z "$status" ] || grep -q "\b$status\b" "$tmp/code" || echo "# never sent: $status"
+done <"$tmp/tabled" >>"$tmp/wrong"
+cat "$tmp/wrong"
+[ "$(wc -l <"$tmp/sent")" -gt 9 ] && [ ! -s "$tmp/wrong" ]
+report $? "the README's statuses are those the server sends"
+
 # The header's contents name every section that there is, and about how long it is.
 awk '/^ \*     [0-9][0-9] [A-Z]/ { told[$2] = $NF; next }
      /^ \* [0-9][0-9] [A-Z]/ && bar { at = $2; told[at] += 0 }
