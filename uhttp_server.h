@@ -552,6 +552,23 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
  * tokens tell connections apart that had one slot and one descriptor after the other. */
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
 
+/* The same for a loop that keeps what it has registered (epoll, libuv, GLib) and would rather not
+ * see every socket before each sleep: fills list with what has changed since the last call and
+ * returns how many entries were written. Removals, with wish 0, come before everything else.
+ * What does not fit comes with the next call: call it until it returns 0.
+ *
+ *     while ((n = uhttp_server_watch_changes(server, list, 64)) > 0)
+ *         for (size_t i = 0; i < n; i++)
+ *             update(&list[i]);       // wish 0: remove; token unknown: add; else: modify
+ *
+ * The first call reports every socket. From then on the server shuts a connection at once when
+ * it ends, but closes its descriptor, and uses its slot again, only after the removal has been
+ * handed out: with the next call of this function or of uhttp_process_events(). Until then the
+ * descriptor is valid and names no other socket. So this loop must go on to the end: no
+ * uhttp_wait() afterwards, and before uhttp_server_close() remove all that is registered. */
+UHTTP_API size_t uhttp_server_watch_changes(uhttp_server *server, uhttp_watch *list,
+                                            size_t capacity);
+
 /* A capacity that is always enough for so many connections. This is a constant expression. */
 #define UHTTP_WATCH_CAPACITY(connections) ((size_t)(connections) + UHTTP_MAX_LISTENERS + 1u)
 
@@ -2304,7 +2321,17 @@ static void uh_sys_error_restore(int error) { (void)error; }
 static void uh_sys_close(uh_socket fd) { uhttp_port_close(fd); }
 static void uh_sys_unlisten(uh_socket fd) { uhttp_port_close(fd); }
 static void uh_sys_shut_write(uh_socket fd) { uhttp_port_shut(fd); }
+static void uh_sys_shut(uh_socket fd) { uhttp_port_shut(fd); }
 static void uh_sys_reset_on_close(uh_socket fd) { uhttp_port_abort(fd); }
+
+/* A port does not tell: then only closing is right. */
+static bool uh_sys_resets_on_close(uh_socket fd)
+{
+    (void)fd;
+    return true;
+}
+
+#define uh_unix_remove(fd) ((void)(fd))
 
 static bool uh_sys_prepare(uh_socket fd) { return fd != UH_NO_SOCKET; }
 
@@ -2585,6 +2612,7 @@ static uhttp_result uh_sys_listen_result(void)
 
 static void uh_sys_close(uh_socket fd) { closesocket(fd); }
 static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SD_SEND); }
+static void uh_sys_shut(uh_socket fd) { shutdown(fd, SD_BOTH); }
 
 static bool uh_sys_prepare(uh_socket fd)
 {
@@ -2663,6 +2691,7 @@ static uhttp_result uh_sys_listen_result(void)
 
 static void uh_sys_close(uh_socket fd) { lwip_close(fd); }
 static void uh_sys_shut_write(uh_socket fd) { lwip_shutdown(fd, SHUT_WR); }
+static void uh_sys_shut(uh_socket fd) { lwip_shutdown(fd, SHUT_RDWR); }
 
 static bool uh_sys_prepare(uh_socket fd)
 {
@@ -2762,6 +2791,7 @@ static uhttp_result uh_sys_listen_result(void)
 
 static void uh_sys_close(uh_socket fd) { close(fd); }
 static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SHUT_WR); }
+static void uh_sys_shut(uh_socket fd) { shutdown(fd, SHUT_RDWR); }
 
 /* An answer in several sends must not wait for the peer's delayed ACK. Accepted sockets inherit
  * this from their listener; what is no TCP does without. */
@@ -3049,6 +3079,15 @@ static void uh_sys_reset_on_close(uh_socket fd)
     now.l_onoff = 1;
     now.l_linger = 0;
     UH_CALL(setsockopt)(fd, SOL_SOCKET, SO_LINGER, (const char *)&now, (socklen_t)sizeof now);
+}
+
+static bool uh_sys_resets_on_close(uh_socket fd)
+{
+    struct linger how;
+    socklen_t size = (socklen_t)sizeof how;
+    how.l_onoff = 0;
+    return UH_CALL(getsockopt)(fd, SOL_SOCKET, SO_LINGER, (char *)&how, &size) == 0 &&
+           how.l_onoff != 0;
 }
 
 /* The address of a connected socket's other end; false: it is not connected, or no socket. */
@@ -3781,6 +3820,7 @@ static void uh_wake_close(uh_wake *w) { uh_sys_close(w->in); }
 
 #define UH_READ  1u         /* what a socket is watched for, and what happened to it */
 #define UH_WRITE 2u
+#define UH_LEAVING 4u       /* of a slot: closed, but the program's own loop does not know yet */
 
 #if UH_PORT
 
@@ -3832,7 +3872,7 @@ static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned
         return interest == 0;
     w->socket = interest != 0 ? fd : UH_NO_SOCKET;
     w->wish = (uint8_t)(interest & 3u);
-    w->ready = 0;
+    w->ready &= (uint8_t)~3u;
     p->count += is_new ? 1u : 0u;
     p->count -= interest == 0 ? 1u : 0u;
     return true;
@@ -3864,6 +3904,48 @@ static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
 
 static void uh_poller_end(uh_poller *p) { (void)p; }
 static void uh_poller_close(uh_poller *p) { (void)p; }
+
+/* For a loop of the program's own: what it was told stands in ready, above what is there. */
+static void uh_poller_follow(uh_poller *p)
+{
+    for (uint32_t i = 0; i < p->tokens; i++)
+        p->list[i].ready = 0;
+}
+
+static void uh_poller_set_socket(uh_poller *p, uint32_t token, uh_socket fd)
+{
+    p->list[token].socket = fd;
+}
+
+static uint32_t uh_poller_changes(const uh_poller *p)
+{
+    (void)p;
+    return 0;
+}
+
+static bool uh_poller_next_change(const uh_poller *p, uint32_t *list, uint32_t *token)
+{
+    *token = (*list)++;
+    return *token < p->tokens;
+}
+
+static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
+{
+    (void)p;
+    (void)token;
+}
+
+static unsigned uh_poller_told(const uh_poller *p, uint32_t token, uh_socket fd)
+{
+    (void)fd;
+    return p->list[token].ready >> 2 & 3u;
+}
+
+static void uh_poller_set_told(uh_poller *p, uint32_t token, uh_socket fd, unsigned wish)
+{
+    (void)fd;
+    p->list[token].ready = (uint8_t)(wish << 2);
+}
 
 /* There are no sets for select(). */
 #define UH_HAS_FD_SETS 0
@@ -4136,7 +4218,7 @@ static int uh_queue_wait(int queue, uint32_t *got, int timeout_ms)
 typedef struct uh_mark {
     uint32_t next : 26;     /* in the list of changes, see uh_poller.changed; 0: not in it */
     uint32_t wish : 2;
-    uint32_t told : 2;      /* the wish as the queue knows it */
+    uint32_t told : 2;      /* the wish as the queue, or the program's own loop, knows it */
     bool beyond : 1;        /* its descriptor is in no bitmap */
     bool far : 1;           /* costs much under select(), or cannot be there */
 } uh_mark;
@@ -4162,12 +4244,14 @@ typedef struct uh_poller {
 #if UH_QUEUE
     uh_mark *marks;         /* by token */
     int queue;              /* of epoll or kqueue, in force; -1: select() is */
+    bool follows;           /* the program's own loop is told of changes, and no queue is */
     pid_t owner;            /* who made it */
     uint32_t count;         /* sockets watched */
     uint32_t far, beyond;   /* and how many of them are */
     uint32_t move_at;       /* as soon as so many are watched, a queue is made */
-    uint32_t changed;       /* tokens plus one whose change the queue will be told before it
-                               sleeps: many a socket is closed until then */
+    uint32_t changed;       /* tokens plus one whose change the queue, or the program's own
+                               loop, will be told before it sleeps: many a socket is closed
+                               until then */
     uint32_t got[UH_QUEUE_EVENTS];      /* what it reported: tokens, and two bits */
 #endif
 } uh_poller;
@@ -4289,6 +4373,24 @@ static void uh_poller_tell_later(uh_poller *p, uint32_t token)
     p->changed = token + 1;
 }
 
+/* Takes the list of changes; what is not told after all is noted anew. */
+static uint32_t uh_poller_changes(uh_poller *p)
+{
+    uint32_t list = p->changed;
+    p->changed = UH_MARK_LAST;
+    return list;
+}
+
+static bool uh_poller_next_change(uh_poller *p, uint32_t *list, uint32_t *token)
+{
+    if (*list == UH_MARK_LAST)
+        return false;
+    *token = *list - 1;
+    *list = p->marks[*token].next;
+    p->marks[*token].next = 0;
+    return true;
+}
+
 /* Back to select(). If a queue was refused, twice as many sockets will have to ask for it. */
 static void uh_poller_leave(uh_poller *p, bool refused)
 {
@@ -4316,13 +4418,10 @@ static void uh_poller_move(uh_poller *p)
  * cannot hold all of them either, it is asked again next time. */
 static void uh_poller_tell_all(uh_poller *p)
 {
-    uint32_t list = p->changed;
+    uint32_t list = uh_poller_changes(p);
+    uint32_t token;
     bool good = true;
-    p->changed = UH_MARK_LAST;
-    while (list != UH_MARK_LAST) {
-        uint32_t token = list - 1;
-        list = p->marks[token].next;
-        p->marks[token].next = 0;
+    while (uh_poller_next_change(p, &list, &token)) {
         if (p->watched[token] != UH_NO_SOCKET && !uh_poller_tell(p, token)) {
             uh_poller_tell_later(p, token);
             good = false;
@@ -4377,14 +4476,15 @@ static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned
     if (!m->beyond)
         uh_poller_put(p, fd, interest);
     bool good = true;
-    if (p->queue >= 0 && interest != 0 && !m->beyond)
+    if (p->follows || (p->queue >= 0 && interest != 0 && !m->beyond))
         uh_poller_tell_later(p, token);
     else if (p->queue >= 0)
         good = uh_poller_tell(p, token) || interest == 0;
     if (!good)
         m->wish = m->told;
     if (m->wish == 0) {
-        m->told = 0;
+        if (!p->follows)
+            m->told = 0;
         p->watched[token] = UH_NO_SOCKET;
         uh_poller_count(p, m, UINT32_MAX);
     }
@@ -4417,6 +4517,33 @@ static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
             return report & p->marks[*token].wish;
     }
     return 0;
+}
+
+/* From now on the program's own loop is told of changes: it knows nothing yet. */
+static void uh_poller_follow(uh_poller *p)
+{
+    if (p->queue >= 0)
+        uh_poller_leave(p, false);
+    p->follows = true;
+    p->move_at = UINT32_MAX;
+    p->changed = UH_MARK_LAST;
+    for (uint32_t i = 0; i < p->tokens; i++) {
+        if (p->watched[i] != UH_NO_SOCKET)
+            uh_poller_tell_later(p, i);
+    }
+}
+
+/* What it knows of this token and its socket. */
+static unsigned uh_poller_told(const uh_poller *p, uint32_t token, uh_socket fd)
+{
+    (void)fd;
+    return p->marks[token].told;
+}
+
+static void uh_poller_set_told(uh_poller *p, uint32_t token, uh_socket fd, unsigned wish)
+{
+    (void)fd;
+    p->marks[token].told = wish & 3u;
 }
 
 #else
@@ -4456,11 +4583,60 @@ static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
     return uh_poller_selected(p, token);
 }
 
+/* The sets of what select() reports are free for what the program's own loop was told. Sockets
+ * are few: all of them are looked at for changes. */
+static void uh_poller_follow(uh_poller *p)
+{
+#if UH_OWN_BITMAPS
+    memset(p->sets.set[UH_GOT_R], 0, (size_t)p->sets.words * sizeof(unsigned long));
+    memset(p->sets.set[UH_GOT_W], 0, (size_t)p->sets.words * sizeof(unsigned long));
+#else
+    memset(&p->sets.set[UH_GOT_R], 0, 2 * sizeof p->sets.set[0]);
+#endif
+}
+
+static uint32_t uh_poller_changes(const uh_poller *p)
+{
+    (void)p;
+    return 0;
+}
+
+static bool uh_poller_next_change(const uh_poller *p, uint32_t *list, uint32_t *token)
+{
+    *token = (*list)++;
+    return *token < p->tokens;
+}
+
+static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
+{
+    (void)p;
+    (void)token;
+}
+
+static unsigned uh_poller_told(uh_poller *p, uint32_t token, uh_socket fd)
+{
+    (void)token;
+    unsigned told = uh_fd_sets_has(&p->sets, UH_GOT_R, fd) ? UH_READ : 0u;
+    return told | (uh_fd_sets_has(&p->sets, UH_GOT_W, fd) ? UH_WRITE : 0u);
+}
+
+static void uh_poller_set_told(uh_poller *p, uint32_t token, uh_socket fd, unsigned wish)
+{
+    (void)token;
+    uh_fd_sets_put(&p->sets, UH_GOT_R, fd, (wish & UH_READ) != 0);
+    uh_fd_sets_put(&p->sets, UH_GOT_W, fd, (wish & UH_WRITE) != 0);
+}
+
 #endif
 
 static uh_socket uh_poller_socket(const uh_poller *p, uint32_t token)
 {
     return p->watched[token];
+}
+
+static void uh_poller_set_socket(uh_poller *p, uint32_t token, uh_socket fd)
+{
+    p->watched[token] = fd;
 }
 
 static void uh_poller_close(uh_poller *p)
@@ -9414,6 +9590,7 @@ struct uhttp_server {
     bool trimming;
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
+    bool handed;                /* or of sockets that are gone: now they may be closed */
     bool failed;                /* a response to the last event's request could not begin */
     uint32_t waited;            /* when newcomers were last seen */
     uint32_t looked;            /* when they were last looked for */
@@ -9437,7 +9614,11 @@ struct uhttp_server {
     uhttp_config config;        /* completed: no zero means default any more */
     /* Writes the default headers, or with NULL counts them, but for those among added. */
     size_t (*defaults)(const uhttp_server *s, uhttp_str added, const char *type, char *out);
-    uh_next (*begin_handshake)(uhttp_conn *c);      /* NULL: no listener is secure */
+    uh_next (*handshake)(uhttp_conn *c);    /* begins one or goes on; NULL: no listener is
+                                               secure */
+    /* Keeps the socket of a connection open until the program's own loop, which follows
+     * changes, knows that it is gone; false: it never knew it. NULL: nobody follows changes. */
+    bool (*keep_socket)(uhttp_conn *c);
     uh_network *proxies;        /* config.trusted_proxies, read */
     uint32_t proxy_count;
     uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
@@ -9669,17 +9850,19 @@ static int uh_sink_finish(uhttp_conn *c, bool keep)
 
 static void uh_conn_hang_up(uhttp_conn *c)
 {
+    const uhttp_server *s = c->server;
     uh_source_end(c);
     (void)uh_sink_finish(c, false);
     if (c->t != NULL)
         (c->transport->close)(c->t, false);
     c->t = NULL;
+    c->interest = 0;
     if (c->fd != UH_NO_SOCKET) {
         uh_conn_watch(c, 0);
-        uh_sys_close(c->fd);
+        if (s->keep_socket == NULL || !(s->keep_socket)(c))
+            uh_sys_close(c->fd);
     }
     c->fd = UH_NO_SOCKET;
-    c->interest = 0;
 }
 
 /* The single transition: does what belongs to arriving. Its deadline runs from the end of the
@@ -11776,7 +11959,7 @@ static uh_next uh_step_none(uhttp_conn *c)
     return UH_WAIT;
 }
 
-static uh_next uh_step_handshake(uhttp_conn *c)
+static uh_next uh_conn_go_on_shaking(uhttp_conn *c)
 {
     int n = uh_conn_shake(c);
     if (n == UHTTP_PLAIN)
@@ -11813,10 +11996,18 @@ static uh_next uh_conn_begin_handshake(uhttp_conn *c)
     return UH_MORE;
 }
 
+/* See uhttp_server.handshake. */
+static uh_next uh_conn_handshake(uhttp_conn *c)
+{
+    return c->t == NULL ? uh_conn_begin_handshake(c) : uh_conn_go_on_shaking(c);
+}
+
+static uh_next uh_step_handshake(uhttp_conn *c) { return (c->server->handshake)(c); }
+
 static uh_next uh_step_idle(uhttp_conn *c)
 {
     if (c->t == NULL)
-        return c->server->begin_handshake(c);
+        return (c->server->handshake)(c);
     if (uh_buf_used(&c->rx) > 0) {
         uh_conn_enter(c, UH_HEAD);
         return UH_MORE;
@@ -14862,6 +15053,14 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
 
 /*--- slots ------------------------------------------------------------------------------*/
 
+/* Keeps a closed connection out of the lists: the program's own loop has its socket still. */
+static void uh_conn_park(uhttp_conn *c)
+{
+    if (!c->set_aside)
+        c->aside = c;
+    c->set_aside = true;
+}
+
 static void uh_slot_free(uhttp_conn *c)
 {
     uhttp_server *s = c->server;
@@ -14899,7 +15098,9 @@ static void uh_flush_owing(uhttp_server *s)
         }
         if (uh_conn_flush(c) && c->state == UH_SEND)
             uh_ready_push(c);       /* its response may be complete now */
-        if (c->state == UH_CLOSED && !c->told)
+        if (c->interest == UH_LEAVING)
+            uh_conn_park(c);
+        else if (c->state == UH_CLOSED && !c->told)
             uh_conn_set_aside(&s->closed, c);
         else
             uh_conn_settle(c);
@@ -14939,7 +15140,7 @@ static bool uh_conn_open(uhttp_server *s, const uh_listener *l, uh_socket fd,
     uh_ready_push(c);
     if (secure && uh_sys_is_readable(fd)) {     /* it counts before the next is accepted */
         c->readable = true;
-        (void)s->begin_handshake(c);
+        (void)(s->handshake)(c);
     }
     return true;
 }
@@ -14967,6 +15168,16 @@ static void uh_server_pause(uhttp_server *s, const char *why)
     uh_server_crowd(s, why);
 }
 
+/* Has somebody give way to a newcomer. False: nobody can, or there is no room yet, as the
+ * program's own loop must know of it first. */
+static bool uh_server_make_room(uhttp_server *s)
+{
+    if (!uh_server_evict(s, false))
+        return false;
+    uh_reclaim_closed(s);
+    return s->keep_socket == NULL;
+}
+
 /* accept() gave nothing. Most errors are one peer's, who left early: the next may be taken.
  * Without descriptors somebody gives way; if nobody can, or nothing else comes, there is a
  * pause. */
@@ -14977,10 +15188,8 @@ static bool uh_listener_failed(uhttp_server *s, uh_listener *l, uh_sys_error err
     if (error == UH_SYS_FAILED && ++l->failures < UH_TURNS)
         return true;
     l->failures = 0;
-    if (error == UH_SYS_FULL && uh_server_evict(s, false)) {
-        uh_reclaim_closed(s);
+    if (error == UH_SYS_FULL && uh_server_make_room(s))
         return true;
-    }
     if (error != UH_SYS_INTERRUPTED)
         uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
     return error == UH_SYS_INTERRUPTED;
@@ -14997,19 +15206,14 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
 {
     uh_peer peer;
     uh_sys_error error = UH_SYS_AGAIN;
-    if (uh_server_is_full(s)) {
-        if (!uh_sys_is_readable(l->fd) || !uh_server_evict(s, false))
-            return false;
-        uh_reclaim_closed(s);
-    }
+    if (uh_server_is_full(s) && (!uh_sys_is_readable(l->fd) || !uh_server_make_room(s)))
+        return false;
     uh_socket fd = uh_sys_accept(l->fd, &peer, &error);
     if (fd == UH_NO_SOCKET)
         return uh_listener_failed(s, l, error);
     l->failures = 0;
-    if (UH_SETS_ARE_SHORT && !uh_poller_fits(&s->poller, fd) && uh_server_evict(s, false)) {
-        uh_reclaim_closed(s);
+    if (UH_SETS_ARE_SHORT && !uh_poller_fits(&s->poller, fd) && uh_server_make_room(s))
         fd = uh_sys_renumber(fd);
-    }
     if (!uh_poller_fits(&s->poller, fd) || !uh_conn_open(s, l, fd, &peer)) {
         uh_sys_close(fd);
         uh_server_pause(s, UH_WHY("accept: a socket that cannot be served"));
@@ -15356,6 +15560,162 @@ static uint64_t uh_server_token(const uhttp_server *s, uint32_t token)
     return generation << 32 | token;
 }
 
+static void uh_watch_fill(uhttp_watch *entry, uh_socket fd, unsigned wish, uint64_t token)
+{
+    entry->fd = (intptr_t)fd;
+    entry->wish = (uint16_t)wish;
+    entry->ready = 0;
+    entry->token = token;
+}
+
+/*--- a loop of the program's own that follows changes -----------------------------------*/
+
+/* The wish for a token; 0: its socket is not watched, or is gone. */
+static unsigned uh_changes_wish(uhttp_server *s, uint32_t token)
+{
+    bool known = uh_poller_socket(&s->poller, token) != UH_NO_SOCKET;
+    return known ? uh_poller_wish(&s->poller, token) : 0u;
+}
+
+/* The socket of a token, watched or not; also one that is gone but not closed yet. */
+static uh_socket uh_changes_socket(const uhttp_server *s, uint32_t token)
+{
+    uh_socket fd = uh_poller_socket(&s->poller, token);
+    if (fd != UH_NO_SOCKET)
+        return fd;
+    if (token >= UH_TOKEN_SLOT)
+        return s->slots[token - UH_TOKEN_SLOT].fd;
+    return token < s->listener_count ? s->listeners[token].fd : UH_NO_SOCKET;
+}
+
+/* Is its socket gone, and stands there only because the loop knew it? */
+static bool uh_changes_is_leaving(uhttp_server *s, uint32_t token)
+{
+    return uh_poller_socket(&s->poller, token) != UH_NO_SOCKET &&
+           uh_changes_wish(s, token) == 0;
+}
+
+/* Has a socket that is watched no more stay open, if the loop knows it. */
+static bool uh_changes_keep(uhttp_server *s, uh_socket fd, uint32_t token)
+{
+    if (uh_poller_told(&s->poller, token, fd) == 0)
+        return false;
+    uh_poller_set_socket(&s->poller, token, fd);
+    uh_poller_tell_later(&s->poller, token);
+    return true;
+}
+
+/* See uhttp_server.keep_socket. The peer need not wait for the program's loop. */
+static bool uh_changes_keep_conn(uhttp_conn *c)
+{
+    if (!uh_changes_keep(c->server, c->fd, UH_TOKEN_SLOT + uh_conn_slot(c)))
+        return false;
+    c->interest = UH_LEAVING;
+    uh_conn_park(c);
+    if (!uh_sys_resets_on_close(c->fd))
+        uh_sys_shut(c->fd);
+    return true;
+}
+
+/* The listeners go as connections do, but are not shut: other processes may have them, too. */
+static void uh_changes_close_listeners(uhttp_server *s)
+{
+    for (uint32_t i = 0; i < s->listener_count; i++) {
+        uh_listener *l = &s->listeners[i];
+        uh_poller_watch(&s->poller, l->fd, UH_TOKEN_LISTENER + i, 0);
+        if (l->own)
+            uh_unix_remove(l->fd);
+        if (!uh_changes_keep(s, l->fd, UH_TOKEN_LISTENER + i))
+            uh_sys_close(l->fd);
+        l->fd = UH_NO_SOCKET;
+    }
+    s->listener_count = 0;
+}
+
+/* Closes what is leaving; its slot may be used again. */
+static void uh_changes_forget(uhttp_server *s, uint32_t token)
+{
+    uh_sys_close(uh_poller_socket(&s->poller, token));
+    uh_poller_set_socket(&s->poller, token, UH_NO_SOCKET);
+    if (token < UH_TOKEN_SLOT)
+        return;
+    uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
+    c->interest = 0;
+    if (c->aside != c)              /* it owes held output, see uh_flush_owing() */
+        return;
+    c->set_aside = false;
+    if (!c->told)
+        uh_conn_set_aside(&s->closed, c);
+}
+
+/* Closes those whose removal was handed out before. */
+static void uh_changes_close(uhttp_server *s)
+{
+    uh_poller *p = &s->poller;
+    uint32_t token;
+    if (!s->handed)
+        return;
+    s->handed = false;
+    uint32_t changes = uh_poller_changes(p);
+    while (uh_poller_next_change(p, &changes, &token)) {
+        if (!uh_changes_is_leaving(s, token) ||
+            uh_poller_told(p, token, uh_poller_socket(p, token)) != 0)
+            uh_poller_tell_later(p, token);
+        else
+            uh_changes_forget(s, token);
+    }
+}
+
+/* Hands out the removals, or all that is not one, as far as they fit; the others stay noted. */
+static size_t uh_changes_list(uhttp_server *s, bool removals, uhttp_watch *list,
+                              size_t capacity)
+{
+    uh_poller *p = &s->poller;
+    uint32_t changes = uh_poller_changes(p);
+    uint32_t token;
+    size_t count = 0;
+    while (uh_poller_next_change(p, &changes, &token)) {
+        uh_socket fd = uh_changes_socket(s, token);
+        unsigned wish = uh_changes_wish(s, token);
+        bool leaving = uh_changes_is_leaving(s, token);
+        bool news = fd != UH_NO_SOCKET && uh_poller_told(p, token, fd) != wish;
+        bool now = news && count < capacity && removals == (wish == 0);
+        if (now) {
+            uh_poller_set_told(p, token, fd, wish);
+            uh_watch_fill(&list[count++], fd, wish, uh_server_token(s, token));
+            s->handed = s->handed || leaving;
+        }
+        if (leaving || (news && !now))
+            uh_poller_tell_later(p, token);
+    }
+    return count;
+}
+
+UHTTP_API size_t uhttp_server_watch_changes(uhttp_server *server, uhttp_watch *list,
+                                            size_t capacity)
+{
+    uhttp_server *s = server;
+    if (s == NULL || list == NULL)
+        return 0;
+    if (s->keep_socket == NULL) {
+        s->keep_socket = uh_changes_keep_conn;
+        uh_poller_follow(&s->poller);
+    }
+    uh_changes_close(s);
+    size_t count = uh_changes_list(s, true, list, capacity);
+    return count + uh_changes_list(s, false, list + count, capacity - count);
+}
+
+/* The program's loop ends with the server: what it was not told of is closed all the same. */
+static void uh_changes_end(uhttp_server *s)
+{
+    for (uint32_t token = 0; s->keep_socket != NULL && token < s->poller.tokens; token++) {
+        if (uh_changes_is_leaving(s, token))
+            uh_changes_forget(s, token);
+    }
+    s->keep_socket = NULL;
+}
+
 UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_watch *ready,
                                            size_t count)
 {
@@ -15363,6 +15723,7 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
     if (s == NULL)
         return NULL;
     s->now = UHTTP_MILLIS();
+    uh_changes_close(s);
     uh_server_take_back(s);
     for (size_t i = 0; ready != NULL && i < count; i++) {
         uint32_t token = (uint32_t)ready[i].token;
@@ -15388,7 +15749,7 @@ UHTTP_API int uhttp_server_timeout(uhttp_server *server)
     if (server == NULL)
         return -1;
     server->now = UHTTP_MILLIS();
-    uint32_t time = uh_server_idle_time(server);
+    uint32_t time = server->handed ? 0 : uh_server_idle_time(server);
     return time == UHTTP_NEVER ? -1 : (int)uh_min(time, (uint32_t)INT32_MAX);
 }
 
@@ -15400,12 +15761,11 @@ UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, siz
     size_t count = 0;
     for (uint32_t token = 0; token < p->tokens; token++) {
         uh_socket fd = uh_poller_socket(p, token);
-        if (fd == UH_NO_SOCKET || count++ >= capacity || list == NULL)
-            continue;
-        list[count - 1].fd = (intptr_t)fd;
-        list[count - 1].wish = (uint16_t)uh_poller_wish(p, token);
-        list[count - 1].ready = 0;
-        list[count - 1].token = uh_server_token(server, token);
+        if (fd == UH_NO_SOCKET || uh_poller_wish(p, token) == 0)
+            continue;           /* the second: see uh_changes_keep() */
+        if (count++ < capacity && list != NULL)
+            uh_watch_fill(&list[count - 1], fd, uh_poller_wish(p, token),
+                          uh_server_token(server, token));
     }
     return count;
 }
@@ -15761,7 +16121,7 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
     if (result != UHTTP_OK)
         return result;
     if (tls != NULL)
-        server->begin_handshake = uh_conn_begin_handshake;
+        server->handshake = uh_conn_handshake;
     result = uh_server_add_listener(server, fd, tls);
     if (result == UHTTP_OK)
         server->listeners[server->listener_count - 1].own = true;
@@ -15865,7 +16225,7 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     if (complete.default_headers != NULL)
         s->defaults = uh_fields_default;
     if (tls != NULL)
-        s->begin_handshake = uh_conn_begin_handshake;
+        s->handshake = uh_conn_handshake;
     if (proxies > 0)
         (void)uh_networks_parse(complete.trusted_proxies, s->proxies, &what);
     if (complete.listen_fd != NULL)
@@ -15928,7 +16288,10 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
         if (s->times[UH_TIME_IDLE] > UH_GRACE_MS)
             s->times[UH_TIME_IDLE] = UH_GRACE_MS;       /* a request may be on its way */
         uh_server_empty_backlogs(s);
-        uh_server_close_listeners(s);
+        if (s->keep_socket != NULL)
+            uh_changes_close_listeners(s);
+        else
+            uh_server_close_listeners(s);
         for (uint32_t i = 0; i < s->config.max_connections; i++) {
             uhttp_conn *c = &s->slots[i];
             if (c->state == UH_IDLE && c->served == 0)
@@ -15958,6 +16321,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
     if (s == NULL)
         return;
     uh_poller_end(&s->poller);
+    uh_changes_end(s);
     uh_server_close_listeners(s);
     while (uh_aside_pop(&s->owing) != NULL) { }
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
@@ -16127,6 +16491,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        bodies are accepted after UHTTP_EVENT_REQUEST as after _HEADERS;
  *        formatted responses, JSON as the data of an event, escaping for pages and URLs;
  *        Unix sockets, connections that exist already; a watched socket's token has 64 bits;
+ *        uhttp_server_watch_changes() for loops that keep what they have registered;
  *        any argument may be NULL, which is refused and never a crash; hooks and transports
  *        that return more than they had room for have failed;
  *        a % that begins no escape stands for itself in queries and forms, odd parts of a

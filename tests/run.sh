@@ -133,6 +133,10 @@ has_aiohttp() {
     python3 -c 'import aiohttp' 2>/dev/null || /usr/bin/python3 -c 'import aiohttp' 2>/dev/null
 }
 
+has_glib() {
+    pkg-config --exists glib-2.0 2>/dev/null
+}
+
 has_libuv() {
     echo '#include <uv.h>' | compiles "$cc" -c
 }
@@ -154,6 +158,8 @@ packages_apt() {
     missing "$all" "has cc" gcc libc6-dev
     missing "$units packaging" has_cmocka libcmocka-dev
     missing "loops" has_libuv libuv1-dev
+    missing "loops" "has pkg-config" pkg-config
+    missing "loops" has_glib libglib2.0-dev
     missing "tls examples compile packaging long" has_mbedtls libmbedtls-dev
     missing "tls examples long" "has openssl" openssl
     missing "examples compile" has_libssl libssl-dev
@@ -610,7 +616,7 @@ stage_valgrind() {
 # --- the other stages ---------------------------------------------------------------------
 
 stage_loops() {
-    stage loops "the server in a loop of libuv"
+    stage loops "the server in a loop of libuv and in one of GLib"
     tap own_loop_uv.sh $((test_seconds * 2)) tests/server/own_loop_uv.sh
 }
 

@@ -553,6 +553,11 @@ static const char *call_function(unsigned number)
     FUNCTION(uhttp_server_watch, uhttp_server *s = SERVER; x = (int)draw(4);
              judge_size(uhttp_server_watch(s, x == 0 ? ready : NULL,
                                            x == 0 ? 3 : x == 1 ? 0 : SIZE_MAX)))
+    FUNCTION(uhttp_server_watch_changes, uhttp_server *s = SERVER; x = (int)draw(4);
+             arguments_spent = s != NULL && x != 3;    /* from now on its loop follows them */
+             judge_size(uhttp_server_watch_changes(s, x == 3 ? NULL : ready,
+                                                   x == 0 ? 3 : x == 1 ? 0 : x == 2 ? 1
+                                                                           : SIZE_MAX)))
     FUNCTION(uhttp_server_timeout, CHECK(uhttp_server_timeout(SERVER) >= -1))
     FUNCTION(uhttp_process_events, uhttp_server *s = SERVER; x = (int)draw(4);
              memset(ready, 0xff, sizeof ready); (void)uhttp_server_watch(s, ready, 2);

@@ -535,7 +535,7 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
     if (c->told && c->state != UH_CLOSED && c->request.head_len > 0)
         CHECK(c->rx.data != NULL);
     if (c->state == UH_CLOSED) {
-        CHECK(!quiet || c->told);
+        CHECK(!quiet || c->told || c->interest == UH_LEAVING);
         return;
     }
     if (c->time != UH_TIME_NONE && !c->queued && s->times[c->time] != UHTTP_NEVER)
@@ -559,7 +559,9 @@ static void world_check_queues(const uhttp_server *s)
     uint32_t aside = 0;
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
         queued += s->slots[i].queued ? 1 : 0;
-        aside += s->slots[i].set_aside ? 1 : 0;
+        bool parked = s->slots[i].interest == UH_LEAVING && s->slots[i].aside == &s->slots[i];
+        CHECK(!parked || (s->slots[i].set_aside && s->slots[i].state == UH_CLOSED));
+        aside += s->slots[i].set_aside && !parked ? 1 : 0;
     }
     for (const uhttp_conn *c = s->ready_first; c != NULL; c = c->next) {
         CHECK(c->queued && queued-- > 0);
@@ -671,6 +673,8 @@ static uhttp_conn *world_step(void)
 {
     uhttp_watch list[WORLD_WATCHED];
     size_t count;
+    while (world_server->keep_socket != NULL &&         /* whoever follows changes goes on */
+           uhttp_server_watch_changes(world_server, list, 3) > 0) { }
     world_select(list, &count);
     for (size_t i = 0; i < count && world_waits; i++) {
         if (list[i].ready != 0)

@@ -750,7 +750,23 @@ static void program_goes_on(void)
     program_calls_named(names[chance_below(sizeof names / sizeof names[0])]);
 }
 
-/* One turn of one of the loops. */
+/* A loop that follows changes: what it is told of is a socket still, removals are told first. */
+static void loop_follows(void)
+{
+    uhttp_watch list[4];
+    size_t capacity = 1 + chance_below(4);
+    size_t count;
+    while ((count = uhttp_server_watch_changes(at->server, list, capacity)) > 0) {
+        driver_what = "changes";
+        CHECK(count <= capacity);
+        for (size_t i = 0; i < count; i++) {
+            CHECK(fcntl((int)list[i].fd, F_GETFD) >= 0);
+            CHECK(i == 0 || list[i].wish != 0 || list[i - 1].wish == 0);
+        }
+    }
+}
+
+/* One turn of one of the loops. Whoever has begun to follow changes must go on. */
 static void loop_turns(void)
 {
     uhttp_watch list[SLOTS + UHTTP_MAX_LISTENERS + 1];
@@ -760,6 +776,8 @@ static void loop_turns(void)
     unsigned how = chance_below(3);
     uhttp_conn *c = NULL;
     snprintf(driver_doing, sizeof driver_doing, "loop %u", how);
+    if (at->server->keep_socket != NULL)
+        loop_follows();
     if (how == 0) {
         c = uhttp_wait(at->server, 0);
     } else if (how == 1) {

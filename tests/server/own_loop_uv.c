@@ -1,8 +1,8 @@
 /* own_loop_uv.c - the server inside a loop of libuv, as test_own_loop.c has it in others
  *
- * A handle of libuv for each watched socket stays until the server no longer names it. Between
+ * A handle of libuv for each watched socket stays until the server says that it is gone. Between
  * two sleeps: the check handle tells the server what happened, the prepare handle asks it what
- * to watch and for how long. Built and run by tests/server/own_loop_uv.sh where there is libuv.
+ * has changed and how long to sleep. Built and run by tests/server/own_loop_uv.sh.
  */
 #include "own_loop.h"
 #include <uv.h>
@@ -12,7 +12,7 @@
 typedef struct watched {
     uv_poll_t poll;
     uhttp_watch watch;          /* wish: what the handle waits for; ready: what it has seen */
-    bool named;                 /* by the server, in this round */
+    struct watched *next;       /* in the list of those that have seen something */
 } watched;
 
 static uv_loop_t uv;
@@ -20,6 +20,7 @@ static uv_prepare_t before_sleep;
 static uv_check_t after_sleep;
 static uv_timer_t server_timer, own_timer;
 static watched *by_fd[UV_WATCHED];
+static watched *seen;
 static int highest_fd;
 
 static void on_timer(uv_timer_t *timer) { (void)timer; }    /* to wake is all it is for */
@@ -31,6 +32,10 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     watched *w = (watched *)poll->data;
     unsigned ready = (events & UV_READABLE ? UHTTP_READABLE : 0) |
                      (events & UV_WRITABLE ? UHTTP_WRITABLE : 0);
+    if (w->watch.ready == 0) {
+        w->next = seen;
+        seen = w;
+    }
     w->watch.ready = (uint16_t)(status < 0 ? UHTTP_READABLE | UHTTP_WRITABLE : ready);
 }
 
@@ -42,12 +47,17 @@ static void forget_socket(int fd)
     uv_close((uv_handle_t *)&w->poll, on_freed);
 }
 
-static void watch_socket(const uhttp_watch *entry)
+static void watch_socket(const uhttp_watch *change)
 {
-    int fd = (int)entry->fd;
-    assert_true(fd < UV_WATCHED);
-    if (by_fd[fd] != NULL && by_fd[fd]->watch.token != entry->token)
-        forget_socket(fd);          /* it was another socket's number */
+    int fd = (int)change->fd;
+    assert_in_range(fd, 0, UV_WATCHED - 1);
+    if (by_fd[fd] != NULL)
+        assert_true(by_fd[fd]->watch.token == change->token);
+    if (change->wish == 0) {
+        assert_non_null(by_fd[fd]);
+        forget_socket(fd);
+        return;
+    }
     if (by_fd[fd] == NULL) {
         by_fd[fd] = (watched *)calloc(1, sizeof *by_fd[fd]);
         assert_non_null(by_fd[fd]);
@@ -55,27 +65,21 @@ static void watch_socket(const uhttp_watch *entry)
         by_fd[fd]->poll.data = by_fd[fd];
         highest_fd = fd > highest_fd ? fd : highest_fd;
     }
-    watched *w = by_fd[fd];
-    w->named = true;
-    if (w->watch.wish != entry->wish)
-        assert_int_equal(uv_poll_start(&w->poll, (entry->wish & UHTTP_READABLE ? UV_READABLE : 0) |
-                                       (entry->wish & UHTTP_WRITABLE ? UV_WRITABLE : 0),
-                                       on_socket), 0);
-    w->watch = *entry;
+    by_fd[fd]->watch = *change;
+    assert_int_equal(uv_poll_start(&by_fd[fd]->poll,
+                                   (change->wish & UHTTP_READABLE ? UV_READABLE : 0) |
+                                   (change->wish & UHTTP_WRITABLE ? UV_WRITABLE : 0),
+                                   on_socket), 0);
 }
 
 static void on_before_sleep(uv_prepare_t *prepare)
 {
-    static uhttp_watch list[UV_WATCHED];
+    uhttp_watch changes[32];
+    size_t count;
     (void)prepare;
-    size_t count = uhttp_server_watch(loop.server, list, UV_WATCHED);
-    for (size_t i = 0; i < count; i++)
-        watch_socket(&list[i]);
-    for (int fd = 0; fd <= highest_fd; fd++) {
-        if (by_fd[fd] != NULL && !by_fd[fd]->named)
-            forget_socket(fd);
-        else if (by_fd[fd] != NULL)
-            by_fd[fd]->named = false;
+    while ((count = uhttp_server_watch_changes(loop.server, changes, 32)) > 0) {
+        for (size_t i = 0; i < count; i++)
+            watch_socket(&changes[i]);
     }
     int most = uhttp_server_timeout(loop.server);
     if (most >= 0)
@@ -89,11 +93,9 @@ static void on_after_sleep(uv_check_t *check)
     static uhttp_watch ready[UV_WATCHED];
     size_t count = 0;
     (void)check;
-    for (int fd = 0; fd <= highest_fd; fd++) {
-        if (by_fd[fd] == NULL || by_fd[fd]->watch.ready == 0)
-            continue;
-        ready[count++] = by_fd[fd]->watch;
-        by_fd[fd]->watch.ready = 0;
+    for (; seen != NULL; seen = seen->next) {
+        ready[count++] = seen->watch;
+        seen->watch.ready = 0;
     }
     loop_hand_out(loop.server, uhttp_process_events(loop.server, ready, count));
 }
@@ -116,6 +118,7 @@ static int uv_setup(void **state)
     own_two_servers = false;
     loop.pump = pump_uv;
     highest_fd = 0;
+    seen = NULL;
     uv_loop_init(&uv);
     uv_prepare_init(&uv, &before_sleep);
     uv_check_init(&uv, &after_sleep);

@@ -159,7 +159,10 @@ static void part(void)
     client_forget(peer);
     peer = NULL;
     while (loop.server != NULL && taken_slot() != NULL) {
+        uhttp_watch list[4];
         (void)uhttp_close(taken_slot());
+        while (loop.server->keep_socket != NULL &&
+               uhttp_server_watch_changes(loop.server, list, 4) > 0) { }
         loop_pump(1);
     }
 }
