@@ -2116,13 +2116,23 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #endif
 
 /* Where small code is asked for, loops take one byte a round instead of several, and a large
- * function is kept apart from its one caller, whose every jump would be long with it. */
+ * function is kept apart from its one caller, whose every jump would be long with it. Elsewhere
+ * what is done for every line of a head is put where it is called from, and what is done for
+ * few of them is not. */
 #ifdef __OPTIMIZE_SIZE__
 #define UH_WIDE 0
 #define UH_APART __attribute__((noinline))
+#define UH_INLINE
+#define UH_SELDOM
 #else
 #define UH_WIDE 1
 #define UH_APART
+#define UH_INLINE inline
+#ifdef __GNUC__
+#define UH_SELDOM __attribute__((noinline))
+#else
+#define UH_SELDOM
+#endif
 #endif
 
 #ifndef UHTTP_ASSERT
@@ -4649,8 +4659,12 @@ static void uh_poller_close(uh_poller *p)
 
 /*--- what the processor does better than C says ---------------------------------*/
 
-/* How many of UH_VECTOR_BYTES bytes from p on are free of control characters but the tab: all
- * of them, or where the first one is. Where no vector is certain nobody asks. */
+/* Each looks at UH_VECTOR_BYTES bytes from p on and answers how many come before the first
+ *
+ *   until_control   control character but the tab
+ *   until_rare      that is neither a letter, a digit, '-' nor '.'
+ *
+ * Where the compiler's baseline has no vectors nobody asks. */
 #define UH_VECTOR_BYTES 16
 
 #if defined(__SSE2__) && defined(__GNUC__) && UH_WIDE
@@ -4658,21 +4672,81 @@ static void uh_poller_close(uh_poller *p)
 #include <emmintrin.h>
 #define UH_VECTOR 1
 
-static unsigned uh_vector_until_control(const char *p)
+static UH_INLINE unsigned uh_vector_until_control(const char *p)
 {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
     const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-    const __m128i tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
     const __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-    unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, low), del));
+    unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, del));
+    if (found == 0)
+        return UH_VECTOR_BYTES;
+    found &= ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')));
     return found != 0 ? (unsigned)__builtin_ctz(found) : UH_VECTOR_BYTES;
+}
+
+/* The bytes from first on, count of them: shifted to where the signed numbers begin, as only
+ * those are compared. */
+static UH_INLINE __m128i uh_vector_range(__m128i bytes, char first, char count)
+{
+    const __m128i shifted = _mm_add_epi8(bytes, _mm_set1_epi8((char)(-128 - first)));
+    return _mm_cmplt_epi8(shifted, _mm_set1_epi8((char)(-128 + count)));
+}
+
+static UH_INLINE unsigned uh_vector_until_rare(const char *p)
+{
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    const __m128i letters = uh_vector_range(folded, 'a', 26);
+    const __m128i others = uh_vector_range(bytes, '-', '9' - '-' + 1);      /* with the '/' */
+    const __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/'));
+    const __m128i plain = _mm_or_si128(letters, _mm_andnot_si128(slash, others));
+    return (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(plain));
+}
+
+#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && \
+      defined(__GNUC__) && UH_WIDE
+
+#include <arm_neon.h>
+#define UH_VECTOR 1
+
+/* The first byte that is not 0 of a vector of 0 and 255: four bits are kept of each. */
+static UH_INLINE unsigned uh_vector_first(uint8x16_t found)
+{
+    const uint8x8_t narrow = vshrn_n_u16(vreinterpretq_u16_u8(found), 4);
+    const uint64_t bits = vget_lane_u64(vreinterpret_u64_u8(narrow), 0);
+    return bits != 0 ? (unsigned)__builtin_ctzll(bits) / 4u : UH_VECTOR_BYTES;
+}
+
+static UH_INLINE unsigned uh_vector_until_control(const char *p)
+{
+    const uint8x16_t bytes = vld1q_u8((const uint8_t *)(const void *)p);
+    const uint8x16_t low = vcltq_u8(bytes, vdupq_n_u8(0x20));
+    const uint8x16_t tab = vceqq_u8(bytes, vdupq_n_u8('\t'));
+    const uint8x16_t del = vceqq_u8(bytes, vdupq_n_u8(0x7f));
+    return uh_vector_first(vorrq_u8(vbicq_u8(low, tab), del));
+}
+
+static UH_INLINE unsigned uh_vector_until_rare(const char *p)
+{
+    const uint8x16_t bytes = vld1q_u8((const uint8_t *)(const void *)p);
+    const uint8x16_t folded = vorrq_u8(bytes, vdupq_n_u8(0x20));
+    const uint8x16_t letters = vcltq_u8(vsubq_u8(folded, vdupq_n_u8('a')), vdupq_n_u8(26));
+    const uint8x16_t others = vcltq_u8(vsubq_u8(bytes, vdupq_n_u8('-')), vdupq_n_u8(13));
+    const uint8x16_t slash = vceqq_u8(bytes, vdupq_n_u8('/'));
+    return uh_vector_first(vmvnq_u8(vorrq_u8(letters, vbicq_u8(others, slash))));
 }
 
 #else
 
 #define UH_VECTOR 0
 
-static unsigned uh_vector_until_control(const char *p)
+static UH_INLINE unsigned uh_vector_until_control(const char *p)
+{
+    (void)p;
+    return 0;
+}
+
+static UH_INLINE unsigned uh_vector_until_rare(const char *p)
 {
     (void)p;
     return 0;
@@ -4915,6 +4989,41 @@ static bool uh_text_is_nocase(uhttp_str s, const char *word)
     return word[s.len] == '\0';
 }
 
+/* The next eight, or four, characters, letters in lower case and all others that are no
+ * control characters as they are or as a control character could be. */
+static UH_INLINE uint64_t uh_text_fold8(const char *p)
+{
+    uint64_t eight;
+    memcpy(&eight, p, sizeof eight);
+    return eight | UINT64_C(0x2020202020202020);
+}
+
+static UH_INLINE uint32_t uh_text_fold4(const char *p)
+{
+    uint32_t four;
+    memcpy(&four, p, sizeof four);
+    return four | 0x20202020u;
+}
+
+/* As uh_text_is_nocase(), for a text without control characters and a word of letters and '-',
+ * four or more and as many as there are in the text: what else an OR with 0x20 makes one is one
+ * of those. The last ones may be compared twice. */
+static UH_INLINE bool uh_text_folds_to(const char *p, const char *word, size_t n)
+{
+    size_t at = 0;
+    if (n < 8)
+        return uh_text_fold4(p) == uh_text_fold4(word) &&
+               uh_text_fold4(p + n - 4) == uh_text_fold4(word + n - 4);
+    while (at + 8 < n && uh_text_fold8(p + at) == uh_text_fold8(word + at))
+        at += 8;
+    return at + 8 >= n && uh_text_fold8(p + n - 8) == uh_text_fold8(word + n - 8);
+}
+
+/* For a name and a literal of the same length. */
+#define UH_NAME_IS(name, word)                                       \
+    (UH_WIDE ? uh_text_folds_to((name).ptr, word, sizeof(word) - 1)  \
+             : uh_text_is_nocase(name, word))
+
 static bool uh_text_same(uhttp_str a, uhttp_str b)
 {
     size_t i = 0;
@@ -4931,10 +5040,23 @@ static bool uh_text_is_ascii4(const char *p)
     return (four & 0x80808080u) == 0;
 }
 
-/* Skips a token, four characters a round; the first byte behind it, p if there is none. */
+/* Skips letters, digits, '-' and '.' as far as whole vectors go. */
+static UH_INLINE const char *uh_text_until_rare(const char *p, const char *end)
+{
+    for (; UH_VECTOR && end - p >= UH_VECTOR_BYTES; p += UH_VECTOR_BYTES) {
+        unsigned plain = uh_vector_until_rare(p);
+        if (plain < UH_VECTOR_BYTES)
+            return p + plain;
+    }
+    return p;
+}
+
+/* Skips a token, a vector or four characters a round; the first byte behind it, p if there is
+ * none. */
 static const char *uh_text_token(const char *p, const char *end)
 {
-    for (; UH_WIDE && end - p >= 4 && uh_text_is_ascii4(p); p += 4) {
+    p = uh_text_until_rare(p, end);
+    for (; UH_WIDE && !UH_VECTOR && end - p >= 4 && uh_text_is_ascii4(p); p += 4) {
         if (!uh_ascii_is(p[0], UH_IS_TOKEN))
             return p;
         if (!uh_ascii_is(p[1], UH_IS_TOKEN))
@@ -4960,15 +5082,10 @@ static size_t uh_word_may_control(const char *p)
     return ((word - ones * 0x20) | (word + ones)) & ~word & ones * 0x80;
 }
 
-/* The first control character but the tab, or end. Most text has none for long, so whole
- * words are asked first. */
-static const char *uh_text_until_control(const char *p, const char *end)
+/* The same of a text of less than a vector, or where there is none: whole words are asked
+ * first. */
+static const char *uh_text_until_control_by_word(const char *p, const char *end)
 {
-    for (; UH_VECTOR && end - p >= UH_VECTOR_BYTES; p += UH_VECTOR_BYTES) {
-        unsigned free = uh_vector_until_control(p);
-        if (free < UH_VECTOR_BYTES)
-            return p + free;
-    }
     while (UH_WIDE && end - p >= (ptrdiff_t)sizeof(size_t)) {
         size_t may = uh_word_may_control(p);
         const char *next = p + sizeof(size_t);
@@ -4984,6 +5101,20 @@ static const char *uh_text_until_control(const char *p, const char *end)
     while (p < end && !uh_char_is_control(*p))
         p++;
     return p;
+}
+
+/* The first control character but the tab, or end. Most text has none for long. */
+static UH_INLINE const char *uh_text_until_control(const char *p, const char *end)
+{
+    if (!UH_VECTOR || end - p < UH_VECTOR_BYTES)
+        return uh_text_until_control_by_word(p, end);
+    const char *last = end - UH_VECTOR_BYTES;       /* may overlap the one before */
+    for (; p < last; p += UH_VECTOR_BYTES) {
+        unsigned free = uh_vector_until_control(p);
+        if (free < UH_VECTOR_BYTES)
+            return p + free;
+    }
+    return last + uh_vector_until_control(last);
 }
 
 static bool uh_text_has_control(uhttp_str s)
@@ -5688,22 +5819,29 @@ static bool uh_text_forwarded(uhttp_str text, uh_peer *peer)
 
 /* Reads "name:" strictly; the byte behind the colon, NULL: no field line starts here. White
  * space before the colon and folded lines end here (RFC 9112 sections 5.1 and 5.2). */
-static const char *uh_head_name(const char *p, const char *end, uhttp_str *name)
+static UH_INLINE const char *uh_head_name(const char *p, const char *end, uhttp_str *name)
 {
-    const char *colon = uh_text_token(p, end);
+    const char *colon = uh_text_until_rare(p, end);
+    if (!UH_VECTOR || colon == end || *colon != ':')
+        colon = uh_text_token(colon, end);
     *name = uh_text_slice(p, colon);
     return colon > p && colon < end && *colon == ':' ? colon + 1 : NULL;
 }
 
+static bool uh_head_is_crlf(const char *p)
+{
+    return UH_WIDE ? memcmp(p, "\r\n", 2) == 0 : p[0] == '\r' && p[1] == '\n';
+}
+
 /* The CRLF of this line; NULL: a control character, a bare CR or LF before it. */
-static const char *uh_head_line_end(const char *p, const char *end)
+static UH_INLINE const char *uh_head_line_end(const char *p, const char *end)
 {
     const char *cr = uh_text_until_control(p, end);
-    return end - cr >= 2 && cr[0] == '\r' && cr[1] == '\n' ? cr : NULL;
+    return end - cr >= 2 && uh_head_is_crlf(cr) ? cr : NULL;
 }
 
 /* Reads up to CRLF; the byte behind it, NULL: the line is malformed. */
-static const char *uh_head_value(const char *p, const char *end, uhttp_str *value)
+static UH_INLINE const char *uh_head_value(const char *p, const char *end, uhttp_str *value)
 {
     const char *cr = uh_head_line_end(p, end);
     if (cr == NULL)
@@ -5750,8 +5888,6 @@ static uhttp_str uh_fields_find(uhttp_str fields, uhttp_str name)
     return line;
 }
 
-static bool uh_head_is_at_end(const char *p) { return p[0] == '\r' && p[1] == '\n'; }
-
 /* Searches a head that begins at text for its end (CRLF CRLF), from p on, a line at a time.
  * NULL: it is not there yet; text: it never will be, an LF without CR comes first. */
 static const char *uh_head_find_end(const char *text, const char *p, const char *end)
@@ -5786,9 +5922,10 @@ static int uh_head_transfer_encoding(uhttp_head *head, uhttp_str value)
     return UH_REFUSE(head, 501, UH_WHY("unknown transfer coding"));
 }
 
-/* How often the fields that decide something have come so far. */
+/* How often the fields that decide something have come so far, and where the text ends. */
 typedef struct uh_head_seen {
     uint32_t host, transfer_encoding, expect_unknown;
+    const char *end;
 } uh_head_seen;
 
 static int uh_head_content_length(uhttp_head *head, uhttp_str value)
@@ -5806,26 +5943,35 @@ static int uh_head_content_length(uhttp_head *head, uhttp_str value)
 static int uh_head_host(uhttp_head *head, uh_head_seen *seen, uhttp_str value)
 {
     uhttp_str host, port;
+    bool plain = uh_text_until_rare(value.ptr, seen->end) >= value.ptr + value.len;
     if (seen->host++ > 0)
         return UH_REFUSE(head, 400, UH_WHY("repeated Host"));
-    if (!uh_text_split_host(value, &host, &port) || (host.len == 0 && port.ptr != NULL))
+    if (!(UH_VECTOR && plain) && (!uh_text_split_host(value, &host, &port) ||
+                                 (host.len == 0 && port.ptr != NULL)))
         return UH_REFUSE(head, 400, UH_WHY("malformed Host"));
     if (head->host.ptr == NULL)     /* an absolute target's host beats the field */
         head->host = value;
     return 0;
 }
 
+/* Could a name of this length be one that decides something? */
+static bool uh_head_may_decide(size_t length)
+{
+    const unsigned lengths = 1u << 4 | 1u << 6 | 1u << 10 | 1u << 14 | 1u << 17;
+    return length < 18 && (lengths >> length & 1u) != 0;
+}
+
 /* Notes what a field decides; 0 or a negated status. Names are told apart by length first. */
-static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, uhttp_str value)
+UH_SELDOM static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, uhttp_str value)
 {
     uhttp_str option;
     switch (name.len) {
     case 4:
-        return uh_text_is_nocase(name, "host") ? uh_head_host(head, seen, value) : 0;
+        return UH_NAME_IS(name, "host") ? uh_head_host(head, seen, value) : 0;
     case 6:
-        if (uh_text_is_nocase(name, "cookie"))
+        if (UH_NAME_IS(name, "cookie"))
             head->cookie_length += value.len + 2;   /* and "; " between two of them */
-        while (uh_text_is_nocase(name, "expect") && head->version_minor > 0 &&
+        while (UH_NAME_IS(name, "expect") && head->version_minor > 0 &&
                uhttp_list_next(&value, &option)) {
             if (uh_text_is_nocase(option, "100-continue"))
                 head->expect_continue = true;
@@ -5834,8 +5980,12 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
         }
         return 0;
     case 10:
-        if (!uh_text_is_nocase(name, "connection"))
+        if (!UH_NAME_IS(name, "connection"))
             return 0;
+        if (UH_WIDE && value.len == 10 && uh_text_folds_to(value.ptr, "keep-alive", 10)) {
+            head->keep_alive = true;
+            return 0;
+        }
         while (uhttp_list_next(&value, &option)) {
             if (uh_text_is_nocase(option, "close"))
                 head->close = true;
@@ -5846,10 +5996,10 @@ static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, u
         }
         return 0;
     case 14:
-        return uh_text_is_nocase(name, "content-length") ? uh_head_content_length(head, value)
+        return UH_NAME_IS(name, "content-length") ? uh_head_content_length(head, value)
                                                          : 0;
     case 17:
-        if (!uh_text_is_nocase(name, "transfer-encoding"))
+        if (!UH_NAME_IS(name, "transfer-encoding"))
             return 0;
         if (seen->transfer_encoding++ > 0)
             return UH_REFUSE(head, 400, UH_WHY("repeated Transfer-Encoding"));
@@ -5929,6 +6079,66 @@ static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
 
 static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len) = '\0'; }
 
+/* Reads a field line as they mostly come, where vectors are certain: ": " behind a name of
+ * common characters, then a value without blanks around it. The byte behind its CRLF; NULL: the
+ * line is another, or none, or the end is too near for a vector. The text ends with CRLF CRLF,
+ * so that a vector that reaches the end has found something. */
+static UH_INLINE const char *uh_head_usual_line(const char *p, const char *end, uhttp_str *name,
+                                                uhttp_str *value)
+{
+    const char *colon = uh_text_until_rare(p, end);
+    if (colon == p || end - colon <= UH_VECTOR_BYTES || colon[0] != ':' || colon[1] != ' ')
+        return NULL;
+    const char *last = end - UH_VECTOR_BYTES;
+    const char *at = colon + 2;
+    unsigned free = UH_VECTOR_BYTES;
+    while (at < last && (free = uh_vector_until_control(at)) == UH_VECTOR_BYTES)
+        at += UH_VECTOR_BYTES;
+    if (at >= last)                     /* the last one overlaps the one before */
+        free = uh_vector_until_control(at = last);
+    const char *cr = at + free;
+    if (!uh_head_is_crlf(cr) || colon[2] <= ' ' || cr[-1] <= ' ')
+        return NULL;
+    *name = uh_text_slice(p, colon);
+    *value = uh_text_slice(colon + 2, cr);
+    return cr + 2;
+}
+
+/* Reads the field line at p; the byte behind it, NULL: it is malformed. */
+static UH_INLINE const char *uh_head_field_line(const char *p, const char *end, uhttp_str *name,
+                                                uhttp_str *value)
+{
+    const char *next = UH_VECTOR ? uh_head_usual_line(p, end, name, value) : NULL;
+    if (next != NULL)
+        return next;
+    p = uh_head_name(p, end, name);
+    return p != NULL ? uh_head_value(p, end, value) : NULL;
+}
+
+/* Reads the field lines from *at on, up to the empty one or one that is refused, and moves it
+ * there; 0 or a negated status. */
+static int uh_head_fields(uhttp_head *head, uh_head_seen *seen, const char **at, bool terminate)
+{
+    for (;;) {
+        uhttp_str name, value;
+        if (uh_head_is_crlf(*at))
+            return 0;
+        const char *next = uh_head_field_line(*at, seen->end, &name, &value);
+        if (next == NULL)
+            return UH_REFUSE(head, 400, UH_WHY("malformed header field"));
+        int status = !UH_WIDE || uh_head_may_decide(name.len)
+            ? uh_head_field(head, seen, name, value) : 0;
+        if (status != 0)
+            return status;
+        if (terminate) {
+            uh_head_terminate(name);
+            uh_head_terminate(value);
+        }
+        head->fields.len += (size_t)(next - *at);
+        *at = next;
+    }
+}
+
 /* Reads a whole head from a text that ends with an empty line, the head's or a later one. Its
  * length or a negated status; then fields ends where the malformed line begins. terminate: the
  * text may be written to, and every string in it gets its NUL. */
@@ -5938,6 +6148,7 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
     const char *p = text;
     memset(head, 0, sizeof *head);
     memset(&seen, 0, sizeof seen);
+    seen.end = end;
     head->content_length = -1;
     int status = uh_head_line(head, &p, end);
     if (status != 0)
@@ -5948,25 +6159,9 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
         uh_head_terminate(head->target);
         uh_head_terminate(uh_text_slice(text, p - 2));      /* the version */
     }
-    while (!uh_head_is_at_end(p)) {
-        uhttp_str name, value;
-        head->fields.len = (size_t)(p - head->fields.ptr);
-        p = uh_head_name(p, end, &name);
-        if (p != NULL)
-            p = uh_head_value(p, end, &value);
-        if (p == NULL)
-            return UH_REFUSE(head, 400, UH_WHY("malformed header field"));
-        status = uh_head_field(head, &seen, name, value);
-        if (status != 0)
-            return status;
-        if (terminate) {
-            uh_head_terminate(name);
-            uh_head_terminate(value);
-        }
-    }
-    head->fields.len = (size_t)(p - head->fields.ptr);
-    (void)UH_REFUSE(head, 0, NULL);
-    status = uh_head_framing(head, &seen);
+    status = uh_head_fields(head, &seen, &p, terminate);
+    if (status == 0)
+        status = uh_head_framing(head, &seen);
     return status != 0 ? status : (int)(p + 2 - text);
 }
 

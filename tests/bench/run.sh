@@ -408,7 +408,7 @@ if wanted instructions; then
         count_instructions $name
         set -- "$@" "${value%.*}"
     done
-    row "instructions per browser request" "$@" 7000
+    row "instructions per browser request" "$@" 5300
 fi
 if wanted calls; then
     for connections in 1 16; do

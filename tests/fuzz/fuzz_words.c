@@ -7,7 +7,7 @@
  *   - the parts of an URL lie in it, in order, and hold none of the characters that divide
  *     them;
  *   - a number is what the C library reads;
- *   - a search for control characters finds what a byte loop finds;
+ *   - a search for control characters, or for the end of a token, finds what a byte loop finds;
  *   - nothing is read outside the text (each is a block of its own). */
 #define UHTTP_STATIC
 #define UHTTP_IMPLEMENTATION
@@ -215,6 +215,21 @@ static void check_control(uhttp_str s)
     }
 }
 
+static void check_token(uhttp_str s)
+{
+    const char *end = s.ptr + s.len;
+    for (const char *p = s.ptr; p < end; p++) {
+        const char *q = p;
+        while (q < end && uh_char_is(*q, UH_IS_TOKEN))
+            q++;
+        promise(uh_text_token(p, end) == q);
+        const char *rare = uh_text_until_rare(p, end);
+        promise(rare <= q && (!UH_VECTOR || rare == q || end - rare < UH_VECTOR_BYTES ||
+                              (!uh_char_is_scheme(*rare) || *rare == '+')));
+        p = q < end ? q : end - 1;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *block = (char *)malloc(size > 0 ? size : 1);
@@ -233,6 +248,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_host(s);
     check_number(s);
     check_control(s);
+    check_token(s);
     free(block);
     return 0;
 }

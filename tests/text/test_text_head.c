@@ -1190,6 +1190,57 @@ static void damaged_heads_are_read_only_if_their_lines_are_well_formed(void **st
     assert_in_range(good, 4000, 19000);
 }
 
+/* Reads the first line of a text by the way for usual ones and by the careful one. */
+static bool check_usual(uhttp_str in)
+{
+    const char *end = in.ptr + in.len;
+    uhttp_str name, value, careful_name, careful_value;
+    const char *usual = uh_head_usual_line(in.ptr, end, &name, &value);
+    if (usual == NULL)
+        return false;
+    const char *p = in.ptr;
+    while (p < end && uh_char_is(*p, UH_IS_TOKEN))
+        p++;
+    assert_for(in, p > in.ptr && *p == ':');
+    careful_name = text_slice(in.ptr, (size_t)(p - in.ptr));
+    const char *cr = ++p;
+    while (!uh_char_is_control(*cr))
+        cr++;
+    assert_for(in, cr[0] == '\r' && cr[1] == '\n' && usual == cr + 2);
+    careful_value = uh_text_trim(text_slice(p, (size_t)(cr - p)));
+    assert_for(in, name.ptr == careful_name.ptr && name.len == careful_name.len);
+    assert_for(in, value.ptr == careful_value.ptr && value.len == careful_value.len);
+    return true;
+}
+
+/* All of eight characters on six places, in the middle of a name, at a colon, in a value, and
+ * nearer and nearer to the end. */
+static void usual_line_is_read_as_any_other(void **state)
+{
+    (void)state;
+    if (!UH_VECTOR)
+        skip();
+    static const char alphabet[] = "a: \t\r\n_\x80";
+    static const struct { const char *before, *behind; } places[] = {
+        { "", "a: b\r\n\r\n" }, { "name", "\r\n\r\n" }, { "Accept-Language:", "\r\n\r\n" },
+        { "a", "x\r\nxxxxxxxxxxxxxxxxxxxxx\r\n\r\n" },
+        { "n: 0123456789abcde", "x\r\n\r\nxxxxxxxxxx\r\n\r\n" },
+        { "Upgrade-Insecure-Requests", "0123456789abcdef\r\n\r\n" },
+    };
+    int usual = 0;
+    for (size_t i = 0; i < COUNT(places); i++) {
+        char text[100];
+        size_t before = text_append_string(text, 0, places[i].before);
+        size_t length = text_append_string(text, before + 6, places[i].behind);
+        for (unsigned n = 0; n < 1u << 18; n++) {
+            for (unsigned k = 0; k < 6; k++)
+                text[before + k] = alphabet[n >> 3 * k & 7];
+            usual += check_usual(text_slice(text, length));
+        }
+    }
+    assert_in_range(usual, 10000, 1000000);
+}
+
 static void text_longer_than_any_head_is_refused_unread(void **state)
 {
     (void)state;
@@ -1245,6 +1296,7 @@ int main(void)
         TEST(line_feed_alone_is_told_of_however_the_head_arrives),
         TEST(first_of_several_ends_counts),
         TEST(damaged_heads_are_read_only_if_their_lines_are_well_formed),
+        TEST(usual_line_is_read_as_any_other),
         TEST(text_longer_than_any_head_is_refused_unread),
         TEST(absent_text_is_an_empty_one),
     };

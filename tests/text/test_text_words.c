@@ -96,10 +96,10 @@ static void words_compare_as_a_whole(void **state)
 static void token_ends_before_the_first_other_byte(void **state)
 {
     (void)state;
-    for (size_t length = 0; length < 14; length++) {
-        uhttp_str s = text_exact("abcdefghijklm", length);
+    for (size_t length = 0; length < 36; length++) {
+        uhttp_str s = text_exact("abcdefgh-ijklmnopqrstuvwxyz.0123456", length);
         const char *end = s.ptr + length;
-        for (size_t from = 0; from <= length; from++) {
+        for (size_t from = 0; from <= length; from += length < 14 ? 1 : 5) {
             for (size_t to = from; to <= length; to++)      /* more lies behind */
                 assert_ptr_equal(uh_text_token(s.ptr + from, s.ptr + to), s.ptr + to);
             for (size_t at = from; at < length; at++) {
@@ -116,6 +116,63 @@ static void token_ends_before_the_first_other_byte(void **state)
     }
 }
 
+static bool is_rare(char c)
+{
+    return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '-' || c == '.');
+}
+
+static void vectors_find_the_first_byte_as_a_loop_does(void **state)
+{
+    (void)state;
+    if (!UH_VECTOR)
+        skip();
+    for (unsigned offset = 0; offset < UH_VECTOR_BYTES; offset++) {
+        uhttp_str s = text_exact("................................", 16 + offset);
+        char *p = text_mutable(s) + offset;
+        for (unsigned at = 0; at < 16; at++) {
+            for (unsigned u = 0; u < 256; u++) {
+                for (unsigned behind = at; behind < 16; behind += 5) {  /* another, or the same */
+                    memset(p, 'x', 16);
+                    p[behind] = '\x7f';
+                    p[at] = (char)u;
+                    unsigned rare = 0;
+                    while (rare < 16 && !is_rare(p[rare]))
+                        rare++;
+                    unsigned control = 0;
+                    while (control < 16 && !uh_char_is_control(p[control]))
+                        control++;
+                    assert_int_equal(uh_vector_until_rare(p), rare);
+                    assert_int_equal(uh_vector_until_control(p), control);
+                }
+            }
+        }
+        text_free(s);
+    }
+}
+
+static void a_name_is_compared_as_a_loop_does(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "host", "cookie", "connection", "content-length",
+                                         "transfer-encoding" };
+    for (size_t i = 0; i < COUNT(names); i++) {
+        uhttp_str s = text_exact(names[i], strlen(names[i]));
+        assert_true(uh_text_folds_to(s.ptr, names[i], s.len));
+        for (size_t at = 0; at < s.len; at++) {
+            for (unsigned u = 0; u < 256; u++) {
+                char kept = s.ptr[at];
+                text_mutable(s)[at] = (char)u;
+                if (!uh_char_is_control((char)u))
+                    assert_true(uh_text_folds_to(s.ptr, names[i], s.len) ==
+                                uh_text_is_nocase(s, names[i]));
+                text_mutable(s)[at] = kept;
+            }
+        }
+        text_free(s);
+    }
+}
+
 static const char *until_control_by_byte(const char *p, const char *end)
 {
     while (p < end && !(((unsigned char)*p < 32 && *p != '\t') || *p == 127))
@@ -126,9 +183,9 @@ static const char *until_control_by_byte(const char *p, const char *end)
 static void search_for_control_characters_finds_each_at_each_place(void **state)
 {
     (void)state;
-    for (size_t length = 0; length <= 3 * sizeof(size_t); length++) {
+    for (size_t length = 0; length <= 40; length++) {
         for (size_t from = 0; from <= length && from < sizeof(size_t); from++) {
-            uhttp_str s = text_exact("~~~~~~~~~~~~~~~~~~~~~~~~", length);
+            uhttp_str s = text_exact("~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~", length);
             const char *end = s.ptr + length;
             assert_ptr_equal(uh_text_until_control(s.ptr + from, end), end);
             for (size_t at = from; at < length; at++) {
@@ -1097,6 +1154,8 @@ int main(void)
         TEST(only_ascii_letters_have_a_lower_case),
         TEST(words_compare_as_a_whole),
         TEST(token_ends_before_the_first_other_byte),
+        TEST(vectors_find_the_first_byte_as_a_loop_does),
+        TEST(a_name_is_compared_as_a_loop_does),
         TEST(search_for_control_characters_finds_each_at_each_place),
         TEST(search_for_control_characters_agrees_with_a_byte_loop),
         TEST(trimming_takes_blanks_and_tabs_off_both_ends),
