@@ -148,7 +148,8 @@
  *                            UHTTP_POLLER_SELECT, UHTTP_POLLER_EPOLL (Linux) or
  *                            UHTTP_POLLER_KQUEUE (macOS, BSD); see MANY CONNECTIONS
  *     UHTTP_LWIP             sockets of lwIP; automatic with ESP-IDF
- *     UHTTP_PLATFORM_HEADER  "my_port.h": any other network stack, see uhttp_port_listen()
+ *     UHTTP_PLATFORM_HEADER  "my_port.h": any other network stack, see uhttp_port_listen();
+ *                            Zephyr needs no switch and no port
  *     FD_SETSIZE             Windows, before the include: sockets one server can watch
  *
  * Under a strict -std= on Linux the implementing include comes before all system
@@ -197,6 +198,18 @@
  * site), 4 KiB with TLS (2.7 KiB); lwIP's thread used 444 bytes. An open TLS connection holds
  * 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the handshake. There
  * is a Date header once UHTTP_TIME is defined and the clock is set (SNTP).
+ *
+ * ZEPHYR  Automatic with Zephyr 4.0 or later (__ZEPHYR__); examples/zephyr/ is a project.
+ * Compiled against stub headers, never run. Give the server a thread of its own.
+ *
+ *     CONFIG_NET_SOCKETS, CONFIG_NET_TCP   y
+ *     CONFIG_ZVFS_EVENTFD     y for uhttp_server_wakeup()
+ *     CONFIG_ZVFS_POLL_MAX    2 x (slots + listeners)
+ *     CONFIG_ZVFS_OPEN_MAX    slots + listeners + 1 (wake-up), and what else is open
+ *     CONFIG_NET_MAX_CONTEXTS, CONFIG_NET_MAX_CONN   slots + listeners + backlogs, and others
+ *
+ * There is a Date header once UHTTP_TIME is defined. Files need config.files, HTTPS mbedTLS
+ * (UHTTP_TLS).
  *
  * CONTENTS   search for the tag; how many lines, about
  *
@@ -266,7 +279,8 @@
 /* An implementing file needs the system's full set of declarations, and this is the last
  * moment to ask for it. */
 #if defined(UHTTP_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE) && \
-    !defined(_FEATURES_H) && !defined(UHTTP_LWIP) && !defined(UHTTP_PLATFORM_HEADER)
+    !defined(_FEATURES_H) && !defined(UHTTP_LWIP) && !defined(UHTTP_PLATFORM_HEADER) && \
+    !defined(__ZEPHYR__)
 #define _GNU_SOURCE 1
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64    /* files beyond 2 GiB, also where a pointer has 32 bits */
@@ -2028,8 +2042,8 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_HEAP 1
 #endif
 
-/* The functions uhttp_port_*() of the program. */
-#ifdef UHTTP_PLATFORM_HEADER
+/* The functions uhttp_port_*(): the program's, or those for Zephyr below. */
+#if defined(UHTTP_PLATFORM_HEADER) || defined(__ZEPHYR__)
 #define UH_PORT 1
 #else
 #define UH_PORT 0
@@ -2188,7 +2202,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_STATIC_ASSERT(truth, name) typedef char uh_static_assert_##name[(truth) ? 1 : -1]
 
 /*==============================================================================
- * 03 PLATFORM                 POSIX, Winsock, lwIP or another: all of it is here
+ * 03 PLATFORM          POSIX, Winsock, lwIP, Zephyr or another: all of it is here
  *==============================================================================
  * Sockets that never block, a millisecond clock that may wrap, the poller around
  * select(), epoll and kqueue, and a socket that wakes it. Nobody else includes a system header.
@@ -2208,7 +2222,16 @@ int vsnprintf(char *text, size_t size, const char *format, va_list list);
 
 #if UH_PORT
 
+#ifdef UHTTP_PLATFORM_HEADER
 #include UHTTP_PLATFORM_HEADER
+#else
+#include <errno.h>
+#include <zephyr/kernel.h>
+#include <zephyr/net/socket.h>
+#ifdef CONFIG_ZVFS_EVENTFD
+#include <zephyr/zvfs/eventfd.h>
+#endif
+#endif
 
 typedef intptr_t uh_socket;
 #define UH_NO_SOCKET (-1)
@@ -2304,6 +2327,276 @@ typedef uhttp_address uh_peer;
 typedef enum uh_sys_error {
     UH_SYS_AGAIN, UH_SYS_INTERRUPTED, UH_SYS_FULL, UH_SYS_FAILED
 } uh_sys_error;
+
+/*--- Zephyr: a port that the header brings itself, see uhttp_port_listen() ------*/
+
+#if UH_PORT && !defined(UHTTP_PLATFORM_HEADER)
+
+/* Since 4.4 the names of its sockets have prefixes. */
+#ifdef AF_INET
+#define UH_ZEPHYR(name)        name
+#define UH_ZEPHYR_FAMILY(name) name
+#define UH_ZEPHYR_OPTION(name) name
+#else
+#define UH_ZEPHYR(name)        net_##name
+#define UH_ZEPHYR_FAMILY(name) NET_##name
+#define UH_ZEPHYR_OPTION(name) ZSOCK_##name
+#endif
+
+/* A socket that is watched for reading and writing costs poll two of its events; listeners and
+ * the wake-up one. */
+#define UHTTP_PORT_VERSION 1
+#define UHTTP_PORT_SOCKETS (CONFIG_ZVFS_POLL_MAX / 2 + 1)
+
+typedef union uh_sockaddr {
+    struct UH_ZEPHYR(sockaddr) any;
+    struct UH_ZEPHYR(sockaddr_in) v4;
+    struct UH_ZEPHYR(sockaddr_in6) v6;
+} uh_sockaddr;
+
+/* Out of sockets or memory? */
+static bool uh_zephyr_is_full(void)
+{
+    return errno == ENFILE || errno == EMFILE || errno == ENOMEM || errno == ENOBUFS;
+}
+
+static uhttp_result uh_zephyr_result(void)
+{
+    switch (errno) {
+    case EADDRINUSE:      return UHTTP_ERR_IN_USE;
+    case EACCES:          return UHTTP_ERR_DENIED;
+    case EAFNOSUPPORT:
+    case EPFNOSUPPORT:
+    case EPROTONOSUPPORT: return UHTTP_ERR_UNSUPPORTED;
+    default:              return uh_zephyr_is_full() ? UHTTP_ERR_MEMORY : UHTTP_ERR_SYSTEM;
+    }
+}
+
+static bool uh_zephyr_option(int fd, int level, int name, int value)
+{
+    return zsock_setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+static bool uh_zephyr_prepare(int fd)
+{
+    (void)uh_zephyr_option(fd, UH_ZEPHYR_FAMILY(IPPROTO_TCP), UH_ZEPHYR_OPTION(TCP_NODELAY), 1);
+    return zsock_fcntl(fd, ZVFS_F_SETFL, ZVFS_O_NONBLOCK) == 0;
+}
+
+/* Reads a socket address; false: it is not IP's. */
+static bool uh_zephyr_read(const uh_sockaddr *from, uhttp_address *to)
+{
+    const uint8_t *port = (const uint8_t *)&from->v4.sin_port;
+    memset(to, 0, sizeof *to);
+    if (from->any.sa_family == UH_ZEPHYR_FAMILY(AF_INET)) {
+        to->family = 4;
+        memcpy(to->address, &from->v4.sin_addr, 4);
+    } else if (from->any.sa_family == UH_ZEPHYR_FAMILY(AF_INET6)) {
+        to->family = 6;
+        port = (const uint8_t *)&from->v6.sin6_port;
+        memcpy(to->address, &from->v6.sin6_addr, 16);
+    } else {
+        return false;
+    }
+    to->port = (uint16_t)(port[0] << 8 | port[1]);
+    return true;
+}
+
+/* Writes one; its length. */
+static size_t uh_zephyr_write(uh_sockaddr *to, const uhttp_address *from)
+{
+    const uint8_t port[2] = { (uint8_t)(from->port >> 8), (uint8_t)from->port };
+    memset(to, 0, sizeof *to);
+    if (from->family == 4) {
+        to->v4.sin_family = UH_ZEPHYR_FAMILY(AF_INET);
+        memcpy(&to->v4.sin_port, port, sizeof port);
+        memcpy(&to->v4.sin_addr, from->address, 4);
+        return sizeof to->v4;
+    }
+    to->v6.sin6_family = UH_ZEPHYR_FAMILY(AF_INET6);
+    memcpy(&to->v6.sin6_port, port, sizeof port);
+    memcpy(&to->v6.sin6_addr, from->address, 16);
+    return sizeof to->v6;
+}
+
+/* Sets what a listener needs; "::" takes IPv4 as well where the system maps it. */
+static bool uh_zephyr_set(int fd, const uhttp_address *at, bool reuse_port)
+{
+    static const uint8_t any[16] = { 0 };
+    const int level = UH_ZEPHYR_OPTION(SOL_SOCKET);
+    int only_v6 = memcmp(at->address, any, sizeof any) != 0;
+    (void)uh_zephyr_option(fd, level, UH_ZEPHYR_OPTION(SO_REUSEADDR), 1);
+    if (at->family == 6)
+        (void)uh_zephyr_option(fd, UH_ZEPHYR_FAMILY(IPPROTO_IPV6),
+                               UH_ZEPHYR_OPTION(IPV6_V6ONLY), only_v6);
+    return !reuse_port || uh_zephyr_option(fd, level, UH_ZEPHYR_OPTION(SO_REUSEPORT), 1);
+}
+
+static uhttp_result uhttp_port_listen(intptr_t *listener, const uhttp_address *at,
+                                      const uhttp_config *config)
+{
+    uh_sockaddr address;
+    size_t length = uh_zephyr_write(&address, at);
+    int fd = zsock_socket(address.any.sa_family, UH_ZEPHYR_FAMILY(SOCK_STREAM),
+                          UH_ZEPHYR_FAMILY(IPPROTO_TCP));
+    if (fd < 0)
+        return uh_zephyr_result();
+    uhttp_result result = UHTTP_OK;
+    if (!uh_zephyr_set(fd, at, config->reuse_port))
+        result = UHTTP_ERR_UNSUPPORTED;
+    else if (zsock_bind(fd, &address.any, (UH_ZEPHYR(socklen_t))length) != 0 ||
+             !uh_zephyr_prepare(fd) || zsock_listen(fd, config->backlog) != 0)
+        result = uh_zephyr_result();
+    if (result != UHTTP_OK)
+        (void)zsock_close(fd);
+    *listener = fd;
+    return result;
+}
+
+static int uhttp_port_accept(intptr_t listener, intptr_t *socket, uhttp_address *peer)
+{
+    uh_sockaddr from;
+    UH_ZEPHYR(socklen_t) length = sizeof from;
+    memset(&from, 0, sizeof from);
+    int fd = zsock_accept((int)listener, &from.any, &length);
+    if (fd < 0 && errno == EAGAIN)
+        return UHTTP_WANT_READ;
+    if (fd < 0)
+        return uh_zephyr_is_full() ? UHTTP_FULL : UHTTP_FAILED;
+    if (!uh_zephyr_prepare(fd)) {
+        (void)zsock_close(fd);
+        return UHTTP_FAILED;
+    }
+    (void)uh_zephyr_read(&from, peer);
+    *socket = fd;
+    return 0;
+}
+
+static int uhttp_port_recv(intptr_t socket, void *to, size_t room)
+{
+    int n = (int)zsock_recv((int)socket, to, room, 0);
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || uh_zephyr_is_full() ? UHTTP_WANT_READ : UHTTP_FAILED;
+}
+
+static int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count)
+{
+    int sent = 0;
+    for (int i = 0; i < count; i++) {
+        int n = (int)zsock_send((int)socket, parts[i].ptr, parts[i].len, 0);
+        if (n < 0 && sent > 0)
+            break;
+        if (n < 0)
+            return errno == EAGAIN || uh_zephyr_is_full() ? UHTTP_WANT_WRITE : UHTTP_FAILED;
+        sent += n;
+        if ((size_t)n < parts[i].len)
+            break;
+    }
+    return sent;
+}
+
+static void uhttp_port_shut(intptr_t socket)
+{
+    (void)zsock_shutdown((int)socket, ZSOCK_SHUT_WR);
+}
+
+static void uhttp_port_abort(intptr_t socket) { (void)socket; }     /* it has no SO_LINGER */
+static void uhttp_port_close(intptr_t socket) { (void)zsock_close((int)socket); }
+
+static bool uhttp_port_address(intptr_t socket, bool of_peer, uhttp_address *address)
+{
+    uh_sockaddr at;
+    UH_ZEPHYR(socklen_t) length = sizeof at;
+    memset(&at, 0, sizeof at);
+    return (of_peer ? zsock_getpeername((int)socket, &at.any, &length)
+                    : zsock_getsockname((int)socket, &at.any, &length)) == 0 &&
+           uh_zephyr_read(&at, address);
+}
+
+/* Errors and hang-ups come unasked: they are what the socket is watched for. */
+static uint8_t uh_zephyr_ready(const uhttp_port_watch *w, const struct zsock_pollfd *fd)
+{
+    unsigned ready = 0;
+    if ((fd->revents & ZSOCK_POLLIN) != 0)
+        ready = UHTTP_READABLE;
+    if ((fd->revents & ZSOCK_POLLOUT) != 0)
+        ready |= UHTTP_WRITABLE;
+    if ((fd->revents & (ZSOCK_POLLERR | ZSOCK_POLLHUP | ZSOCK_POLLNVAL)) != 0)
+        ready = UHTTP_READABLE | UHTTP_WRITABLE;
+    return (uint8_t)(w->wish & ready);
+}
+
+static int uhttp_port_wait(uhttp_port_watch *list, uint32_t count, int timeout_ms)
+{
+    struct zsock_pollfd fds[UHTTP_PORT_SOCKETS];
+    int n = 0;
+    int ready = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].wish == 0)
+            continue;
+        fds[n].fd = (int)list[i].socket;
+        fds[n].events = (short)(((list[i].wish & UHTTP_READABLE) != 0 ? ZSOCK_POLLIN : 0) |
+                                ((list[i].wish & UHTTP_WRITABLE) != 0 ? ZSOCK_POLLOUT : 0));
+        fds[n++].revents = 0;
+    }
+    if (zsock_poll(fds, n, timeout_ms) < 0)
+        return -1;
+    n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].wish == 0)
+            continue;
+        list[i].ready = uh_zephyr_ready(&list[i], &fds[n++]);
+        ready += list[i].ready != 0 ? 1 : 0;
+    }
+    return ready;
+}
+
+#ifdef CONFIG_ZVFS_EVENTFD
+
+static bool uhttp_port_wake_open(intptr_t *wake)
+{
+    int fd = zvfs_eventfd(0, ZVFS_EFD_NONBLOCK);
+    *wake = fd;
+    return fd >= 0;
+}
+
+/* A full counter wakes as well. */
+static bool uhttp_port_wake_send(intptr_t wake)
+{
+    return zvfs_eventfd_write((int)wake, 1) == 0 || errno == EAGAIN;
+}
+
+static void uhttp_port_wake_drain(intptr_t wake)
+{
+    zvfs_eventfd_t count;
+    (void)zvfs_eventfd_read((int)wake, &count);
+}
+
+static void uhttp_port_wake_close(intptr_t wake) { (void)zsock_close((int)wake); }
+
+#else
+
+static bool uhttp_port_wake_open(intptr_t *wake)
+{
+    *wake = UH_NO_SOCKET;
+    return false;
+}
+
+static bool uhttp_port_wake_send(intptr_t wake) { return wake != UH_NO_SOCKET; }
+static void uhttp_port_wake_drain(intptr_t wake) { (void)wake; }
+static void uhttp_port_wake_close(intptr_t wake) { (void)wake; }
+
+#endif
+
+#ifndef UHTTP_MILLIS
+#define UHTTP_MILLIS() k_uptime_get_32()
+#endif
+#ifndef UHTTP_TIME
+#define UHTTP_TIME() ((int64_t)0)       /* the program's to define where there is a clock */
+#endif
+
+#endif
 
 /*--- what differs between the systems -----------------------------------------*/
 
@@ -16674,7 +16967,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, firmware without a heap, foreign
  *        loops; epoll and kqueue where many connections make them cheaper;
- *        UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
+ *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, ESP-IDF's clock gives Date;
  *        JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;

@@ -625,6 +625,31 @@ if has arm-none-eabi-gcc; then
     done
 fi
 
+# --- Zephyr, as far as stub headers tell ------------------------------------------------------
+
+zephyr="-D__ZEPHYR__ -I ../../tests/platform/zephyr"
+example="-std=gnu17 $warnings -Wno-conversion -I ../.. -c ../../examples/zephyr/src/main.c"
+for cc in $c_compilers; do
+    matrix "none all" "$cc -std=c99 $zephyr $in_c"
+done
+for cxx in $cpp_compilers; do
+    matrix "none" "$cxx -std=c++11 $zephyr -DSTUB_OLD_NAMES $in_cpp"
+done
+if has arm-none-eabi-gcc; then
+    for names in "" " -DSTUB_OLD_NAMES"; do
+        check "Zephyr$names: the example" \
+              "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb -Os $zephyr$names $example -o \$0.o"
+    done
+    for wake in "" " -DSTUB_NO_EVENTFD"; do
+        check "Zephyr$wake: nothing of POSIX is called" \
+              "arm-none-eabi-gcc -std=c99 -mthumb -mcpu=cortex-m4 $zephyr$wake $in_c -c impl.c -o \$0.o &&
+               arm-none-eabi-nm -u \$0.o | grep -q -w zsock_poll &&
+               ! arm-none-eabi-nm -u \$0.o |
+               grep -v -E ' (zsock_[a-z]+|zvfs_eventfd[a-z_]*|k_uptime_get_32|__errno|__aeabi_[a-z0-9]+)\$' |
+               grep -v -E ' (mem(chr|cmp|cpy|move|set)|str[a-z]+|vsnprintf|malloc|realloc|free)\$'"
+    done
+fi
+
 # --- run and report -----------------------------------------------------------------------
 
 echo "1..$count"
