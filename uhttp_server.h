@@ -213,11 +213,11 @@
  *
  * CONTENTS   search for the tag; how many lines, about
  *
- *     01 PUBLIC API     types, configuration, functions                   1600
+ *     01 PUBLIC API     types, configuration, functions                   1700
  *     02 CONFIGURATION  switches and sizes                                 200
- *     03 PLATFORM       sockets, clock, poller, wake-up, files            2000
+ *     03 PLATFORM       sockets, clock, poller, wake-up, files            2800
  *     04 MEMORY         block pool, the one buffer type                    100
- *     05 TEXT           pure functions on slices                          3400
+ *     05 TEXT           pure functions on slices                          3500
  *     06 TRANSPORT      plain TCP, and TLS through mbedTLS                1100
  *     07 CONNECTION     the slot, its state, moving bytes                 1100
  *     08 RESPONSE       head writer, refusals, streams of every kind      1400
@@ -226,9 +226,9 @@
  *     11 FILES          sent and written; conditions, ranges, directories  800
  *     12 WEBSOCKET      handshake, frames in and out                       800
  *     13 MACHINE        the table of states                                100
- *     14 SERVER         open, wait, deadlines, foreign loops, shutdown    1300
+ *     14 SERVER         open, wait, deadlines, foreign loops, shutdown    1400
  *     15 CHANGES        what changed in which version                       50
- *     16 MIGRATION      from the Python uhttp server, Mongoose, ESP-IDF    150
+ *     16 MIGRATION      from the Python uhttp server, Mongoose, ESP-IDF    180
  *
  * THE LIFE OF A CONNECTION
  *
