@@ -1648,6 +1648,7 @@ struct uhttp_tls_config {
 #define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
 #define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
 #define UHTTP_FAILED     (-3)   /* the connection is lost */
+#define UHTTP_FULL       (-5)   /* recv and send: no memory for it now; called again in 100 ms */
 #define UHTTP_PLAIN      (-4)   /* handshake only: the peer speaks plain HTTP. It gets a 400;
                                    recv and send transfer plain bytes from now on */
 
@@ -1690,10 +1691,11 @@ typedef struct uhttp_address {
  *         0: a new connection. UHTTP_WANT_READ: nobody is waiting. UHTTP_FULL: no socket or
  *         memory for the client now, try again later. UHTTP_FAILED: the client has gone.
  *     int uhttp_port_recv(intptr_t socket, void *to, size_t room);
- *         Bytes read; 0: the peer has shut its side; UHTTP_WANT_READ; UHTTP_FAILED: it is lost.
+ *         Bytes read; 0: the peer has shut its side; UHTTP_WANT_READ; UHTTP_FULL: no memory
+ *         now, try again later; UHTTP_FAILED: it is lost.
  *     int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count);
  *         Sends one or two parts in order. Bytes taken, at least one, perhaps not all;
- *         UHTTP_WANT_WRITE: no room or memory now; UHTTP_FAILED.
+ *         UHTTP_WANT_WRITE: no room now; UHTTP_FULL: no memory now; UHTTP_FAILED.
  *     void uhttp_port_shut(intptr_t socket);
  *         Nothing more will be sent: FIN after what was. Reading goes on.
  *     void uhttp_port_abort(intptr_t socket);
@@ -1723,15 +1725,13 @@ typedef struct uhttp_address {
  *         Seconds since 1970; 0: there is no clock (UHTTP_TIME replaces it).
  *
  * Only uhttp_port_wait() may block. uhttp_port_wake_send() is the only function that other
- * threads call; all others run in the thread of the loop. While a stack has no memory to send,
- * its sockets must not be writable, or the loop spins. Define UHTTP_PORT_SOCKETS if
+ * threads call; all others run in the thread of the loop. After UHTTP_FULL the server leaves
+ * that socket alone for 100 ms, even while it is ready. Define UHTTP_PORT_SOCKETS if
  * uhttp_port_wait() can only watch so many sockets, listeners and wake-up included: further
  * clients wait, or an idle one gives way. A socket that the program passes in (listen_fd,
  * uhttp_server_adopt()) is one of the port's own. There are no default files (use config.files)
  * and no Unix sockets; uhttp_server_fd_sets() returns UHTTP_ERR_UNSUPPORTED.
  */
-#define UHTTP_FULL (-5)         /* uhttp_port_accept() only */
-
 typedef struct uhttp_port_watch {
     intptr_t socket;
     uint8_t wish;       /* UHTTP_READABLE | UHTTP_WRITABLE; 0: passed over */
@@ -2913,6 +2913,7 @@ static uhttp_result uh_sys_listen_result(void)
     }
 }
 
+static void uh_sys_sleep(uint32_t time_ms) { Sleep((DWORD)time_ms); }
 static void uh_sys_close(uh_socket fd) { closesocket(fd); }
 static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SD_SEND); }
 static void uh_sys_shut(uh_socket fd) { shutdown(fd, SD_BOTH); }
@@ -2992,6 +2993,7 @@ static uhttp_result uh_sys_listen_result(void)
     return errno == EADDRINUSE ? UHTTP_ERR_IN_USE : UHTTP_ERR_SYSTEM;
 }
 
+static void uh_sys_sleep(uint32_t time_ms) { sys_msleep((u32_t)time_ms); }
 static void uh_sys_close(uh_socket fd) { lwip_close(fd); }
 static void uh_sys_shut_write(uh_socket fd) { lwip_shutdown(fd, SHUT_WR); }
 static void uh_sys_shut(uh_socket fd) { lwip_shutdown(fd, SHUT_RDWR); }
@@ -3092,6 +3094,7 @@ static uhttp_result uh_sys_listen_result(void)
     }
 }
 
+static void uh_sys_sleep(uint32_t time_ms) { (void)poll(NULL, 0, (int)time_ms); }
 static void uh_sys_close(uh_socket fd) { close(fd); }
 static void uh_sys_shut_write(uh_socket fd) { shutdown(fd, SHUT_WR); }
 static void uh_sys_shut(uh_socket fd) { shutdown(fd, SHUT_RDWR); }
@@ -3431,21 +3434,20 @@ static uh_socket uh_sys_accept(uh_socket fd, uh_peer *peer, uh_sys_error *error)
     return accepted;
 }
 
+/* UHTTP_FULL: the system has no memory for it now, and may call the socket ready all the same. */
 static int uh_sys_count(int n)
 {
-    if (n >= 0)
-        return n;
-    uh_sys_error error = uh_sys_last_error();
-    return error == UH_SYS_FAILED ? UHTTP_FAILED : UHTTP_WANT_READ;
+    static const int8_t words[] = { UHTTP_WANT_READ, UHTTP_WANT_READ, UHTTP_FULL, UHTTP_FAILED };
+    return n >= 0 ? n : words[uh_sys_last_error()];
 }
 
-/* A count, 0 at the end, UHTTP_WANT_READ or UHTTP_FAILED. */
+/* A count, 0 at the end, UHTTP_WANT_READ, UHTTP_FULL or UHTTP_FAILED. */
 static int uh_sys_recv(uh_socket fd, void *to, size_t room)
 {
     return uh_sys_count(uh_sys_recv_raw(fd, to, room));
 }
 
-/* A count, UHTTP_WANT_WRITE or UHTTP_FAILED. */
+/* A count, UHTTP_WANT_WRITE, UHTTP_FULL or UHTTP_FAILED. */
 static int uh_sys_send(uh_socket fd, const uhttp_str *parts, int count)
 {
     int n = uh_sys_count(uh_sys_send_raw(fd, parts, count));
@@ -3527,7 +3529,7 @@ static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
 
 /*--- files: what config.files is by default -------------------------------------*/
 
-#define UH_FILE_CANNOT (-4)     /* sendfile() does not work between these two */
+#define UH_FILE_CANNOT (-6)     /* sendfile() does not work between these two */
 
 #if UH_FILES && UH_WINSOCK
 
@@ -3951,8 +3953,8 @@ static const uhttp_files *const uh_system_files = NULL;
 
 #endif
 
-/* Sends from a file without a copy: a count, 0 at its end, UHTTP_WANT_WRITE, UHTTP_FAILED or
- * UH_FILE_CANNOT. */
+/* Sends from a file without a copy: a count, 0 at its end, UHTTP_WANT_WRITE, UHTTP_FULL,
+ * UHTTP_FAILED or UH_FILE_CANNOT. */
 #if UH_FILES && UH_LINUX
 
 /* SIGPIPE cannot be switched off for one sendfile(). So it is held back meanwhile and taken
@@ -3994,7 +3996,8 @@ static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
         return (int)sent;
     if (errno == EINVAL || errno == ENOTSUP || errno == EOPNOTSUPP)
         return UH_FILE_CANNOT;
-    return uh_sys_count(-1) == UHTTP_FAILED ? UHTTP_FAILED : UHTTP_WANT_WRITE;
+    int why = uh_sys_count(-1);
+    return why == UHTTP_WANT_READ ? UHTTP_WANT_WRITE : why;
 }
 
 #elif UH_FILES
@@ -4596,6 +4599,17 @@ static void uh_poller_put(uh_poller *p, uh_socket fd, unsigned interest)
         p->highest = fd;
 }
 
+/* Waiting has failed. False: a signal came, which lwIP knows nothing of. Anything else would
+ * fail again at once, and is slept over. */
+static bool uh_poller_failed(int timeout_ms)
+{
+    uint32_t time = (uint32_t)timeout_ms;
+    if (!UH_LWIP && uh_sys_last_error() == UH_SYS_INTERRUPTED)
+        return false;
+    uh_sys_sleep(time < UH_BACKOFF_MS ? time : UH_BACKOFF_MS);
+    return true;
+}
+
 /* Sleeps in select(), see uh_poller_wait. */
 static bool uh_poller_select(uh_poller *p, int timeout_ms)
 {
@@ -4611,7 +4625,7 @@ static bool uh_poller_select(uh_poller *p, int timeout_ms)
 #endif
     int n = uh_fd_sets_select(&p->sets, p->highest, timeout_ms < 0 ? NULL : &timeout);
     if (n < 0)
-        return false;
+        return uh_poller_failed(timeout_ms);
     p->pending = n;
     return true;
 }
@@ -4795,7 +4809,7 @@ static bool uh_poller_watch(uh_poller *p, uh_socket fd, uint32_t token, unsigned
 }
 
 /* Sleeps until something happens, at most timeout_ms (negative: for ever). False: a signal
- * came, or the system failed. */
+ * came. */
 static bool uh_poller_wait(uh_poller *p, int timeout_ms)
 {
     p->cursor = 0;
@@ -4805,7 +4819,7 @@ static bool uh_poller_wait(uh_poller *p, int timeout_ms)
         return uh_poller_select(p, timeout_ms);
     int n = uh_queue_wait(p->queue, p->got, timeout_ms);
     p->pending = n > 0 ? n : 0;
-    return n >= 0;
+    return n >= 0 || uh_poller_failed(timeout_ms);
 }
 
 /* The next socket something happened to; 0: no more. */
@@ -9559,6 +9573,7 @@ typedef struct uh_tls_peer {
     uh_socket fd;
     int error;                  /* mbedTLS's, of a failed handshake */
     uint32_t blocked;           /* length of the record that waits in ssl for the socket */
+    bool full;                  /* or for memory of the system, which has none */
     uint8_t first;              /* the first byte, which says what is spoken */
     bool begun;                 /* it has come; ssl has its buffers */
     bool unread;                /* ssl has not asked for it yet */
@@ -9575,7 +9590,8 @@ static int uh_tls_bio_recv(void *t, unsigned char *to, size_t room)
         return 1;
     }
     int n = uh_sys_recv(p->fd, to, room);
-    if (n == UHTTP_WANT_READ)
+    p->full = n == UHTTP_FULL;
+    if (n == UHTTP_WANT_READ || p->full)
         return MBEDTLS_ERR_SSL_WANT_READ;
     return n >= 0 ? n : UH_TLS_RECV_FAILED;
 }
@@ -9587,7 +9603,8 @@ static int uh_tls_bio_send(void *t, const unsigned char *bytes, size_t length)
     part.ptr = (const char *)bytes;
     part.len = length;
     int n = uh_sys_send(p->fd, &part, 1);
-    if (n == UHTTP_WANT_WRITE)
+    p->full = n == UHTTP_FULL;
+    if (n == UHTTP_WANT_WRITE || p->full)
         return MBEDTLS_ERR_SSL_WANT_WRITE;
     return n >= 0 ? n : UH_TLS_SEND_FAILED;
 }
@@ -9600,8 +9617,9 @@ static int uh_tls_result(uh_tls_peer *p, int code)
     case 0:
         return 0;
     case MBEDTLS_ERR_SSL_WANT_READ:
-        return UHTTP_WANT_READ;
+        return p->full ? UHTTP_FULL : UHTTP_WANT_READ;
     case MBEDTLS_ERR_SSL_WANT_WRITE:
+        return p->full ? UHTTP_FULL : UHTTP_WANT_WRITE;
     case MBEDTLS_ERR_SSL_ASYNC_IN_PROGRESS:
     case MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS:
         return UHTTP_WANT_WRITE;
@@ -10070,7 +10088,7 @@ typedef struct uh_listener {
 struct uhttp_server {
     uh_pool pool;
     bool armed;                 /* next_deadline is valid */
-    bool paused;                /* accept() failed for want of descriptors */
+    bool paused;                /* a call failed for want of descriptors or memory */
     bool hidden;                /* a listener is not watched, as nothing could be done */
     bool waiting;               /* newcomers wait there, as the last look has shown */
     bool said;                  /* the log was told of them */
@@ -10088,7 +10106,7 @@ struct uhttp_server {
     int turns;                  /* left until the network is asked */
     uint32_t now;               /* milliseconds; asked once a turn of the poller */
     uint32_t next_deadline;     /* nothing is due earlier */
-    uint32_t accept_at;         /* while paused: when listeners are watched again */
+    uint32_t accept_at;         /* while paused: when it is tried again */
     uint32_t trim_at;
     uint32_t listener_count;
     uhttp_conn *slots;
@@ -10776,14 +10794,28 @@ static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
     return uh_min(uh_conn_rx_room(c), uh_conn_read_ahead(c, uh_buf_used(&c->rx)));
 }
 
-UH_STATIC_ASSERT(-UHTTP_WANT_READ == UH_READ && -UHTTP_WANT_WRITE == UH_WRITE, wishes);
+#define UH_REST 4u              /* among wishes: for time to pass */
+
+UH_STATIC_ASSERT(-UHTTP_WANT_READ == UH_READ && -UHTTP_WANT_WRITE == UH_WRITE &&
+                 (-UHTTP_FULL & UH_REST) != 0, wishes);
+
+/* The system has no memory or descriptors: what failed for want of them is tried again later. */
+static void uh_server_rest(uhttp_server *s)
+{
+    if (s->paused)
+        return;
+    s->paused = true;
+    s->accept_at = s->now + UH_BACKOFF_MS;
+}
 
 /* Notes what a transport said it waits for; false: that is no wish. */
 static bool uh_conn_wants(uhttp_conn *c, int n)
 {
-    bool is_wish = n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE;
+    bool is_wish = n == UHTTP_WANT_READ || n == UHTTP_WANT_WRITE || n == UHTTP_FULL;
     if (is_wish)
         c->wants |= (uint8_t)-n;
+    if (n == UHTTP_FULL)
+        uh_server_rest(c->server);
     return is_wish;
 }
 
@@ -10957,7 +10989,7 @@ static void uh_conn_settle(uhttp_conn *c)
     if (UH_WS && c->state == UH_WEBSOCKET)
         uh_ws_settle(c);
     bool can_read = uh_conn_can_read(c);
-    unsigned interest = c->wants | (can_read ? UH_READ : 0u);
+    unsigned interest = (c->wants & UH_REST) != 0 ? 0u : c->wants | (can_read ? UH_READ : 0u);
     bool peers_turn = true;
     if (c->state == UH_BODY)
         peers_turn = can_read;
@@ -15650,8 +15682,7 @@ static void uh_server_crowd(uhttp_server *s, const char *why)
 
 static void uh_server_pause(uhttp_server *s, const char *why)
 {
-    s->paused = true;
-    s->accept_at = s->now + UH_BACKOFF_MS;
+    uh_server_rest(s);
     s->stats.accept_failures++;
     uh_server_crowd(s, why);
 }
@@ -15728,11 +15759,27 @@ static void uh_server_accept(uhttp_server *s)
     }
 }
 
+/* After a pause, connections that the system had no memory for try again. */
+static void uh_server_resume(uhttp_server *s)
+{
+    if (!s->paused || uh_time_before(s->now, s->accept_at))
+        return;
+    s->paused = false;
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        uhttp_conn *c = &s->slots[i];
+        if ((c->wants & UH_REST) == 0)
+            continue;
+        c->wants = 0;
+        c->readable = true;
+        c->blocked = false;
+        uh_ready_push(c);
+    }
+}
+
 /* Watches the listeners, or not while nothing could be done for a newcomer. */
 static void uh_server_watch_listeners(uhttp_server *s)
 {
-    if (s->paused && !uh_time_before(s->now, s->accept_at))
-        s->paused = false;
+    uh_server_resume(s);
     bool room = !s->paused && (!uh_server_is_full(s) || uh_server_victim(s, false) != NULL);
     s->hidden = false;
     for (uint32_t i = 0; i < s->listener_count; i++) {
@@ -16969,6 +17016,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        loops; epoll and kqueue where many connections make them cheaper;
  *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, ESP-IDF's clock gives Date;
+ *        a system without memory for a send or a wait is asked again after 100 ms;
  *        JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
  *        multipart/form-data read as it comes; files, directories and tables in ROM sent,

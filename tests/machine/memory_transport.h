@@ -134,6 +134,7 @@ typedef struct peer {
     bool fin;                   /* FIN stands behind them */
     bool reset;                 /* the connection is lost: recv and send fail */
     bool send_fails;            /* only send does: what has come can still be read */
+    bool starves;               /* the system has no memory for its recv and send */
     size_t bite;                /* most a recv gives; 0: all there is */
     size_t gulp;                /* most a send takes; 0: all of it */
     size_t window;              /* bytes it still takes before its socket blocks */
@@ -203,6 +204,10 @@ static int memory_transport_recv(void *t, void *to, size_t room)
     p->owes_read = false;
     if (p->reset)
         return UHTTP_FAILED;
+    if (p->starves) {
+        p->recvs++;
+        return UHTTP_FULL;
+    }
     if (peer_stalls(p, &p->recvs)) {
         p->owes_read = p->crossed;
         return p->crossed ? UHTTP_WANT_WRITE : UHTTP_WANT_READ;
@@ -263,6 +268,10 @@ static int memory_transport_send(void *t, const uhttp_str *parts, int count)
     if (p->reset || p->send_fails)
         return UHTTP_FAILED;
     peer_check_offer(p, parts, count);
+    if (p->starves) {
+        p->sends++;
+        return UHTTP_FULL;
+    }
     if (peer_stalls(p, &p->sends)) {
         p->owes_write = p->crossed;
         return p->crossed ? UHTTP_WANT_READ : UHTTP_WANT_WRITE;
@@ -547,7 +556,9 @@ static void world_check_conn(uhttp_conn *c, bool quiet)
     CHECK(c->state != UH_WEBSOCKET || uh_buf_used(&c->rx) > 0 || c->request.ws.type != 0 ||
           c->rx.data == NULL);
     bool can_read = uh_conn_can_read(c);    /* then it is watched, and has read all there was */
-    CHECK(c->interest == (c->wants | (can_read ? UH_READ : 0u)));
+    bool rests = (c->wants & UH_REST) != 0;
+    CHECK(!rests || s->paused);
+    CHECK(c->interest == (rests ? 0u : c->wants | (can_read ? UH_READ : 0u)));
     CHECK(!c->readable || !can_read);
     if (uh_conn_owes(c))
         CHECK(c->blocked && c->wants != 0);

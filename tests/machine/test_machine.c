@@ -2927,6 +2927,67 @@ static void close_sends_the_answers_to_earlier_requests(void **state)
     world_close();
 }
 
+/*--- a system without memory ----------------------------------------------------------------*/
+
+static void a_read_that_finds_no_memory_is_tried_again_after_a_while(void **state)
+{
+    (void)state;
+    open_heap(false);
+    peer *p = world_connect();
+    p->starves = true;
+    peer_says(p, GET("/"));
+    for (unsigned tries = 1; tries <= 3; tries++) {
+        hear_nothing();
+        CHECK(p->recvs == tries && uhttp_server_timeout(world_server) == 100);
+        world_sleep(99);
+        hear_nothing();
+        CHECK(p->recvs == tries);
+        world_sleep(1);
+    }
+    p->starves = false;
+    respond_with(hear(UHTTP_EVENT_REQUEST), 10);
+    hear_nothing();
+    check_answers(p, 1);
+    world_close();
+}
+
+/* The connection lives as long as its deadline allows. */
+static void a_send_that_finds_no_memory_is_tried_again_after_a_while(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        open_heap(false);
+        peer *other = client("");
+        peer *p = client(GET("/"));
+        uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
+        p->starves = true;
+        respond_with(c, 5000);
+        hear_nothing();
+        unsigned tries = p->sends;
+        CHECK(tries > 0 && !p->closed && uhttp_server_timeout(world_server) == 100);
+        for (int i = 0; i < 20; i++) {
+            world_sleep(50);
+            if (i == 10)
+                peer_says(other, GET("/"));     /* others are served meanwhile */
+            uhttp_conn *of_other = world_next();
+            CHECK((of_other != NULL) == (i == 10));
+            if (of_other != NULL)
+                respond_with(of_other, 10);
+        }
+        CHECK(p->sends - tries == 10);
+        check_answers(other, 1);
+        p->starves = way == 1;
+        for (int i = 0; i < 100; i++) {
+            world_sleep(100);
+            hear_nothing();
+        }
+        CHECK(p->closed == (way == 1));
+        if (way == 0)
+            check_answers(p, 1);
+        world_close();
+    }
+}
+
 /*--- what is told of a request --------------------------------------------------------------*/
 
 static unsigned log_lines;
@@ -4098,6 +4159,8 @@ int main(void)
         cmocka_unit_test(request_lost_while_its_answer_is_written_ends_exactly_once),
         cmocka_unit_test(close_ends_the_connection_and_an_unfinished_body_looks_unfinished),
         cmocka_unit_test(close_sends_the_answers_to_earlier_requests),
+        cmocka_unit_test(a_read_that_finds_no_memory_is_tried_again_after_a_while),
+        cmocka_unit_test(a_send_that_finds_no_memory_is_tried_again_after_a_while),
         cmocka_unit_test(log_says_once_what_was_refused_and_why),
         cmocka_unit_test(log_says_that_a_reader_was_given_up),
         cmocka_unit_test(log_says_once_that_the_program_holds_a_client_who_has_gone),

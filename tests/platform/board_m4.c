@@ -28,6 +28,11 @@ u32_t sys_now(void)
     return 0;
 }
 
+void sys_msleep(u32_t ms)
+{
+    (void)ms;
+}
+
 int lwip_accept(int s, struct sockaddr *addr, socklen_t *addrlen)
 {
     (void)s, (void)addr, (void)addrlen;

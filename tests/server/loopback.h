@@ -83,11 +83,20 @@ static void loop_free(void *block)
     free(block);
 }
 
+static int loop_wait_error;         /* errno of what waits for the network; 0: it does not fail */
+
+static bool loop_wait_fails(void)
+{
+    loop_selects++;
+    if (loop_wait_error != 0)
+        errno = loop_wait_error;
+    return loop_wait_error != 0;
+}
+
 static int loop_select(int count, fd_set *read_set, fd_set *write_set, fd_set *error_set,
                        struct timeval *timeout)
 {
-    loop_selects++;
-    return select(count, read_set, write_set, error_set, timeout);
+    return loop_wait_fails() ? -1 : select(count, read_set, write_set, error_set, timeout);
 }
 
 static int loop_queue_error;        /* errno of what epoll or kqueue refuses; 0: nothing */
@@ -132,8 +141,7 @@ __attribute__((unused)) static int loop_epoll_ctl(int queue, int operation, int 
 __attribute__((unused)) static int loop_epoll_wait(int queue, struct epoll_event *events,
                                                    int most, int timeout_ms)
 {
-    loop_selects++;
-    return epoll_wait(queue, events, most, timeout_ms);
+    return loop_wait_fails() ? -1 : epoll_wait(queue, events, most, timeout_ms);
 }
 #endif
 
@@ -150,7 +158,8 @@ static int loop_kqueue(void)
 static int loop_kevent(int queue, const struct kevent *changes, int count,
                        struct kevent *events, int most, const struct timespec *timeout)
 {
-    loop_selects += most > 0 ? 1 : 0;
+    if (most > 0 && loop_wait_fails())
+        return -1;
     if (count > 0 && loop_queue_refuses_change((changes[0].flags & EV_DELETE) != 0))
         return -1;
     return kevent(queue, changes, count, events, most, timeout);
