@@ -515,13 +515,13 @@ typedef struct uhttp_watch {
  */
 UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config);
 
-/* Adds a listener: IPv6 beside IPv4, HTTPS beside HTTP. Arguments as in uhttp_config.
- * At most UHTTP_MAX_LISTENERS in all, else UHTTP_ERR_MEMORY; UHTTP_ERR_STATE after
- * uhttp_server_shutdown(); otherwise as uhttp_server_open().
+/* Adds a listener, so that one server can serve IPv4 and IPv6, or HTTP and HTTPS. The arguments
+ * are those of uhttp_config. Fails with UHTTP_ERR_MEMORY if there are UHTTP_MAX_LISTENERS
+ * already, with UHTTP_ERR_STATE after uhttp_server_shutdown(), and like uhttp_server_open().
  *
- * "unix:/path" makes a Unix socket there (POSIX; the path begins with a slash, the port means
- * nothing). A socket that is there already is replaced if nobody listens to it, else, or if it
- * is something else, UHTTP_ERR_IN_USE. It is removed when the listener is closed. */
+ * "unix:/path" creates a Unix socket (POSIX; the path begins with a slash, port is ignored). An
+ * existing socket of that name is replaced if nobody listens on it; otherwise, and if it is not
+ * a socket, UHTTP_ERR_IN_USE. It is removed when the listener is closed. */
 #define UHTTP_MAX_LISTENERS 4
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls);
@@ -566,10 +566,10 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
  * tokens tell connections apart that had one slot and one descriptor after the other. */
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
 
-/* The same for a loop that keeps what it has registered (epoll, libuv, GLib) and would rather not
- * see every socket before each sleep: fills list with what has changed since the last call and
- * returns how many entries were written. Removals, with wish 0, come before everything else.
- * What does not fit comes with the next call: call it until it returns 0.
+/* The same for a loop that keeps what it has registered (epoll, libuv, GLib) and would rather
+ * not see every socket before each sleep: fills list with what has changed since the last call
+ * and returns how many entries were written. Removals, with wish 0, come before everything
+ * else. What does not fit comes with the next call: call it until it returns 0.
  *
  *     while ((n = uhttp_server_watch_changes(server, list, 64)) > 0)
  *         for (size_t i = 0; i < n; i++)
@@ -815,11 +815,11 @@ UHTTP_API uhttp_result uhttp_respond_text(uhttp_conn *c, int status, const char 
 UHTTP_API uhttp_result uhttp_respond_html(uhttp_conn *c, int status, const char *html);
 UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char *json);
 
-/* Composes the body as printf() would, without a buffer of the program's.
+/* Formats the body as printf() does, without a buffer of your own.
  *
  *     uhttp_respond_printf(c, 200, "text/plain", "%.1f degrees\n", celsius);
  *
- * In a page, what comes from a client goes through uhttp_html_escape() first. Fails as
+ * In a page, escape what comes from a client with uhttp_html_escape() first. Fails like
  * uhttp_respond(), and with UHTTP_ERR_INVALID if vsnprintf() fails. */
 UHTTP_API uhttp_result uhttp_respond_printf(uhttp_conn *c, int status, const char *content_type,
                                             const char *format, ...) UHTTP_FORMAT(4, 5);
@@ -838,15 +838,16 @@ UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allo
 /* A status with its standard phrase as plain text: "404 Not Found". */
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
 
-/* Adds a field to the coming response. Content-Length, Transfer-Encoding, Content-Range,
- * Trailer, Upgrade and Keep-Alive are the server's: UHTTP_ERR_INVALID, as are a name that is no
- * token and control characters in value. "Connection: close" is a wish the server follows.
+/* Adds a header field to the response that follows. UHTTP_ERR_INVALID: a field that only the
+ * server may set (Content-Length, Transfer-Encoding, Content-Range, Trailer, Upgrade,
+ * Keep-Alive), a name that is not a token, control characters in value. "Connection: close" is
+ * obeyed.
  *
- * An added field takes the place of the server's own of that name (Content-Type, Location,
- * ETag, Cache-Control, ...) and of that in config.default_headers, to which only Set-Cookie,
- * Vary, Link, WWW-Authenticate and Content-Security-Policy are added. Adding a name again adds
- * another line, but for those that may stand once: a second Content-Type, Content-Disposition,
- * Location, ETag, Last-Modified, Expires, Age, Retry-After, Date, Server,
+ * An added field replaces the server's own field of that name (Content-Type, Location, ETag,
+ * Cache-Control, ...) and the one in config.default_headers; only Set-Cookie, Vary, Link,
+ * WWW-Authenticate and Content-Security-Policy are sent in addition to it. Adding a name again
+ * adds another line, except for fields that may occur once: a second Content-Type,
+ * Content-Disposition, Location, ETag, Last-Modified, Expires, Age, Retry-After, Date, Server,
  * Strict-Transport-Security, X-Frame-Options, X-Content-Type-Options, Referrer-Policy, or
  * Access-Control-Allow-Origin, -Allow-Credentials or -Max-Age replaces the first. Event
  * streams, NDJSON and multipart keep their own Content-Type. */
@@ -863,21 +864,21 @@ typedef struct uhttp_new_cookie {
     const char *name;
     const char *value;          /* NULL: "" */
     const char *path;           /* NULL: "/" */
-    const char *domain;         /* NULL: this host alone */
-    int64_t max_age_s;          /* 0: until the browser ends; negative: deletes the cookie */
+    const char *domain;         /* NULL: this host only */
+    int64_t max_age_s;          /* 0: until the browser is closed; negative: deletes the cookie */
     int64_t expires_s;          /* since 1970, for clients without Max-Age; 0: none */
     uhttp_same_site same_site;
-    bool secure;                /* Secure also over plain HTTP, as behind a TLS proxy */
+    bool secure;                /* Secure even over plain HTTP, for use behind a TLS proxy */
     bool insecure;              /* not Secure even over TLS */
     bool script_readable;       /* without HttpOnly */
 } uhttp_new_cookie;
 
-/* Adds a Set-Cookie field to the coming response: Path=/, HttpOnly, SameSite=Lax, and Secure
- * over TLS, unless told otherwise. UHTTP_ERR_INVALID, besides what uhttp_add_header() refuses:
- * a value with blanks, quotes, commas, semicolons, backslashes or bytes beyond ASCII; name and
- * value of more than 4096 bytes together, an attribute of more than 1024; a path that does not
- * begin with '/'; SameSite=None or a name that begins with __Secure- or __Host- without Secure;
- * __Host- with a domain or another path than "/". RFC 6265bis section 4.1 */
+/* Adds a Set-Cookie field to the response that follows: by default with Path=/, HttpOnly,
+ * SameSite=Lax, and Secure over TLS. Fails like uhttp_add_header(), and with UHTTP_ERR_INVALID
+ * for a value with spaces, quotes, commas, semicolons, backslashes or non-ASCII bytes; name and
+ * value of more than 4096 bytes together, or an attribute of more than 1024; a path that does
+ * not begin with '/'; SameSite=None or a name that begins with __Secure- or __Host- without
+ * Secure; __Host- with a domain or a path other than "/". RFC 6265bis section 4.1 */
 UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *cookie);
 
 /* Begins a body of unknown length: chunked for HTTP/1.1 clients, ended by closing the
@@ -937,13 +938,13 @@ UHTTP_API uhttp_result uhttp_sse_comment(uhttp_conn *c, const char *text);
 /* Like uhttp_stream_end(). A browser then reconnects: respond with 204 to stop that. */
 UHTTP_API uhttp_result uhttp_sse_end(uhttp_conn *c);
 
-/* Begins a stream of JSON values, one a line: 200, application/x-ndjson, with Cache-Control:
+/* Begins a stream of JSON values, one per line: 200, application/x-ndjson, with Cache-Control:
  * no-store. */
 UHTTP_API uhttp_result uhttp_ndjson_begin(uhttp_conn *c);
 
-/* Sends one value and the end of its line. UHTTP_ERR_INVALID: an empty text, or a CR or LF in
- * it (within a JSON string they are escaped); nothing else is checked. To build a value without
- * a buffer of the program's see uhttp_json_begin_row(). */
+/* Sends one value and a line end. UHTTP_ERR_INVALID: an empty text, or a CR or LF in it (in
+ * JSON strings they are escaped); nothing else is checked. uhttp_json_begin_row() builds a
+ * value without a buffer of your own. */
 UHTTP_API uhttp_result uhttp_ndjson_send(uhttp_conn *c, const char *json);
 UHTTP_API uhttp_result uhttp_ndjson_end(uhttp_conn *c);     /* like uhttp_stream_end() */
 
@@ -952,13 +953,13 @@ UHTTP_API uhttp_result uhttp_ndjson_end(uhttp_conn *c);     /* like uhttp_stream
 UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c);
 
 /* Sends a frame with its length, its type (NULL: none) and the fields added with
- * uhttp_add_header() since the last one. They belong to this call, also when it fails: to try
- * again, add them again. If adding one fails (UHTTP_ERR_AGAIN: no room now), they are dropped.
+ * uhttp_add_header() since the last one. These belong to this call even if it fails: add them
+ * again to try again. If adding one fails (UHTTP_ERR_AGAIN: no room now), all are discarded.
  * Some browsers show a frame only when the next one begins, or the stream ends.
- * UHTTP_ERR_MEMORY: with its fields it exceeds max_send_buffer; it is skipped, which the log is
- * told once, and the stream goes on: cameras need a larger max_send_buffer than the default.
- * UHTTP_ERR_INVALID: control characters in content_type, the boundary in data.
- * UHTTP_ERR_STATE: not after uhttp_multipart_begin(). RFC 2046 section 5.1. */
+ * UHTTP_ERR_MEMORY: the frame with its fields exceeds max_send_buffer; it is skipped and logged
+ * once, and the stream goes on: cameras need a larger max_send_buffer than the default.
+ * UHTTP_ERR_INVALID: control characters in content_type, the boundary in data. UHTTP_ERR_STATE:
+ * not after uhttp_multipart_begin(). RFC 2046 section 5.1. */
 UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_type,
                                              const void *data, size_t length);
 UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c);  /* like uhttp_stream_end() */
