@@ -865,7 +865,7 @@ typedef struct uhttp_new_cookie {
     const char *value;          /* NULL: "" */
     const char *path;           /* NULL: "/" */
     const char *domain;         /* NULL: this host only */
-    int64_t max_age_s;          /* 0: until the browser is closed; negative: deletes the cookie */
+    int64_t max_age_s;          /* 0: until the browser closes; negative: deletes the cookie */
     int64_t expires_s;          /* since 1970, for clients without Max-Age; 0: none */
     uhttp_same_site same_site;
     bool secure;                /* Secure even over plain HTTP, for use behind a TLS proxy */
