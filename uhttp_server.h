@@ -2130,10 +2130,10 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_WORD_FIRST(mask) ((size_t)((mask) & 0u))
 #endif
 
-/* Where small code is asked for, loops take one byte a round instead of several, and a large
- * function is kept apart from its one caller, whose every jump would be long with it. Elsewhere
- * what is done for every line of a head is put where it is called from, and what is done for
- * few of them is not. */
+/* Where small code is asked for, loops take one byte a round instead of several, and what GCC
+ * would copy to a caller although that makes it larger is kept apart, as a large function with
+ * one caller, whose every jump would be long with it. Elsewhere what is done for every line of
+ * a head is put where it is called from, and what is done for few of them is not. */
 #ifdef __OPTIMIZE_SIZE__
 #define UH_WIDE 0
 #define UH_APART __attribute__((noinline))
@@ -5887,13 +5887,13 @@ static const struct { uint8_t left, low, high; } uh_utf8_states[] = {
 /* The state behind the first byte of a character beyond ASCII; 0: it cannot be one. */
 static uint8_t uh_utf8_begin(unsigned char lead)
 {
-    if (lead < 0xC2 || lead > 0xF4)
-        return 0;
-    if (lead < 0xE0)
-        return 1;
-    if (lead < 0xF0)
-        return lead == 0xE0 ? 4 : lead == 0xED ? 5 : 2;
-    return lead == 0xF0 ? 6 : lead == 0xF4 ? 7 : 3;
+    static const struct { uint8_t from, state; } leads[] = {
+        { 0x80, 0 }, { 0xC2, 1 }, { 0xE0, 4 }, { 0xE1, 2 }, { 0xED, 5 }, { 0xEE, 2 },
+        { 0xF0, 6 }, { 0xF1, 3 }, { 0xF4, 7 }, { 0xF5, 0 }
+    };
+    size_t i = sizeof leads / sizeof leads[0];
+    while (lead < leads[--i].from) { }
+    return leads[i].state;
 }
 
 UHTTP_API uhttp_result uhttp_utf8_check(uint8_t *state, uhttp_str text)
@@ -7035,15 +7035,29 @@ UHTTP_API uhttp_result uhttp_formdata_error(const uhttp_formdata *form, const ch
 
 /*--- 05f base64, SHA-1, frames, dates, ranges, types, phrases ---------------------------*/
 
+/* Numbers as the network writes them, of up to eight bytes. */
+UH_APART static void uh_bytes_put(uint8_t *out, size_t size, uint64_t number)
+{
+    for (; size > 0; number >>= 8)
+        out[--size] = (uint8_t)number;
+}
+
+static uint64_t uh_bytes_number(const uint8_t *p, size_t size)
+{
+    uint64_t number = 0;
+    while (size-- > 0)
+        number = number << 8 | *p++;
+    return number;
+}
+
+static const char uh_base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /* The six bits of a base64 character; -1: it is none. */
 static int uh_char_base64(char c)
 {
-    char lower = uh_char_lower(c);
-    if (lower >= 'a' && lower <= 'z')
-        return lower - 'a' + (lower == c ? 26 : 0);
-    if (uh_char_is_digit(c))
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    const char *at = (const char *)memchr(uh_base64_digits, c, 64);
+    return at != NULL ? (int)(at - uh_base64_digits) : -1;
 }
 
 /* Bytes that base64 of this length and end stands for. */
@@ -7083,8 +7097,6 @@ UHTTP_API uhttp_result uhttp_base64_decode(uhttp_str in, void *out, size_t *leng
 
 UHTTP_API size_t uhttp_base64_encode(uhttp_str in, char *out)
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char *to = out;
     if (out == NULL)
         return 0;
@@ -7094,7 +7106,7 @@ UHTTP_API size_t uhttp_base64_encode(uhttp_str in, char *out)
         for (size_t k = 0; k < 3; k++)
             bits = bits << 8 | (k < n ? (unsigned char)in.ptr[i + k] : 0u);
         for (size_t k = 0; k < 4; k++, bits <<= 6)
-            *to++ = k <= n ? digits[bits >> 18 & 63u] : '=';
+            *to++ = k <= n ? uh_base64_digits[bits >> 18 & 63u] : '=';
     }
     *to = '\0';
     return (size_t)(to - out);
@@ -7107,28 +7119,24 @@ static void uh_sha1_block(uint32_t h[5], const uint8_t *block)
 {
     static const uint32_t k[4] = { 0x5a827999u, 0x6ed9eba1u, 0x8f1bbcdcu, 0xca62c1d6u };
     uint32_t w[16];
-    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    uint32_t v[5];
+    memcpy(v, h, sizeof v);
+    for (unsigned t = 0; t < 16; t++)
+        w[t] = (uint32_t)uh_bytes_number(block + 4 * t, 4);
     for (unsigned t = 0; t < 80; t++) {
-        uint32_t *at = &w[t & 15];
-        if (t < 16)
-            *at = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
-                  (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
-        else
-            *at = uh_rotate(*at ^ w[(t + 2) & 15] ^ w[(t + 8) & 15] ^ w[(t + 13) & 15], 1);
-        uint32_t f = t < 20 ? (b & c) | (~b & d)
-                   : t < 40 || t >= 60 ? b ^ c ^ d : (b & c) | (b & d) | (c & d);
-        f += uh_rotate(a, 5) + e + k[t / 20] + *at;
-        e = d;
-        d = c;
-        c = uh_rotate(b, 30);
-        b = a;
-        a = f;
+        uint32_t b = v[1], c = v[2], d = v[3];
+        uint32_t f = t < 20 ? d ^ (b & (c ^ d))
+                   : t < 40 || t >= 60 ? b ^ c ^ d : (b & c) | (d & (b | c));
+        f += uh_rotate(v[0], 5) + v[4] + k[t / 20] + w[0];
+        memmove(v + 1, v, 4 * sizeof *v);
+        v[0] = f;
+        v[2] = uh_rotate(b, 30);
+        uint32_t next = uh_rotate(w[0] ^ w[2] ^ w[8] ^ w[13], 1);
+        memmove(w, w + 1, 15 * sizeof *w);
+        w[15] = next;
     }
-    h[0] += a;
-    h[1] += b;
-    h[2] += c;
-    h[3] += d;
-    h[4] += e;
+    for (unsigned i = 0; i < 5; i++)
+        h[i] += v[i];
 }
 
 UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20])
@@ -7146,16 +7154,14 @@ UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20])
     if (left > 0)
         memcpy(last, p, left);
     last[left] = 0x80;
-    uint64_t bits = (uint64_t)in.len << 3;
-    for (size_t i = 1; i <= 8; i++, bits >>= 8)
-        last[padded - i] = (uint8_t)bits;
+    uh_bytes_put(last + padded - 8, 8, (uint64_t)in.len << 3);
     for (p = last; p < last + padded; p += 64)
         uh_sha1_block(h, p);
-    for (size_t i = 0; i < 20; i++)
-        digest[i] = (uint8_t)(h[i / 4] >> (24 - i % 4 * 8));
+    for (size_t i = 0; i < 5; i++)
+        uh_bytes_put(digest + 4 * i, 4, h[i]);
 }
 
-UHTTP_API int uhttp_ws_frame_parse(uhttp_str text, uhttp_ws_frame *frame)
+UH_APART UHTTP_API int uhttp_ws_frame_parse(uhttp_str text, uhttp_ws_frame *frame)
 {
     const uint8_t *p = (const uint8_t *)text.ptr;
     if (frame == NULL)
@@ -7173,24 +7179,22 @@ UHTTP_API int uhttp_ws_frame_parse(uhttp_str text, uhttp_ws_frame *frame)
     if (text.len < 2)
         return 0;
     frame->masked = p[1] >= 0x80;
-    frame->length = p[1] & 127;
-    if (control && frame->length > 125)
+    unsigned length = p[1] & 127u;
+    if (control && length > 125)
         return -1002;
-    size_t more = frame->length < 126 ? 0 : frame->length == 126 ? 2 : 8;
-    size_t head = 2 + more + (frame->masked ? 4 : 0);
-    if (text.len < 2 + more)
-        return 0;
-    if (more > 0)
-        frame->length = 0;
-    for (size_t i = 0; i < more; i++)
-        frame->length = frame->length << 8 | p[2 + i];
-    if ((more == 2 && frame->length < 126) || (more == 8 && frame->length <= 0xffff) ||
-        frame->length > INT64_MAX)
-        return -1002;
+    size_t more = length < 126 ? 0 : length == 126 ? 2 : 8;
+    size_t head = 2 + more;
     if (text.len < head)
         return 0;
-    if (frame->masked)
-        memcpy(frame->mask, p + 2 + more, 4);
+    frame->length = more == 0 ? length : uh_bytes_number(p + 2, more);
+    if (more > 0 && (frame->length < (more == 2 ? 126 : 0x10000) || frame->length > INT64_MAX))
+        return -1002;
+    if (frame->masked) {
+        if (text.len < head + 4)
+            return 0;
+        memcpy(frame->mask, p + head, 4);
+        head += 4;
+    }
     return (int)head;
 }
 
@@ -7203,9 +7207,10 @@ UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_
         return;
     const uint8_t *end = p + length;
     size_t words[2], key;
-    uint8_t turned[4];
-    for (size_t i = 0; i < sizeof key; i += 4)
-        memcpy((uint8_t *)&key + i, mask, 4);
+    uint8_t twice[8];
+    memcpy(twice, mask, 4);
+    memcpy(twice + 4, mask, 4);
+    memcpy(&key, twice, sizeof key);
     for (; UH_WIDE && (size_t)(end - p) >= sizeof words; p += sizeof words) {
         memcpy(words, p, sizeof words);
         words[0] ^= key;
@@ -7221,9 +7226,7 @@ UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_
     }
     for (size_t i = 0; p < end; i++)
         *out++ = (uint8_t)(*p++ ^ mask[i & 3]);
-    for (size_t i = 0; i < 4; i++)
-        turned[i] = mask[(i + length) & 3];
-    memcpy(mask, turned, 4);
+    memcpy(mask, twice + (length & 3), 4);
 }
 
 /* Two digits. */
@@ -10437,7 +10440,6 @@ static void uh_ws_lost(uhttp_conn *c)
     uh_request *r = &c->request;
     if (r->ws.over)
         return;
-    r->ws.over = true;
     r->error = 1006;
     c->pending = UHTTP_EVENT_NONE;
     (void)uh_conn_post(c, UHTTP_EVENT_WS_CLOSE);
@@ -11169,10 +11171,8 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
 {
     const uh_request *r = &c->request;
     char *p = out;
-    if (UH_WS && status == 101) {
-        p = uh_text_puts(p, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-        return (size_t)(p - out);
-    }
+    if (UH_WS && status == 101)
+        return (size_t)(uh_text_puts(p, "\r\n") - out);
     if (length >= 0 && status != 204 && status != 304) {
         p = uh_text_puts(p, "Content-Length: ");
         p = uh_text_put_decimal(p, (uint64_t)length);
@@ -13205,9 +13205,9 @@ static size_t uh_request_local_host(const uhttp_conn *c, char *out, size_t size)
     return (size_t)(uh_text_put_decimal(p, local.port) - out);
 }
 
-/* The host, with its port if it is not the scheme's, that the client meant, as far as trusted
- * proxies tell; local: room for the server's own address. */
-static uhttp_str uh_request_authority(const uhttp_conn *c, char local[64], bool *secure)
+/* The host, with its port if it is not the scheme's, that the client named, as far as trusted
+ * proxies tell; empty: none. */
+static uhttp_str uh_request_authority(const uhttp_conn *c, bool *secure)
 {
     uhttp_url_parts parts;
     uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
@@ -13216,10 +13216,6 @@ static uhttp_str uh_request_authority(const uhttp_conn *c, char local[64], bool 
     uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
     if (host.len == 0 || !uh_text_split_host(host, &parts.host, &parts.port))
         host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
-    if (host.len == 0) {
-        host.ptr = local;
-        host.len = uh_request_local_host(c, local, 64);
-    }
     return host;
 }
 
@@ -13229,7 +13225,9 @@ UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
     bool secure;
     if (c == NULL || buffer == NULL)
         return UHTTP_ERR_INVALID;
-    uhttp_str host = uh_request_authority(c, local, &secure);
+    uhttp_str host = uh_request_authority(c, &secure);
+    if (host.len == 0)
+        host = uh_text_slice(local, local + uh_request_local_host(c, local, sizeof local));
     const char *scheme = secure ? "https://" : "http://";
     uhttp_str target = uh_text_of(uhttp_url(c));
     uhttp_url_parts parts;
@@ -14670,20 +14668,6 @@ UH_STUB_4(uhttp_result, uhttp_serve_rom, uh_response_unsupported(a), uhttp_conn 
 
 /*--- handshake (RFC 6455 section 4.2) -----------------------------------------------------*/
 
-/* Answers in the program's place, with lines of fields ("": none). */
-static uhttp_result uh_ws_refuse(uhttp_conn *c, int status, const char *fields,
-                                 uhttp_result result)
-{
-    uint32_t draft = c->draft;
-    uhttp_result sent = uh_draft_add(c, &fields, 1);
-    sent = sent == UHTTP_OK ? uhttp_respond_error(c, status) : uh_response_fail(c, sent);
-    if (sent == UHTTP_OK)
-        return result;
-    if (c->state != UH_CLOSED)
-        uh_draft_drop(c, c->draft - draft);
-    return sent;
-}
-
 /* The answer to the client's key; false: it is missing, repeated, or not of 16 bytes. */
 static bool uh_ws_answer_key(const uhttp_conn *c, char answer[32])
 {
@@ -14691,32 +14675,27 @@ static bool uh_ws_answer_key(const uhttp_conn *c, char answer[32])
     char text[24 + sizeof guid];
     uint8_t digest[20];
     uhttp_str key = { NULL, 0 };
-    size_t length = 0;
-    if (uh_request_element(c, "sec-websocket-key", 0, &key) != 1 || key.len != 24 ||
-        uhttp_base64_decode(key, text, &length) != UHTTP_OK || length != 16)
+    size_t good = 0;
+    if (uh_request_element(c, "sec-websocket-key", 0, &key) != 1 || key.len != 24)
         return false;
+    while (uh_char_base64(key.ptr[good]) >= 0)
+        good++;
+    if (good != 22 || memcmp(key.ptr + 22, "==", 2) != 0 ||
+        (uh_char_base64(key.ptr[21]) & 15) != 0)
+        return false;               /* the last four bits belong to no byte */
     uh_text_puts(uh_text_put(text, key.ptr, key.len), guid);
     uhttp_sha1(uh_text_slice(text, text + 24 + sizeof guid - 1), digest);
     (void)uhttp_base64_encode(uh_text_slice((char *)digest, (char *)digest + 20), answer);
     return true;
 }
 
-static bool uh_text_same_nocase(uhttp_str a, uhttp_str b)
+/* Takes the port off an authority that its scheme has anyway. */
+static void uh_ws_drop_port(uhttp_str *authority, bool secure)
 {
-    size_t same = 0;
-    while (same < a.len && same < b.len &&
-           uh_char_lower(a.ptr[same]) == uh_char_lower(b.ptr[same]))
-        same++;
-    return same == a.len && same == b.len;
-}
-
-/* The port a URL names, or its scheme's. */
-static int64_t uh_ws_port(uhttp_str port, bool secure)
-{
-    int64_t number = secure ? 443 : 80;
-    if (port.len > 0)
-        (void)uh_text_decimal(port, &number);       /* checked when it was split off */
-    return number;
+    size_t n = secure ? 4 : 3;
+    if (authority->len > n &&
+        memcmp(authority->ptr + authority->len - n, secure ? ":443" : ":80", n) == 0)
+        authority->len -= n;
 }
 
 /* May a page from there connect? Clients that are not browsers send no Origin, or any they
@@ -14725,22 +14704,24 @@ static bool uh_ws_origin_is_good(const uhttp_conn *c, const char *allowed)
 {
     const char *field = uhttp_header(c, "origin");
     uhttp_str list = uh_text_of(allowed != NULL ? allowed : "");
-    uhttp_str one, host, port;
-    uhttp_url_parts from;
-    char local[64];
+    uhttp_str one;
     bool secure;
     if (field == NULL)
         return true;
     uhttp_str origin = uh_text_of(field);
     while (uhttp_list_next(&list, &one)) {
-        if (uh_text_is(one, "*") || uh_text_same_nocase(one, origin))
+        if (uh_text_is(one, "*") || uh_text_same(one, origin))
             return true;
     }
-    uhttp_str ours = uh_request_authority(c, local, &secure);
-    return uhttp_url_split(origin, &from) == UHTTP_OK &&
-           uh_text_is_nocase(from.scheme, secure ? "https" : "http") &&
-           uh_text_split_host(ours, &host, &port) && uh_text_same_nocase(from.host, host) &&
-           uh_ws_port(from.port, secure) == uh_ws_port(port, secure);
+    uhttp_str ours = uh_request_authority(c, &secure);
+    uhttp_str scheme = uh_text_of(secure ? "https://" : "http://");
+    const char *page = field + scheme.len;
+    if (origin.len <= scheme.len || !uh_text_same(uh_text_slice(field, page), scheme))
+        return false;
+    uhttp_str theirs = uh_text_slice(page, uh_path_segment(page));
+    uh_ws_drop_port(&theirs, secure);
+    uh_ws_drop_port(&ours, secure);
+    return theirs.len > 0 && uh_text_same(theirs, ours);
 }
 
 /* The first subprotocol of the client's that the program speaks; ptr NULL: none. */
@@ -14760,29 +14741,50 @@ static uhttp_str uh_ws_choose(const uhttp_conn *c, const char *protocols)
     return none;
 }
 
-/* Composes the 101. */
-static uhttp_result uh_ws_respond(uhttp_conn *c, const char *answer, uhttp_str protocol)
+/* The status it is to be answered with; 101: answer and protocol are set. */
+static int uh_ws_judge(const uhttp_conn *c, const uhttp_ws_options *options, char answer[32],
+                       uhttp_str *protocol)
 {
-    static const char names[] = "Sec-WebSocket-Accept: \r\nSec-WebSocket-Protocol: \r\n";
-    uint32_t draft = c->draft;
-    char *p = uh_draft_room(c, sizeof names - 1 + strlen(answer) + protocol.len);
-    if (p != NULL) {
-        p = uh_text_puts(uh_text_put(p, names, 22), answer);
-        if (protocol.ptr != NULL)
-            p = uh_text_put(uh_text_put(p, names + 22, 26), protocol.ptr, protocol.len);
-        p = uh_text_puts(p, "\r\n");
-        uh_draft_drop(c, (uint32_t)((char *)c->tx.data + c->tx.tail - p));
+    uhttp_str version = { NULL, 0 };
+    if (!uhttp_is_websocket_request(c) ||
+        uh_request_element(c, "sec-websocket-version", 0, &version) != 1 ||
+        !uh_text_is(version, "13"))
+        return 426;
+    if (!uh_ws_answer_key(c, answer))
+        return 400;
+    if (!uh_ws_origin_is_good(c, options != NULL ? options->origins : NULL))
+        return 403;
+    *protocol = uh_ws_choose(c, options != NULL ? options->protocols : NULL);
+    return 101;
+}
+
+/* Composes the answer: with 101 a head, else a whole response in the program's place. */
+static uhttp_result uh_ws_compose(uhttp_conn *c, int status, const char *answer,
+                                  uhttp_str protocol)
+{
+    static const char upgrade[] = "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    const char *fields[] = { "Sec-WebSocket-Version: 13", "", "" };
+    if (status == 101) {
+        fields[0] = "Sec-WebSocket-Accept: ";
+        fields[1] = answer;
+        fields[2] = protocol.len > 0 ? "\r\nSec-WebSocket-Protocol: " : "";
     }
-    uhttp_result result = p != NULL ? uh_response_head(c, 101, NULL, 0, 0)
-                                    : uh_response_no_room(c);
-    if (result != UHTTP_OK && c->state != UH_CLOSED)
-        uh_draft_drop(c, c->draft - draft);
-    return result != UHTTP_OK ? uh_response_fail(c, result) : UHTTP_OK;
+    if (status == 101 || status == 426) {
+        uhttp_result result = uh_draft_add(c, fields, 3);
+        if (result != UHTTP_OK)
+            return result;
+        char *p = uh_draft_room(c, protocol.len + sizeof upgrade - 1);
+        if (p == NULL)
+            return uh_response_no_room(c);
+        uh_text_puts(uh_text_put(p, protocol.ptr, protocol.len), upgrade);
+    }
+    return status == 101 ? uh_response_head(c, 101, NULL, 0, 0)
+                         : uh_response_compose_error(c, status);
 }
 
 UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options)
 {
-    uhttp_str version = { NULL, 0 };
+    uhttp_str protocol = { NULL, 0 };
     char answer[32];
     if (c == NULL)
         return UHTTP_ERR_INVALID;
@@ -14790,19 +14792,16 @@ UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *op
     if (result != UHTTP_OK)
         return result;
     uh_draft_drop(c, c->request.composed);
-    if (!uhttp_is_websocket_request(c) ||
-        uh_request_element(c, "sec-websocket-version", 0, &version) != 1 ||
-        !uh_text_is(version, "13"))
-        return uh_ws_refuse(c, 426, "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                                    "Sec-WebSocket-Version: 13\r\n", UHTTP_ERR_INVALID);
-    if (!uh_ws_answer_key(c, answer))
-        return uh_ws_refuse(c, 400, "", UHTTP_ERR_INVALID);
-    if (!uh_ws_origin_is_good(c, options != NULL ? options->origins : NULL))
-        return uh_ws_refuse(c, 403, "", UHTTP_ERR_DENIED);
-    uhttp_str protocol = uh_ws_choose(c, options != NULL ? options->protocols : NULL);
-    result = uh_ws_respond(c, answer, protocol);
-    if (result != UHTTP_OK)
-        return result;
+    int status = uh_ws_judge(c, options, answer, &protocol);
+    uint32_t draft = c->draft;
+    result = uh_ws_compose(c, status, answer, protocol);
+    if (result != UHTTP_OK && c->state != UH_CLOSED)
+        uh_draft_drop(c, c->draft - draft);
+    if (result != UHTTP_OK || status != 101) {
+        result = uh_response_end(c, result);
+        return result != UHTTP_OK ? result : status == 403 ? UHTTP_ERR_DENIED
+                                                           : UHTTP_ERR_INVALID;
+    }
     if (options != NULL && options->protocol != NULL)
         *options->protocol = protocol;
     uh_request_log(c);
@@ -14823,7 +14822,7 @@ static void uh_ws_reclaim(uhttp_conn *c)
 {
     uh_request *r = &c->request;
     uh_ws *ws = &r->ws;
-    if (!ws->on || ws->over)
+    if (!ws->on)
         return;
     if (r->head_len > 0) {
         r->head_len = r->host = r->margin = 0;
@@ -14844,12 +14843,10 @@ static void uh_ws_reclaim(uhttp_conn *c)
 /* Writes a frame's head, at most 10 bytes; the byte behind it. RFC 6455 section 5.2 */
 static uint8_t *uh_ws_put_head(uint8_t *out, unsigned first, size_t length)
 {
-    uint64_t rest = length;
     size_t more = length < 126 ? 0 : length <= 0xffff ? 2 : 8;
     *out++ = (uint8_t)first;
     *out++ = (uint8_t)(more == 0 ? length : more == 2 ? 126 : 127);
-    for (size_t i = more; i-- > 0; rest >>= 8)
-        out[i] = (uint8_t)rest;
+    uh_bytes_put(out, more, length);
     return out + more;
 }
 
@@ -14903,7 +14900,8 @@ static uhttp_result uh_ws_make_way(uhttp_conn *c, size_t length)
 }
 
 /* Sends a frame of a message, all of it or nothing. */
-static uhttp_result uh_ws_write(uhttp_conn *c, unsigned first, const void *data, size_t length)
+UH_APART static uhttp_result uh_ws_write(uhttp_conn *c, unsigned first, const void *data,
+                                         size_t length)
 {
     uhttp_result result = uh_ws_make_way(c, length);
     if (result != UHTTP_OK)
@@ -15041,13 +15039,10 @@ static bool uh_ws_say_close(uhttp_conn *c, int code, uhttp_str reason)
 {
     size_t length = code != 0 ? 2 + reason.len : 0;
     uint8_t *p = uh_ws_small(c, UH_WS_FIN | UH_WS_CLOSE, length, 0);
-    if (p == NULL && length > 2) {
-        reason.len = 0;
-        p = uh_ws_small(c, UH_WS_FIN | UH_WS_CLOSE, 2, 0);
-    }
+    if (p == NULL && length > 2)
+        return uh_ws_say_close(c, code, uh_text_of(""));
     if (p != NULL && code != 0) {
-        p[0] = (uint8_t)(code >> 8);
-        p[1] = (uint8_t)code;
+        uh_bytes_put(p, 2, (unsigned)code);
         uh_text_put((char *)p + 2, reason.ptr, reason.len);
     }
     return p != NULL;
@@ -15061,7 +15056,6 @@ static void uh_ws_leave(uhttp_conn *c, int code, uhttp_str reason)
         return;
     }
     c->request.body_len = 0;
-    c->request.ws.stuck = false;
     uh_conn_enter(c, UH_GOODBYE);
     uh_ready_push(c);
 }
@@ -15080,7 +15074,7 @@ UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reaso
 }
 
 /* The last event: what is owed is sent, then the connection ends. */
-static uh_next uh_ws_end(uhttp_conn *c, int code)
+UH_APART static uh_next uh_ws_end(uhttp_conn *c, int code)
 {
     c->keep = false;
     c->request.error = (uint16_t)code;
@@ -15203,15 +15197,15 @@ static uh_next uh_ws_read_payload(uhttp_conn *c)
     uhttp_ws_unmask(to, rx->data + rx->head, take, ws->mask);
     rx->head += take;
     r->framing.left -= take;
+    bool ends = r->framing.left == 0 && ws->final;
     if (c->state == UH_GOODBYE) {
-        ws->type = ws->final && r->framing.left == 0 ? 0 : ws->type;
+        ws->type = ends ? 0 : ws->type;
         return take > 0 ? UH_MORE : uh_ws_await(c);
     }
     uhttp_result utf8 = UHTTP_OK;
     if (ws->type == UHTTP_WS_TEXT)
         utf8 = uhttp_utf8_check(&ws->utf8, uh_ws_bytes(to, take));
     r->body_len += take;
-    bool ends = r->framing.left == 0 && ws->final;
     if (utf8 == UHTTP_ERR_INVALID || (utf8 == UHTTP_ERR_AGAIN && ends))
         return uh_ws_fail(c, 1007, UH_WHY("message is not UTF-8"));
     uhttp_event_type event = ws->cut ? UHTTP_EVENT_WS_CHUNK_LAST : UHTTP_EVENT_WS_MESSAGE;

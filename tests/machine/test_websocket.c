@@ -790,6 +790,12 @@ static const handshake handshakes[] = {
     { ALL "Origin: https://b.example\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
     { ALL "Origin: https://a.example.b.example\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
     { ALL "Origin: https://xa.example\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
+    { ALL "Origin: https://a.example/\r\n", NULL, NULL, 101, UHTTP_OK, NULL },    /* Go's */
+    { ALL "Origin: https://a.example:80\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
+    { ALL "Origin: https://a.example:4430\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
+    { ALL "Origin: https://a.example@b.example\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
+    { ALL "Origin: https://\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
+    { ALL "Origin: https://:443\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
     { ALL "Origin: null\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
     { ALL "Origin: \r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
     { ALL "Origin: a.example\r\n", NULL, NULL, 403, UHTTP_ERR_DENIED, NULL },
