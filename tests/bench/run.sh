@@ -9,7 +9,8 @@
 #   --seconds N  how long each scenario lasts in each round (2)
 #   --only       hello browser close pipeline (timed), json (timed against cJSON), idle (900,
 #                5 000 and 20 000 idle connections beside 8 active ones), wait (what one
-#                uhttp_wait(server, 0) costs beside 9 000),
+#                5 000 and 20 000 idle connections beside 8 active ones), wait (what one
+#                uhttp_wait(server, 0) costs beside 9 000), websocket (echo, unmasking, broadcast),
 #                instructions calls allocations memory (counted)
 #   IDLE         in the environment: other numbers of idle connections, as "900 5000"
 #   --check      fail also when a target is missed, not only when a run is invalid
@@ -27,7 +28,7 @@ servers="bare_epoll bare_select uhttp_hello"
 timed="hello browser close pipeline"
 counted="instructions calls allocations memory"
 idle_counts=${IDLE:-900 5000 20000}
-rounds=5 seconds=2 few=1000 many=3000 check=no only="$timed json idle wait $counted"
+rounds=5 seconds=2 few=1000 many=3000 check=no only="$timed json idle wait websocket $counted"
 
 fail() {
     echo "bench: $*" >&2
@@ -49,8 +50,8 @@ done
 wanted() { [[ " $only " == *" $1 "* ]]; }
 
 for name in $only; do
-    [[ " $timed json idle wait $counted " == *" $name "* ]] ||
-        fail "--only $name: is none of $timed json idle wait $counted"
+    [[ " $timed json idle wait websocket $counted " == *" $name "* ]] ||
+        fail "--only $name: is none of $timed json idle wait websocket $counted"
 done
 
 need() { command -v "$1" >/dev/null || fail "$1 is missing; Debian package: $2"; }
@@ -64,7 +65,7 @@ for name in $timed idle; do ! wanted $name || need wrk wrk; done
 [ -f "$here/../../uhttp_server.h" ] || fail "no uhttp_server.h in $(cd "$here/../.." && pwd)"
 
 tmp=$(mktemp -d)
-children="" holders="" server="" arguments=""
+children="" holders="" server="" arguments="" node=""
 trap 'kill -KILL $children $holders $server 2>/dev/null || true; rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM
 
@@ -313,6 +314,31 @@ if wanted json && echo '#include <cjson/cJSON.h>' | "${CC:-cc}" -E - >/dev/null 
     echo
 elif wanted json; then
     echo "json: left out, cjson/cJSON.h is missing; Debian package: libcjson-dev"
+fi
+
+# ---- WebSocket: a program of its own, which judges itself, beside ws on node ----------------------
+
+# node_ws: starts ws.js and prints its port; fails where there is no node, or ws is not to be had
+node_ws() {
+    command -v node >/dev/null && command -v npm >/dev/null || return
+    npm install --silent --no-audit --no-fund --prefix "$tmp" ws@8 >"$tmp/npm" 2>&1 || return
+    NODE_PATH=$tmp/node_modules taskset -c 0 node "$here/ws.js" >"$tmp/ws" &
+    node=$!
+    children="$children $node"
+    for _ in $(seq 200); do
+        [ ! -s "$tmp/ws" ] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+if wanted websocket; then
+    build websocket websocket.c -D_GNU_SOURCE
+    node_ws || { echo "websocket: not beside ws, which needs node and npm" && : >"$tmp/ws"; }
+    # shellcheck disable=SC2046
+    taskset -c 0 "$tmp/websocket" $(cat "$tmp/ws") || missed=$((missed + 1))
+    [ -z "$node" ] || { kill $node && children=${children% *} && ! wait $node 2>/dev/null; }
+    echo
 fi
 
 # ---- counted: what more requests cost more, so start and end of a program do not count -------
