@@ -316,7 +316,10 @@
 #define UHTTP_VERSION_NUMBER \
     (UHTTP_VERSION_MAJOR * 10000 + UHTTP_VERSION_MINOR * 100 + UHTTP_VERSION_PATCH)
 
-#if defined(UHTTP_STATIC) && defined(__GNUC__)
+#if defined(UHTTP_STATIC) && !defined(UHTTP_IMPLEMENTATION)
+#error "uhttp_server.h: with UHTTP_STATIC also define UHTTP_IMPLEMENTATION, in each file that includes it"
+#define UHTTP_API extern
+#elif defined(UHTTP_STATIC) && defined(__GNUC__)
 #define UHTTP_API static __attribute__((unused))
 #elif defined(UHTTP_STATIC)
 #define UHTTP_API static

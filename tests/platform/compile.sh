@@ -278,6 +278,9 @@ for cc in $c_compilers; do
     done
     check "$cc, one file implements, another uses" \
           "$cc -std=c99 $in_c impl.c user.c -o two.$cc && ./two.$cc"
+    check "$cc, UHTTP_STATIC without UHTTP_IMPLEMENTATION is one error and no warning" \
+          "! $cc -std=c99 $in_c -DUHTTP_STATIC -c public.c -o \$0.o 2>\$0.said &&
+           [ \$(grep -c -E '(error|warning)[:,]' \$0.said) = 1 ] && grep -q IMPLEMENTATION \$0.said"
     check "$cc, UHTTP_STATIC in two files of one program" \
           "$cc -std=c99 $in_c static_one.c static_two.c -o static.$cc && ./static.$cc"
 done
