@@ -1,18 +1,22 @@
 #!/bin/sh
-# Installs what is missing, builds, runs every test and says how many passed.
+# Installs what is missing, builds, runs the tests and says how many passed.
 #
-#   tests/run.sh [--quick | --full] [--no-install] [STAGE...]
+#   tests/run.sh [--quick | --full] [--no-install] [STAGE[:NAME]...]
 #
-#   --quick        only the unit tests, built once with the machine's compiler
-#   --full         also what takes long: boards clang valgrind counts long, and 30 seconds for
-#                  each fuzzer
+#                  what everybody should run: a few minutes, with a compiler, cmocka, mbedTLS,
+#                  openssl and curl
+#   --quick        only the unit tests
+#   --full         everything: sanitizers, fuzzers, other compilers, processors and systems,
+#                  browsers; this installs much and takes most of an hour
 #   --no-install   take the machine as it is; what cannot run is skipped
-#   STAGE          only these, of: unit pollers asan m32 tsan loops tls curl examples readme fuzz
-#                  compile size packaging boards clang valgrind counts long
+#   STAGE          only these, of those that --help lists
+#   STAGE:NAME     only this test of the stage, as in asan:test_body, examples:example_form, "unit:test_text*"
 #
-# Everything built lies in build/. FUZZ_SECONDS (5) is the time for each fuzzer, DRIVER_SECONDS (2)
-# for the random driver under sanitizers, JOBS (the number of processors) how much is built at
-# once, TEST_SECONDS (240) how long one test program may take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
+# Stages run side by side, as many as there are processors; what measures runs alone, at the end.
+# Everything built is in build/, what each stage printed in build/logs. FUZZ_SECONDS is the time
+# for each fuzzer, DRIVER_SECONDS for the random driver, JOBS (the number of processors) how much
+# runs at once, TEST_SECONDS (240) how long one test program may take. The last line is
+# "N passed, N failed"; the status is 0 if something ran and nothing failed.
 set -u
 export LC_ALL=C
 
@@ -22,8 +26,13 @@ build=build
 logs=$build/logs
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 test_seconds=${TEST_SECONDS:-240}
-everyday="unit pollers asan m32 tsan loops tls curl examples readme fuzz compile size packaging"
-all="$everyday boards clang valgrind counts long"
+everyday="unit tls examples curl readme"
+# the longest first, so that the last ones to end are short; what counts and measures is alone
+all="compile clang asan long unit tls m32 pollers fuzz valgrind packaging tsan analysis examples
+    curl loops readme size counts boards"
+all=$(echo $all)
+alone="counts boards"
+whole_budget=60
 
 quick=no
 full=no
@@ -34,13 +43,18 @@ for argument in "$@"; do
     --quick) quick=yes ;;
     --full) full=yes ;;
     --no-install) install=no ;;
-    -*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    -*) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; echo "Stages: $all"; exit 2 ;;
     *)  case " $all " in
-        *" $argument "*) stages="$stages $argument" ;;
+        *" ${argument%%:*} "*) stages="$stages $argument" ;;
         *) echo "no such stage: $argument (there are: $all)"; exit 2 ;;
         esac ;;
     esac
 done
+whole=no        # of each stage also what takes long
+if [ $full = yes ] || [ -n "$stages" ]; then
+    whole=yes
+fi
+[ $quick = no ] || stages=unit
 if [ $full = yes ]; then
     [ -n "$stages" ] || stages=$all
     fuzz_seconds=${FUZZ_SECONDS:-30}
@@ -50,14 +64,26 @@ else
     fuzz_seconds=${FUZZ_SECONDS:-5}
     driver_seconds=${DRIVER_SECONDS:-2}
 fi
-[ $quick = no ] || stages=unit
+
+# budget STAGE: the minutes it may take in --full
+budget() {
+    case $1 in
+    fuzz) echo 7 ;;
+    boards) echo 6 ;;
+    pollers) echo 8 ;;
+    analysis) echo 6 ;;
+    long:long_faults) echo 6 ;;
+    long:long_fresh_root) echo 8 ;;
+    *) echo 15 ;;
+    esac
+}
 
 has() {
     command -v "$1" >/dev/null 2>&1
 }
 
 wants() {
-    case " $stages " in *" $1 "*) true ;; *) false ;; esac
+    case " $stages " in *" $1 "* | *" $1:"*) true ;; *) false ;; esac
 }
 
 # --- what has to be installed -------------------------------------------------------------
@@ -72,8 +98,8 @@ cpu=$(uname -m)
 # compiles FLAG... : can a program with these flags be built? Its text is standard input.
 compiles() {
     mkdir -p $build
-    cat >$build/probe.c
-    "$@" $build/probe.c -o $build/probe >/dev/null 2>&1
+    cat >"$build/probe.${job:-0}.c"
+    "$@" "$build/probe.${job:-0}.c" -o "$build/probe.${job:-0}" >/dev/null 2>&1
 }
 
 has_cmocka() {
@@ -98,6 +124,10 @@ has_clang_sanitizers() {
 # missing STAGES TEST PACKAGE...: names the packages if one of the stages is wanted and the test
 # fails.
 missing() {
+    [ $whole = yes ] || case $2 in      # everyday's are few
+        "has cc" | has_cmocka | has_mbedtls | "has openssl" | "has curl") ;;
+        *) return ;;
+    esac
     for stage in $1; do
         if wants "$stage"; then
             $2 || { shift 2; echo "$@"; }
@@ -176,6 +206,8 @@ packages_apt() {
     missing "clang fuzz" has_clang_sanitizers libclang-rt-dev llvm
     missing "valgrind counts" "has valgrind" valgrind libc6-dbg
     missing "counts" "has strace" strace
+    missing "analysis" "has cppcheck" cppcheck
+    missing "analysis" "has clang-tidy" clang-tidy
     missing "compile packaging" "has g++" g++
     # gcc-multilib itself would remove every cross compiler
     [ "$cpu" = x86_64 ] && missing "m32 compile" has_m32 \
@@ -278,6 +310,7 @@ install_with() {
     manager=$1
     shift
     echo "== install ($manager):" "$@"
+    install_start=$(now)
     case $manager in
     apt)
         apt="as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
@@ -312,6 +345,7 @@ install_with() {
     brew)
         brew install -q "$@" >$logs/install.log 2>&1 ;;
     esac || { tail -n 20 $logs/install.log; echo "   not everything could be installed"; }
+    echo "   $(($(now) - install_start)) s, not counted below"
 }
 
 install_missing() {
@@ -354,8 +388,6 @@ now() {
 # stage NAME WORDS / skip WHY / finish: a headline, and the sum under it.
 stage() {
     stage_name=$1
-    stage_passed=$passed
-    stage_failed=$failed
     stage_start=$(now)
     shift
     echo "== $stage_name: $*"
@@ -367,19 +399,43 @@ skip() {
 }
 
 finish() {
-    if [ $((passed + failed)) -gt $((stage_passed + stage_failed)) ]; then
-        echo "   $((passed - stage_passed)) passed, $((failed - stage_failed)) failed" \
-            "($(($(now) - stage_start)) s)"
+    if [ $((passed + failed)) -gt 0 ]; then
+        echo "   $passed passed, $failed failed ($(($(now) - stage_start)) s)"
     fi
+}
+
+# asked NAME: is it among those of STAGE:NAME?
+only="*"
+asked() {
+    # shellcheck disable=SC2254  # a pattern
+    case ${1%.*} in $only) true ;; *) false ;; esac
+}
+
+# all_of PATTERN: the files called so, in whatever room, that were asked for
+all_of() {
+    find tests -name "$1" | sort | while read -r file; do
+        asked "$(basename "$file")" && echo "$file"
+    done
 }
 
 # fail NAME [LOG]: one failure that no TAP line tells of.
 fail() {
     failed=$((failed + 1))
     echo "   FAILED: $1"
+    echo "${culprit:-$stage_name}" >>$logs/failures
     if [ -n "${2:-}" ] && [ -s "$2" ]; then
         tail -n 60 "$2" | sed 's/^/      /'
     fi
+}
+culprit=
+
+# can_pick: sets culprit, which is what repeats a failure of $1: a stage, or one test of it
+can_pick() {
+    case $stage_name in
+    unit | asan | clang | m32 | tsan | pollers | valgrind | tls | examples | long)
+        culprit=$stage_name:${1%.*} ;;
+    *)  culprit=$stage_name ;;
+    esac
 }
 
 # limited SECONDS COMMAND...: ends it when it takes longer; then the status is not 0.
@@ -415,7 +471,9 @@ tap_count() {
     tap_name=$1
     tap_seconds=$2
     tap_file "$1"
-    read -r status <"$out.status"
+    can_pick "$1"
+    status=1
+    [ ! -s "$out.status" ] || read -r status <"$out.status"
     awk '
         /^1\.\.[0-9]+/          { planned += substr($1, 4); if (/# *SKIP/) skips++ }
         /^(not )?ok.*# *SKIP/   { skips++; next }
@@ -427,6 +485,7 @@ tap_count() {
     failed=$((failed + bad))
     if [ "$bad" -gt 0 ]; then
         echo "   FAILED: $tap_name"
+        echo "$culprit" >>$logs/failures
         # a failed line with the remarks that belong to it
         awk '/^not ok/ && !/# *SKIP/ { show = 1 } /^ok/ || /^1\.\./ { show = 0 }
              show { print "      " $0 }' "$out" | head -n 200
@@ -445,6 +504,7 @@ tap_count() {
     if [ "$skips" -gt 0 ]; then
         sed -n "s/.*# *SKIP */   skipped: $tap_name: /p" "$out" | head -n 20
     fi
+    culprit=
 }
 
 # --- unit tests ---------------------------------------------------------------------------
@@ -454,11 +514,6 @@ warnings="-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wundef -Werror"
 rooms="-I tests/text -I tests/machine -I tests/server -I tests/fuzz"
 unit_flags="-std=gnu11 -g $warnings -pthread -I . $rooms"
 
-# all_of PATTERN: what is called so, in whatever room
-all_of() {
-    find tests -name "$1" | sort
-}
-
 # build_tests DIRECTORY COMPILER FLAG...: one program from each of $sources, several at once;
 # cmocka's flags come last, from $libraries. What fails to build is a failure.
 build_tests() {
@@ -466,7 +521,7 @@ build_tests() {
     shift
     mkdir -p "$directory"
     if [ -z "$sources" ]; then
-        fail "there is nothing to build"
+        [ "$only" != "*" ] || fail "there is nothing to build"
         return
     fi
     # shellcheck disable=SC2016  # expanded by the inner shell
@@ -476,32 +531,41 @@ build_tests() {
         $COMPILE "$0" -o "$name" $LIBRARIES >"$name.log" 2>&1'
     for source in $sources; do
         name=$directory/$(basename "$source" .c)
+        can_pick "$(basename "$source")"
         [ -e "$name" ] || fail "$source does not build" "$name.log"
     done
+    culprit=
 }
 
 # run_tests DIRECTORY SECONDS COMMAND...: runs each program that was built, under the command, as
-# many at once as there are processors.
+# many at once as there are processors. Each lane takes the next that no other has taken; large
+# files first, as they take longest.
 run_tests() {
     directory=$build/$1
     run_seconds=$2
     shift 2
     names=
-    for source in $sources; do
+    # shellcheck disable=SC2012  # our own names
+    # shellcheck disable=SC2045,SC2086
+    for source in $(ls -S $sources 2>/dev/null); do
         name=$(basename "$source" .c)
         [ ! -x "$directory/$name" ] || names="$names $name"
     done
+    taken=$logs/taken.$job.$(basename "$directory")
+    rm -rf "$taken"
+    mkdir "$taken"
     lane=0
+    lanes=
     while [ $lane -lt "$jobs" ]; do
-        number=0
         for name in $names; do
-            [ $((number % jobs)) -ne $lane ] ||
-                tap_run "$name" "$run_seconds" "$@" "$directory/$name"
-            number=$((number + 1))
+            mkdir "$taken/$name" 2>/dev/null || continue
+            tap_run "$name" "$run_seconds" "$@" "$directory/$name"
         done &
+        lanes="$lanes $!"
         lane=$((lane + 1))
     done
-    wait
+    # shellcheck disable=SC2086
+    wait $lanes
     for name in $names; do
         tap_count "$name" "$run_seconds"
     done
@@ -509,7 +573,7 @@ run_tests() {
 
 # can_run COMPILER FLAG...: does a program with these flags build and run here?
 can_run() {
-    echo 'int main(void) { return 0; }' | compiles "$@" && $build/probe 2>/dev/null
+    echo 'int main(void) { return 0; }' | compiles "$@" && "$build/probe.${job:-0}" 2>/dev/null
 }
 
 export CMOCKA_MESSAGE_OUTPUT=TAP
@@ -520,9 +584,17 @@ sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 
 stage_unit() {
     stage unit "unit tests, $cc"
+    # -O0 compiles in a third of the time; only test_machine runs longer than it compiles
+    optimize=-O1
+    runs=
+    if [ $whole = no ]; then
+        optimize=-O0
+        runs=MACHINE_RUNS=2000
+    fi
     # shellcheck disable=SC2086
-    build_tests unit "$cc" -O1 $unit_flags
-    run_tests unit "$test_seconds" env
+    build_tests unit "$cc" $optimize $unit_flags
+    # shellcheck disable=SC2086
+    run_tests unit "$test_seconds" env $runs
 }
 
 # The suites of the server over the other poller that this system has. On Linux kqueue is made of
@@ -603,12 +675,20 @@ stage_tsan() {
 stage_valgrind() {
     stage valgrind "unit tests, memcheck"
     has valgrind || { skip "valgrind is not installed"; return; }
-    # shellcheck disable=SC2086
-    wants unit || build_tests unit "$cc" -O1 $unit_flags
+    programs=valgrind
+    if [ -e $logs/unit.running ]; then      # it has built the same, or is about to
+        programs=unit
+        while [ ! -e $logs/unit.done ]; do
+            sleep 1
+        done
+    else
+        # shellcheck disable=SC2086
+        build_tests valgrind "$cc" -O1 $unit_flags
+    fi
     # the machine's replays would take as long here as all the rest; sanitizers have seen them
     everything=$sources
     sources=$(echo "$sources" | grep -v test_machine)
-    run_tests unit $((test_seconds * 4)) \
+    run_tests $programs $((test_seconds * 4)) \
         valgrind -q --error-exitcode=99 --leak-check=full
     sources=$everything
 }
@@ -630,7 +710,7 @@ stage_tls() {
         fail "openssl makes no certificates" $build/tls/log
         return
     fi
-    sources=tests/server/test_tls.c
+    sources=$(all_of test_tls.c)
     static="-Wl,--wrap=calloc -Wl,-Bstatic -lmbedtls -lmbedx509 -lmbedcrypto -Wl,-Bdynamic"
     # shellcheck disable=SC2086
     if ! echo 'int main(void) { return 0; }' | compiles "$cc" $static; then
@@ -638,30 +718,35 @@ stage_tls() {
     else
         libraries="$static $(cmocka_flags)"
         # shellcheck disable=SC2086
-        can_run gcc $sanitizers && build_tests tls gcc -O1 $unit_flags $sanitizers ||
+        [ $whole = yes ] && can_run gcc $sanitizers &&
+            build_tests tls gcc -O1 $unit_flags $sanitizers ||
             build_tests tls "$cc" -O1 $unit_flags
         run_tests tls $((test_seconds * 2)) env
         # the suites that are not about TLS, over TLS
         sources=
         for name in server server_requests server_limits server_streams server_uploads \
             server_files server_fields server_arguments request_extras; do
-            sources="$sources tests/server/test_$name.c"
+            sources="$sources $(all_of test_$name.c)"
         done
+        # shellcheck disable=SC2086
         sources=$(printf '%s\n' $sources)
+        [ $whole = yes ] || sources=
         secure="$unit_flags -DLOOP_TLS -DUHTTP_TLS"
         # shellcheck disable=SC2086
-        can_run gcc $sanitizers && build_tests tls-suites gcc -O1 $secure $sanitizers ||
-            build_tests tls-suites "$cc" -O1 $secure
-        run_tests tls-suites $((test_seconds * 2)) env
+        if [ -n "$sources" ]; then
+            can_run gcc $sanitizers && build_tests tls-suites gcc -O1 $secure $sanitizers ||
+                build_tests tls-suites "$cc" -O1 $secure
+            run_tests tls-suites $((test_seconds * 2)) env
+        fi
         libraries=$(cmocka_flags)
     fi
+    asked tls.sh || return
     has curl || { skip "curl is not installed"; return; }
     tap tls.sh "$test_seconds" env CC="$cc" tests/clients/tls.sh
 }
 
 stage_curl() {
     stage curl "the examples, asked by curl"
-    [ -f tests/clients/curl.sh ] || { skip "there is no tests/clients/curl.sh"; return; }
     has curl || { skip "curl is not installed"; return; }
     tap curl.sh $((test_seconds * 2)) tests/clients/curl.sh
 }
@@ -720,17 +805,23 @@ stage_fuzz() {
     stage fuzz "fuzzers, $fuzz_seconds seconds each"
     sources=$(all_of "fuzz_*.c")
     find_fuzzer || { skip "no clang with a fuzzer"; return; }
-    # two at a time: one after the other in each half of the list
-    for half in 0 1; do
-        number=0
+    taken=$logs/taken.fuzz
+    rm -rf "$taken" $build/fuzz.*.tap
+    mkdir "$taken"
+    lane=0
+    lanes=
+    while [ $lane -lt "$jobs" ]; do
         for source in $sources; do
-            [ $((number % 2)) -ne $half ] || fuzz_one "$source"
-            number=$((number + 1))
-        done >$build/fuzz.$half.tap 2>&1 &
+            mkdir "$taken/$(basename "$source")" 2>/dev/null || continue
+            fuzz_one "$source"
+        done >$build/fuzz.$lane.tap 2>&1 &
+        lanes="$lanes $!"
+        lane=$((lane + 1))
     done
-    wait
-    tap fuzzers 10 cat $build/fuzz.0.tap $build/fuzz.1.tap
-    grep -h '^ok' $build/fuzz.?.tap | sed 's/^ok - /   /'
+    # shellcheck disable=SC2086
+    wait $lanes
+    tap fuzzers 10 cat $build/fuzz.*.tap
+    grep -h '^ok' $build/fuzz.*.tap | sed 's/^ok - /   /'
 }
 
 stage_compile() {
@@ -777,23 +868,191 @@ stage_packaging() {
     tap packaging.sh 600 tests/project/packaging.sh
 }
 
+# What compilers and analysers find without running anything; tests/project/analysis.sh.
+stage_analysis() {
+    stage analysis "gcc -fanalyzer, clang-tidy, cppcheck"
+    JOBS=$jobs tap analysis.sh 900 tests/project/analysis.sh
+}
+
 # --- the run ------------------------------------------------------------------------------
 
-mkdir -p $logs || exit 2
-rm -f $logs/*
-start=$(now)
-[ $install = no ] || install_missing
-libraries=$(cmocka_flags)
-for name in $stages; do
-    if [ "$name" != compile ] && [ "$name" != size ] && ! has "$cc"; then
-        stage "$name" "no C compiler"
-        fail "there is no $cc"
-        continue
+# stage_jobs STAGE: what of it can run by itself, as STAGE or STAGE:NAME
+stage_jobs() {
+    if [ "$1" = long ]; then
+        find tests -name 'long_*.sh' | sort | sed 's|.*/|long:|; s|\.sh$||'
+    else
+        echo "$1"
     fi
-    sources=$(all_of "test_*.c" | grep -v /test_tls.c)
-    "stage_$name"
-    finish
+}
+
+# run_job JOB: one stage or a part of it, in a shell of its own, so that nothing it sets or breaks
+# reaches another. What it prints is kept until it has ended; its sums are in JOB.result, which a
+# job that dies does not write.
+run_job() {
+    job=$1
+    job_start=$(now)
+    : >"$logs/$job.running"
+    export JOBS="$jobs"
+    (
+        case $job in *:*) only=${job#*:} ;; esac
+        sources=$(all_of "test_*.c" | grep -v /test_tls.c)
+        case ${job%%:*} in
+        compile | size) "stage_${job%%:*}" ;;
+        *)  if has "$cc"; then
+                "stage_${job%%:*}"
+            else
+                stage "${job%%:*}" "no C compiler"
+                fail "there is no $cc"
+            fi ;;
+        esac
+        finish
+        echo "$passed $failed$skipped" >"$logs/$job.sum"
+        mv "$logs/$job.sum" "$logs/$job.result"
+    ) >"$logs/$job.out" 2>&1 </dev/null
+    echo $(($(now) - job_start)) >"$logs/$job.seconds"
+    : >"$logs/$job.done"
+}
+
+# show JOB: what it printed, all at once, and its sums into ours
+show() {
+    clear_progress
+    cat "$logs/$1.out"
+    if [ -s "$logs/$1.result" ]; then
+        read -r good bad left <"$logs/$1.result"
+        passed=$((passed + good))
+        failed=$((failed + bad))
+        skipped="$skipped${left:+ $left}"
+    else
+        stage_name=$1
+        fail "$1 has died"
+    fi
+    shown="$shown$1 "
+}
+
+# On a terminal one line that is written over; in a log a line when another begins, and one a minute.
+progress() {
+    running=
+    for name in $queue; do
+        [ -e "$logs/$name.running" ] && [ ! -e "$logs/$name.done" ] || continue
+        ready=$(find $logs -name "${name%%:*}-*.status" 2>/dev/null | grep -c .)
+        case $name in *:*) ready=0 ;; esac
+        running="$running $name"
+        [ ! -t 1 ] || [ "$ready" -eq 0 ] || running="$running($ready)"
+    done
+    seconds=$(($(now) - start))
+    state="$(echo "$shown" | wc -w | tr -d ' ') of $(echo "$queue" | wc -w | tr -d ' ') done"
+    if [ -t 1 ]; then
+        printf '\r%d s, %s:%.90s\033[K' $seconds "$state" "$running"
+    elif [ $((seconds / 60)) -ne $minute ] || [ "$running" != "$told" ]; then
+        minute=$((seconds / 60))
+        told=$running
+        echo "-- $seconds s, $state, running:$running"
+    fi
+}
+
+clear_progress() {
+    [ ! -t 1 ] || printf '\r\033[K'
+}
+
+# run_queue LANES: all of $queue, so many jobs at once
+run_queue() {
+    lane=0
+    lanes=
+    shown=" "
+    minute=0
+    told=
+    while [ $lane -lt "$1" ]; do
+        for name in $queue; do
+            mkdir "$logs/taken/$name" 2>/dev/null || continue
+            run_job "$name"
+        done &
+        lanes="$lanes $!"
+        lane=$((lane + 1))
+    done
+    alive=yes
+    while [ $alive = yes ]; do
+        alive=no
+        for lane in $lanes; do
+            ! kill -0 "$lane" 2>/dev/null || alive=yes
+        done
+        for name in $queue; do
+            case $shown in *" $name "*) continue ;; esac
+            [ ! -e "$logs/$name.done" ] || show "$name"
+        done
+        [ $alive = no ] || { progress; sleep 1; }
+    done
+    for name in $queue; do
+        case $shown in *" $name "*) ;; *) : >>"$logs/$name.out"; show "$name" ;; esac
+    done
+}
+
+# minutes: how long each stage took, and which took longer than it may
+minutes() {
+    echo "== minutes by stage, side by side:"
+    for name in $together $apart; do
+        [ -s "$logs/$name.seconds" ] || continue
+        read -r seconds <"$logs/$name.seconds"
+        allowed=$(budget "$name")
+        over=
+        [ $seconds -le $((allowed * 60)) ] || over=" over its budget of $allowed"
+        printf '%7d.%d  %s%s\n' $((seconds / 60)) $((seconds % 60 / 6)) "$name" "$over"
+    done | sort -rn
+}
+
+mkdir -p $logs || exit 2
+rm -rf $logs/* $build/*.lock
+mkdir $logs/taken
+job=
+trap 'trap "" TERM; clear_progress; kill -TERM 0; exit 130' INT TERM
+[ $install = no ] || install_missing
+start=$(now)
+libraries=$(cmocka_flags)
+# several scripts want them, side by side
+if { wants tls || wants examples || wants long; } && has openssl; then
+    tests/server/tls_certificates.sh $build/tls || echo "   openssl makes no certificates"
+fi
+together=
+apart=
+for name in $stages; do
+    case " $alone " in
+    *" ${name%%:*} "*) apart="$apart $name" ;;
+    *)  together="$together $(stage_jobs "$name")" ;;
+    esac
 done
-echo "== $(($(now) - start)) seconds${skipped:+; skipped:$skipped}"
+processors=$jobs
+# shellcheck disable=SC2086
+together=$(echo $together)
+# shellcheck disable=SC2086
+apart=$(echo $apart)
+if [ -n "$together" ]; then
+    queue=$together
+    case $together in
+    *" "*) jobs=1; run_queue "$processors" ;;
+    *)  run_queue 1 ;;
+    esac
+fi
+if [ -n "$apart" ]; then
+    jobs=$processors
+    queue=$apart
+    run_queue 1
+fi
+[ $full = no ] || minutes
+seconds=$(($(now) - start))
+echo "== $seconds seconds${skipped:+; skipped:$skipped}"
+[ $full = no ] || [ $seconds -le $((whole_budget * 60)) ] ||
+    echo "   over the budget of $whole_budget minutes"
+if [ "$stages" = "$everyday" ]; then
+    left=
+    for name in $all; do
+        wants "$name" || left="$left $name"
+    done
+    echo "== left to --full:$left; sanitizers, the suites over TLS, most random programs"
+fi
+if [ -s $logs/failures ]; then
+    again=$(sort -u $logs/failures | tr '\n' ' ')
+    option=
+    [ $full = no ] || option=" --full"
+    echo "== to repeat what failed: tests/run.sh$option --no-install ${again% }"
+fi
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]
