@@ -44,8 +44,15 @@ top_entries() {
     printf '%s\n' .ci .clang-format .github .gitignore CMakeLists.txt LICENSE README.md examples \
         tests uhttp_server.h | sort | diff - level
 }
+ignored() {
+    for source in "$root"/examples/*.c; do
+        program=$(sed -n '3s/^ \*     build: .*-o \([a-z_]*\) .*/\1/p' "$source")
+        git -C "$root" check-ignore -q "$program" || { echo "$program is not ignored"; return 1; }
+    done
+}
 if git -C "$root" ls-files 2>/dev/null | grep -q .; then
     check "the top level holds what it should and nothing else" top_entries
+    check "what the examples' build commands leave is ignored" ignored
 else
     skip "the top level holds what it should and nothing else" "no git here"
 fi
@@ -176,7 +183,13 @@ find_and_build() {
 find_later() {
     ! find_package -DWANTED="$(($(part MAJOR) + 1)).0.0"
 }
+# until 1.0 another minor version is another library
+find_other_minor() {
+    [ "$(part MAJOR)" -gt 0 ] || [ "$(part MINOR)" -eq 0 ] ||
+        ! find_package -DWANTED="0.$(($(part MINOR) - 1)).0"
+}
 check "find_package: a foreign project finds it, links and runs" find_and_build
+check "find_package: before 1.0, no other minor version is found" find_other_minor
 check "find_package: a later version is not found" find_later
 
 pc() {
@@ -277,6 +290,23 @@ if echo '#include <mbedtls/ssl.h>' | ${CC:-cc} -x c -c - -o mbedtls.o 2>/dev/nul
 else
     skip "UHTTP_TLS: finds mbedTLS, the examples build" "mbedTLS is not installed"
 fi
+
+# --- what a release consists of ------------------------------------------------------------
+
+# Unpacked, it is a project of its own: its CMake file installs it, its manifests say its version.
+release() {
+    "$root/.ci/release" https://example.org/uhttp.git && mkdir unpacked &&
+        tar -xzf "$root/build/release/uhttp_server-$version.tar.gz" -C unpacked || return
+    files=unpacked/uhttp_server-$version
+    cmp "$root/uhttp_server.h" "$files/uhttp_server.h" && [ -f "$files/LICENSE" ] &&
+        grep -q "\"version\": \"$version\"" "$files/library.json" &&
+        grep -q "^version: \"$version\"" "$files/idf_component.yml" &&
+        cmake -S "$files" -B release -DUHTTP_BUILD_EXAMPLES=OFF -DUHTTP_BUILD_TESTS=OFF &&
+        cmake --install release --prefix "$work/released" && [ -f released/include/uhttp_server.h ] &&
+        $cc -I "$files" -o hello "$files/examples/hello.c" && [ -x hello ] || return
+    ! command -v python3 || python3 -m json.tool "$files/library.json"
+}
+check "a release is a project of its own, with manifests that say its version" release
 
 echo "1..$number"
 exit $failed
