@@ -403,12 +403,15 @@ typedef struct uhttp_config {
                                    leaves of 0777 */
     const intptr_t *listen_fd;  /* adopt this listening socket and ignore address and port; the
                                    server owns it and closes it; NULL: none */
-    int backlog;                /* of the listening socket; 0: 128 */
+    int backlog;                /* clients that wait to be accepted; 0: 128, on lwIP 2 */
     bool reuse_port;            /* SO_REUSEPORT: several processes accept on one port */
     bool event_mode;            /* bodies as events, see uhttp_accept_body() */
+    bool keep_alive_hint;       /* send "Keep-Alive: timeout=", a second less than the time
+                                   kept, unless newcomers wait: pooling clients close first */
     const uhttp_tls_config *tls;    /* of the first listener; NULL: plain HTTP */
 
-    uint32_t max_connections;           /* slots, up to a million; 0: 5 */
+    uint32_t max_connections;           /* slots, up to a million; 0: 64 on the heap (Windows:
+                                           60), 5 in fixed memory and on firmware */
     uint32_t keep_alive_timeout_ms;     /* between two requests; 0: 30000 */
     size_t keep_alive_max_requests;     /* on one connection, 1: no keep-alive; 0: 100 */
     uint32_t request_timeout_ms;        /* first byte to end of head, and connect to first
@@ -2066,6 +2069,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #endif
 
 #define UH_POSIX (!UH_PORT && !UH_LWIP && !UH_WINSOCK)
+
+/* Slots by default, on the heap and in fixed memory, and clients that wait to be accepted: on
+ * Windows an fd_set holds 64 sockets, on lwIP who waits holds packets of everybody's pool. */
+#define UH_SLOTS       (UH_POSIX ? 64u : UH_WINSOCK ? 60u : UH_SLOTS_FIXED)
+#define UH_SLOTS_FIXED 5u
+#define UH_BACKLOG     (UH_LWIP ? 2 : 128)
 
 #if defined(__linux__) && UH_POSIX
 #define UH_LINUX 1
@@ -10127,6 +10136,7 @@ struct uhttp_server {
     uhttp_config config;        /* completed: no zero means default any more */
     /* Writes the default headers, or with NULL counts them, but for those among added. */
     size_t (*defaults)(const uhttp_server *s, uhttp_str added, const char *type, char *out);
+    char *(*put_keep_alive)(const uhttp_server *s, char *out);  /* NULL: no hint is wanted */
     uh_next (*handshake)(uhttp_conn *c);    /* begins one or goes on; NULL: no listener is
                                                secure */
     /* Keeps the socket of a connection open until the program's own loop, which follows
@@ -11169,6 +11179,17 @@ static char *uh_put_line(char *out, const char *name, const char *value)
     return uh_text_puts(out, "\r\n");
 }
 
+/* Who knows when an idle connection ends closes it a second earlier, or asks in time. */
+static char *uh_put_keep_alive(const uhttp_server *s, char *out)
+{
+    char text[12];
+    uint32_t seconds = s->times[UH_TIME_IDLE] / 1000;
+    if (s->waiting || seconds < 2 || s->times[UH_TIME_IDLE] == UHTTP_NEVER)
+        return out;
+    *uh_text_put_decimal(text, seconds - 1) = '\0';
+    return uh_put_line(out, "Keep-Alive: timeout=", text);
+}
+
 /* The lines behind a head's other fields: length, connection, end. */
 static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t length, char *out)
 {
@@ -11185,6 +11206,8 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
     }
     if (!c->keep || !r->minor)
         p = uh_put_line(p, "Connection: ", c->keep ? "keep-alive" : "close");
+    if (c->keep && c->server->put_keep_alive != NULL)
+        p = c->server->put_keep_alive(c->server, p);
     return (size_t)(uh_text_puts(p, "\r\n") - out);
 }
 
@@ -11206,7 +11229,7 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
 {
     uhttp_server *s = c->server;
     char start[64 + sizeof s->date];
-    char end[96];
+    char end[112];
     char *p = uh_put_status(uh_text_puts(start, "HTTP/1.1 "), status);
     p = uh_text_puts(p, "\r\n");
     if (!c->request.dated)
@@ -16390,8 +16413,9 @@ static void uh_config_complete(uhttp_config *config)
     if (config->port == 0)
         config->port = 80;
     if (config->backlog == 0)
-        config->backlog = 128;
-    config->max_connections = uh_or_default_ms(config->max_connections, 5);
+        config->backlog = UH_BACKLOG;
+    config->max_connections = uh_or_default_ms(
+        config->max_connections, UH_HEAP && config->memory == NULL ? UH_SLOTS : UH_SLOTS_FIXED);
     config->keep_alive_max_requests = uh_or_default(config->keep_alive_max_requests, 100);
     config->max_headers_length = uh_or_default(config->max_headers_length, 4096);
     config->max_content_length = uh_or_default(config->max_content_length, 512 * 1024u);
@@ -16757,6 +16781,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     uhttp_server *s = *server;
     if (complete.default_headers != NULL)
         s->defaults = uh_fields_default;
+    if (complete.keep_alive_hint)
+        s->put_keep_alive = uh_put_keep_alive;
     if (tls != NULL)
         s->handshake = uh_conn_handshake;
     if (proxies > 0)
@@ -17039,7 +17065,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
  *        a secure peer costs no memory before its first byte; uhttp_stats.waiting;
  *        a shutdown leaves kept-alive connections a second, as a request may be on its way;
- *        the manual and the texts of uhttp_strerror() in plain English; migration tables
+ *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
+ *        64 slots by default on the heap; keep_alive_hint
  */
 
 /*==============================================================================

@@ -317,7 +317,6 @@ int main(int argc, char **argv)
         return 2;
     }
     config.port = port == 0 ? UHTTP_PORT_ANY : port;
-    config.max_connections = 64;
     config.max_content_length = 4096;           /* of an item; a larger body gets a 413 */
     config.default_headers =
         "Access-Control-Allow-Origin: *\r\n"

@@ -234,7 +234,6 @@ int main(int argc, char **argv)
     else if (!make_random(password))
         return 1;
     config.port = port == 0 ? UHTTP_PORT_ANY : port;
-    config.max_connections = 64;
     config.max_content_length = 8192;
     config.default_headers =
         "Cache-Control: no-store\r\n"

@@ -36,7 +36,6 @@ int main(int argc, char **argv)
 {
     uhttp_config config = { 0 };
     config.port = argc > 1 ? read_port(argv[1]) : 8080;
-    config.max_connections = 64;
     if (argc > 2 || config.port == 0) {
         fprintf(stderr, "usage: %s [port]    a port is 1 to 65535\n", argv[0]);
         return 2;

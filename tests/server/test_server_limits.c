@@ -298,6 +298,62 @@ static void run_out_of_descriptors(void)
     assert_false(loop_stats().waiting);
 }
 
+static void slots_are_many_on_the_heap_and_few_in_fixed_memory(void **state)
+{
+    static char memory[UHTTP_MEMORY_SIZE(5, 512)];
+    uhttp_config config = loop_config();
+    (void)state;
+    config.max_connections = 0;
+    loop_open(&config);
+    assert_int_equal(loop.server->config.max_connections, 64);
+    assert_int_equal(loop.server->config.backlog, 128);
+    loop_close();
+    config.memory = memory;             /* for as many as there are by default, and no more */
+    config.memory_size = sizeof memory;
+    loop_open(&config);
+    assert_int_equal(loop.server->config.max_connections, 5);
+}
+
+/* One second less than the time kept, unless the time is too short to say so, nothing is kept, or
+ * newcomers wait. */
+static void a_client_is_told_how_long_its_connection_is_kept(void **state)
+{
+    static const struct { uint32_t ms; const char *hint; } cases[] = {
+        { 0, "timeout=29" }, { 75999, "timeout=74" }, { 2000, "timeout=1" }, { 1999, NULL },
+        { UHTTP_NEVER, NULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uhttp_config config = loop_config();
+        config.keep_alive_timeout_ms = cases[i].ms;
+        config.keep_alive_hint = true;
+        config.max_connections = 2;
+        loop_open(&config);
+        client *c = client_connect();
+        client_check(c, "/a");
+        const char *hint = client_field(c, "Keep-Alive");
+        assert_int_equal(hint != NULL, cases[i].hint != NULL);
+        if (hint != NULL)
+            assert_string_equal(hint, cases[i].hint);
+        client *old = client_connect();
+        assert_int_equal(client_ask(old, "GET /b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+                         200);
+        assert_int_equal(client_field(old, "Keep-Alive") != NULL, cases[i].hint != NULL);
+        assert_int_equal(client_ask(old, "GET /c HTTP/1.0\r\n\r\n"), 200);
+        assert_null(client_field(old, "Keep-Alive"));
+        client_expect_end(old);
+        client_close(old);
+        client *held = hold_one();
+        client *third = client_connect();
+        LOOP_UNTIL(loop_stats().waiting);
+        client_check(c, "/d");
+        assert_null(client_field(c, "Keep-Alive"));
+        client_close(third);
+        release(0, held);
+        loop_close();
+    }
+}
+
 /* The one idle longest gives its descriptor, as soon as it has been idle for a second. */
 static void without_descriptors_an_idle_connection_gives_way(void **state)
 {
@@ -1099,6 +1155,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(a_newcomer_takes_the_place_of_the_one_idle_longest),
         LOOP_TEST(one_that_only_waits_to_be_closed_gives_way_next),
+        LOOP_TEST(slots_are_many_on_the_heap_and_few_in_fixed_memory),
+        LOOP_TEST_PLAIN(a_client_is_told_how_long_its_connection_is_kept,
+                        "a newcomer without a slot cannot finish its handshake")
         LOOP_TEST(busy_clients_take_turns_with_a_newcomer),
         LOOP_TEST(one_that_has_not_spoken_gives_way_after_a_second),
         LOOP_TEST_PLAIN(a_request_in_hand_held_or_streaming_is_never_dropped_for_a_newcomer,
