@@ -77,6 +77,21 @@ skip_all() {
     exit 0
 }
 
+# only_one NAME COMMAND...: runs it while no other script runs one of that name, as scripts that fetch
+# the same into build/ run side by side; tests/run.sh removes what a killed one has left
+only_one() {
+    local lock=$root/build/$1.lock status
+    mkdir -p "$root/build"
+    for _ in $(seq 600); do
+        mkdir "$lock" 2>/dev/null && break
+        sleep 0.5
+    done
+    "${@:2}"
+    status=$?
+    rmdir "$lock" 2>/dev/null
+    return $status
+}
+
 # done_testing: the last line of a script.
 done_testing() {
     echo "1..$number"

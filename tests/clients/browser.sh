@@ -20,13 +20,17 @@ need_browser() {
     chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
         skip_all "there is no chromium"
     command -v node >/dev/null || skip_all "there is no node"
+    command -v npm >/dev/null || [ -d "$browser_home/node_modules/playwright-core" ] ||
+        skip_all "there is no npm"
     for package in playwright-core@1 "$@"; do
-        [ -d "$browser_home/node_modules/${package%@*}" ] && continue
-        command -v npm >/dev/null || skip_all "there is no npm"
-        mkdir -p "$browser_home"
-        npm install --silent --no-audit --no-fund --prefix "$browser_home" "$package" \
-            >"$dir/log" 2>&1 || skip_all "npm has no $package"
+        only_one browser install_package "$package" || skip_all "npm has no $package"
     done
+}
+
+install_package() {
+    [ ! -d "$browser_home/node_modules/${1%@*}" ] || return 0
+    mkdir -p "$browser_home"
+    npm install --silent --no-audit --no-fund --prefix "$browser_home" "$1" >"$dir/log" 2>&1
 }
 
 # browse URL ARGUMENT...: opens the page (none for an empty URL) and runs the JavaScript on standard

@@ -11,6 +11,11 @@ room_flags="-I . -I tests/text -I tests/machine -I tests/server -I tests/fuzz"
 # Sets $cmocka, where the source is; fails when it cannot be had.
 fetch_cmocka() {
     local apt=$PWD/$cmocka_folder/apt release uri key
+    mkdir -p build
+    for _ in $(seq 600); do         # two scripts may want it at once
+        mkdir build/cmocka.lock 2>/dev/null && break
+        sleep 0.5
+    done
     if ! ls $cmocka_folder/cmocka-*/src/cmocka.c >/dev/null 2>&1 && command -v apt-get >/dev/null; then
         # shellcheck source=/dev/null
         release=$(. /etc/os-release && echo "$VERSION_CODENAME")
@@ -30,6 +35,7 @@ fetch_cmocka() {
         ) >$cmocka_folder/log 2>&1
         rm -rf "$apt"
     fi
+    rmdir build/cmocka.lock 2>/dev/null
     cmocka=$(ls -d $cmocka_folder/cmocka-*/ 2>/dev/null | head -n 1)
     [ -f "$cmocka/src/cmocka.c" ]
 }
