@@ -74,6 +74,85 @@ in_root --net -- bash -c '
     cat /tmp/hello.out >&2' bash "$first" >"$dir/answer" 2>"$dir/log"
 is "the first command works: $first" "HTTP/1.1 200 OK" "$(head -n 1 "$dir/answer" | tr -d '\r')"
 
+# --- the first hour: the README's programs, from the header and their one file alone -------------
+
+mkdir -p "$fresh/new/examples"
+cp uhttp_server.h "$fresh/new/"
+sed -n '/^```c$/,/^```$/p' README.md | awk '/^```c$/ { n++ } n == 1 && !/^```/' >"$fresh/new/first.c"
+grep -q 'int main(void)' "$fresh/new/first.c"
+ok "the README begins with a whole program"
+for name in hello api form upload events websocket own_loop https; do
+    cp "examples/$name.c" "$fresh/new/examples/"
+    echo "$name $(sed -n '3s/^ \*     build: //p' "examples/$name.c")"
+done >"$fresh/new/programs"
+
+# talks to each: a request, and a word that the answer must contain
+cat >"$fresh/new/talk.sh" <<'TALK'
+cd /new || exit
+# open: connects descriptor 3 to the port, as soon as somebody listens there
+open() {
+    local try
+    for try in $(seq 300); do
+        exec 3<>"/dev/tcp/127.0.0.1/$1" && return
+        sleep 0.1
+    done 2>/dev/null
+    false
+}
+# talk NAME PORT WORD REQUEST: the program listens there, and answers with that word
+talk() {
+    open "$2" && printf "$4" >&3 && timeout 10 grep -a -m 1 -q -e "$3" <&3 &&
+        echo "works $1" || { echo "fails $1"; cat "/tmp/$1.out"; }
+    exec 3>&-
+    kill "$started"
+    wait "$started" 2>/dev/null
+}
+begin() {       # NAME ARGUMENT...
+    "./$1" "${@:2}" >"/tmp/$1.out" 2>&1 </dev/null &
+    started=$!
+}
+get() { printf 'GET %s HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n%s\\r\\n' "$1" "${2:-}"; }
+post() {        # PATH TYPE BODY
+    printf 'POST %s HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Type: %s\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n%s' \
+        "$1" "$2" "${#3}" "$3"
+}
+cc -o first first.c && begin first && talk first 8080 '<h1>hello</h1>' "$(get /)"
+while read -r name command; do
+    eval "$command" >/tmp/build.out 2>&1 && [ ! -s /tmp/build.out ] ||
+        { echo "fails $name: $command"; cat /tmp/build.out; continue; }
+    mkdir -p "/tmp/$name"
+    case $name in
+    hello) begin hello 8101 && talk hello 8101 '<h1>hello</h1>' "$(get /)" ;;
+    api) begin api 8102 && talk api 8102 '200 OK' "$(get /api/items)" ;;
+    form) begin form 8103 && talk form 8103 '<form' "$(get /login)" ;;
+    upload) begin upload 8104 /tmp/upload && talk upload 8104 '<form\|<input' "$(get /)" ;;
+    events) begin events 8105 && talk events 8105 '^data:' "$(get /events)" ;;
+    websocket) begin websocket 8106 && talk websocket 8106 '101 Switching' \
+        'GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n' ;;
+    own_loop) begin own_loop 8107 && talk own_loop 8107 '200 OK' "$(get /)" ;;
+    https)
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+            -subj /CN=localhost -keyout key.pem -out chain.pem 2>/dev/null
+        begin https 8108 chain.pem key.pem
+        open 8108 && exec 3>&- &&
+            printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' |
+            timeout 10 openssl s_client -quiet -connect 127.0.0.1:8108 2>/dev/null |
+            grep -q '200 OK' && echo "works https" || { echo "fails https"; cat /tmp/https.out; }
+        kill "$started" ;;
+    esac
+done <programs
+TALK
+in_root -- bash -c 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+    --no-install-recommends libmbedtls-dev openssl' >"$dir/log" 2>&1 ||
+    bail_out "mbedTLS and openssl are installed in the root"
+in_root --net -- bash /new/talk.sh >"$dir/said" 2>&1
+for name in first hello api form upload events websocket own_loop https; do
+    grep -q "^works $name\$" "$dir/said"
+    ok "the first hour: $name builds by its own command and answers"
+done
+[ $failures -eq 0 ] || sed 's/^/# /' "$dir/said"
+
+# --- the second command --------------------------------------------------------------------------
+
 in_root -- bash -c "cd /uhttp && $second --quick" >"$dir/log" 2>&1
 status=$?
 sed 's/^/# /' "$dir/log"
