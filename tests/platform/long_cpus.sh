@@ -119,13 +119,13 @@ texts=$(cd tests/text && ls test_text_*.c | sed 's/\.c$//')
 # shellcheck disable=SC2086
 {
     {
-        test_cpu s390x-linux-gnu qemu-s390x $texts test_request_extras test_machine
+        test_cpu s390x-linux-gnu qemu-s390x $texts test_request_extras test_machine test_port
         test_tls s390x-linux-gnu qemu-s390x s390x
         test_native
     } >$out/s390x.tap &
     [ "${JOBS:-2}" -gt 1 ] || wait      # something else has the other processor
     {
-        test_cpu mips-linux-gnu qemu-mips $texts test_request_extras test_machine
+        test_cpu mips-linux-gnu qemu-mips $texts test_request_extras test_machine test_port
         test_cpu arm-linux-gnueabihf qemu-arm $texts test_request_extras
         test_tls arm-linux-gnueabihf qemu-arm armhf
         test_cpu aarch64-linux-gnu qemu-aarch64 $texts test_request_extras

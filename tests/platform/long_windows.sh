@@ -28,7 +28,7 @@ build_cmocka "$cc" $out/cmocka.o
 ok "cmocka builds"
 
 # Left out: what compares with the C library's own doubles, or uses POSIX to do so.
-tests="test_machine"
+tests="test_machine test_port"
 for name in tests/text/test_text_*.c; do
     case $name in *_json.c | *_words.c | *_dates.c) ;; *) tests="$tests $(basename "$name" .c)" ;; esac
 done
