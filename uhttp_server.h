@@ -7151,7 +7151,7 @@ static void uh_sha1_block(uint32_t h[5], const uint8_t *block)
         h[i] += v[i];
 }
 
-UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20])
+UH_APART UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20])
 {
     uint32_t h[5] = { 0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u, 0xc3d2e1f0u };
     const uint8_t *p = (const uint8_t *)in.ptr;
