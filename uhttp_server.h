@@ -6282,7 +6282,8 @@ static bool uh_head_may_decide(size_t length)
 }
 
 /* Notes what a field decides; 0 or a negated status. Names are told apart by length first. */
-UH_SELDOM static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name, uhttp_str value)
+UH_SELDOM static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name,
+                                   uhttp_str value)
 {
     uhttp_str option;
     switch (name.len) {
@@ -6340,12 +6341,37 @@ static int uh_head_version(uhttp_head *head, const char *p, const char *end)
     return 0;
 }
 
+/* Skips what needs no look in a target. */
+static const char *uh_head_skip_plain(const char *p, const char *end)
+{
+    while (p < end && (*p == '/' || (*p != '%' && uh_char_is(*p, UH_IS_HOST))))
+        p++;
+    return p;
+}
+
+/* Reads a target that is a path, and perhaps a query, of such characters; false: another one. */
+static bool uh_head_plain_target(uhttp_head *head)
+{
+    const char *end = head->target.ptr + head->target.len;
+    const char *mark = uh_head_skip_plain(head->target.ptr, end);
+    if (*head->target.ptr != '/' || (mark < end && *mark != '?'))
+        return false;
+    if (mark < end && uh_head_skip_plain(mark + 1, end) < end)
+        return false;
+    head->path = uh_text_slice(head->target.ptr, mark);
+    if (mark < end)
+        head->query = uh_text_slice(mark + 1, end);
+    return true;
+}
+
 /* Origin, absolute or asterisk form; 0 or a negated status. RFC 9112 section 3.2 */
 static int uh_head_target(uhttp_head *head)
 {
     uhttp_url_parts parts;
     if (uh_text_is(head->method, "CONNECT"))
         return UH_REFUSE(head, 501, UH_WHY("CONNECT"));
+    if (UH_WIDE && uh_head_plain_target(head))
+        return 0;
     if (uh_text_is(head->target, "*") && uh_text_is(head->method, "OPTIONS")) {
         head->path = head->target;
         return 0;
@@ -11230,8 +11256,11 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     uhttp_server *s = c->server;
     char start[64 + sizeof s->date];
     char end[112];
-    char *p = uh_put_status(uh_text_puts(start, "HTTP/1.1 "), status);
-    p = uh_text_puts(p, "\r\n");
+    char *p = start;
+    if (UH_WIDE && status == 200)
+        p = uh_text_puts(p, "HTTP/1.1 200 OK\r\n");
+    else
+        p = uh_text_puts(uh_put_status(uh_text_puts(p, "HTTP/1.1 "), status), "\r\n");
     if (!c->request.dated)
         p = uh_text_puts(p, uh_server_date(s));
     if (c->request.typed)

@@ -87,6 +87,7 @@ lines() { printf '%s\r\n' "$@" ''; }
 
 lines 'GET / HTTP/1.1' 'Host: 192.168.178.20' >"$tmp/hello"
 lines 'GET / HTTP/1.1' 'Host: 192.168.178.20' 'Connection: close' >"$tmp/close"
+lines 'GET / HTTP/1.1' 'Host: 192.168.178.20' 'User-Agent: curl/8.5.0' 'Accept: */*' >"$tmp/plain"
 for _ in $(seq 16); do cat "$tmp/hello"; done >"$tmp/pipeline"
 sed 's/$/\r/' "$here/browser.txt" >"$tmp/browser"
 
@@ -126,9 +127,9 @@ said() {
         "$tmp/out"
 }
 
-# client CONNECTIONS REQUESTS: browser requests, so many on each connection
+# client CONNECTIONS REQUESTS [KIND]: browser or plain requests, so many on each connection
 client() {
-    taskset -c 1 "$tmp/client" "$port" "$tmp/browser" "$1" "$2" >"$tmp/client.out" ||
+    taskset -c 1 "$tmp/client" "$port" "$tmp/${3:-browser}" "$1" "$2" >"$tmp/client.out" ||
         fail "the client did not get its answers"
 }
 
@@ -349,12 +350,12 @@ per_request() {
         BEGIN { d = (b - a) / n; printf "%.2f", (d < 0 && d > -0.005) ? 0 : d }'
 }
 
-# count_instructions SERVER: sets value
+# count_instructions SERVER KIND: sets value
 count_instructions() {
     local requests totals=""
     for requests in $few $many; do
         start "$1" valgrind --tool=callgrind --callgrind-out-file=/dev/null
-        client 1 $requests
+        client 1 $requests "$2"
         stop
         totals="$totals $(awk '/Collected :/ { print $NF }' "$tmp/err")"
     done
@@ -429,12 +430,14 @@ done
 [ -z "${row_head:-}" ] || printf '%-42s %9s %9s %9s %7s\n' "" epoll select uhttp target
 
 if wanted instructions; then
-    set --
-    for name in $servers; do
-        count_instructions $name
-        set -- "$@" "${value%.*}"
+    for kind in browser:5000 plain:3700; do
+        set --
+        for name in $servers; do
+            count_instructions $name ${kind%:*}
+            set -- "$@" "${value%.*}"
+        done
+        row "instructions per ${kind%:*} request" "$@" ${kind#*:}
     done
-    row "instructions per browser request" "$@" 5300
 fi
 if wanted calls; then
     for connections in 1 16; do

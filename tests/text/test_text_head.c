@@ -1190,6 +1190,39 @@ static void damaged_heads_are_read_only_if_their_lines_are_well_formed(void **st
     assert_in_range(good, 4000, 19000);
 }
 
+/* All of nine characters on six places behind each beginning. */
+static void plain_target_is_read_as_any_other(void **state)
+{
+    (void)state;
+    static const char alphabet[] = "/a?%#:@ \x80";
+    static const char *const starts[] = { "", "/", "/a?", "/%41", "//" };
+    int plain = 0;
+    for (size_t i = 0; i < COUNT(starts); i++) {
+        char text[12];
+        size_t before = text_append_string(text, 0, starts[i]);
+        for (unsigned n = 0; n < 9 * 9 * 9 * 9 * 9; n++) {
+            unsigned rest = n;
+            for (unsigned k = 0; k < 5; k++, rest /= 9)
+                text[before + k] = alphabet[rest % 9];
+            uhttp_str target = text_slice(text, before + 1 + n % 5);
+            uhttp_head head;
+            uhttp_url_parts parts;
+            memset(&head, 0, sizeof head);
+            head.target = target;
+            if (!uh_head_plain_target(&head))
+                continue;
+            assert_for(target, uhttp_url_split(target, &parts) == UHTTP_OK);
+            assert_for(target, parts.scheme.ptr == NULL && parts.fragment.ptr == NULL);
+            assert_for(target, head.path.ptr == parts.path.ptr);
+            assert_for(target, head.path.len == parts.path.len);
+            assert_for(target, head.query.ptr == parts.query.ptr);
+            assert_for(target, head.query.len == parts.query.len);
+            plain++;
+        }
+    }
+    assert_in_range(plain, 1000, 100000);
+}
+
 /* Reads the first line of a text by the way for usual ones and by the careful one. */
 static bool check_usual(uhttp_str in)
 {
@@ -1297,6 +1330,7 @@ int main(void)
         TEST(first_of_several_ends_counts),
         TEST(damaged_heads_are_read_only_if_their_lines_are_well_formed),
         TEST(usual_line_is_read_as_any_other),
+        TEST(plain_target_is_read_as_any_other),
         TEST(text_longer_than_any_head_is_refused_unread),
         TEST(absent_text_is_an_empty_one),
     };
