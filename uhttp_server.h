@@ -4166,11 +4166,15 @@ static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fix
         p->list[i].socket = UH_NO_SOCKET;
 }
 
-static bool uh_poller_is_full(const uh_poller *p) { return p->count >= UHTTP_PORT_SOCKETS; }
+static bool uh_poller_is_full(const uh_poller *p, uint32_t sockets)
+{
+    (void)sockets;
+    return p->count >= UHTTP_PORT_SOCKETS;
+}
 
 static bool uh_poller_fits(const uh_poller *p, uh_socket fd)
 {
-    return fd != UH_NO_SOCKET && !uh_poller_is_full(p);
+    return fd != UH_NO_SOCKET && p->count < UHTTP_PORT_SOCKETS;
 }
 
 static uh_socket uh_poller_socket(const uh_poller *p, uint32_t token)
@@ -4593,13 +4597,14 @@ static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fix
 #endif
 }
 
-/* Is there no room for one more socket, whatever its number? */
-static bool uh_poller_is_full(const uh_poller *p)
+/* Is there no room for one more socket beside so many, whatever its number? */
+static bool uh_poller_is_full(const uh_poller *p, uint32_t sockets)
 {
 #if UH_WINSOCK
-    return !uh_fd_sets_fit(&p->sets, 0);
+    return sockets + p->sets.set[UH_WANT_W].fd_count >= FD_SETSIZE;
 #else
     (void)p;
+    (void)sockets;
     return false;
 #endif
 }
@@ -15764,10 +15769,13 @@ static bool uh_listener_failed(uhttp_server *s, uh_listener *l, uh_sys_error err
     return error == UH_SYS_INTERRUPTED;
 }
 
-/* Must somebody give way before a newcomer can be accepted? */
+/* Must somebody give way before a newcomer can be accepted? Each socket needs its place, also
+ * one that is not watched yet or not now. */
 static bool uh_server_is_full(const uhttp_server *s)
 {
-    return s->free_slot == NULL || uh_poller_is_full(&s->poller);
+    uint32_t sockets = s->config.max_connections - s->counts[UH_FREE] - s->counts[UH_CLOSED] +
+                       s->listener_count + (s->can_wake ? 1u : 0u);
+    return s->free_slot == NULL || uh_poller_is_full(&s->poller, sockets);
 }
 
 /* Takes one newcomer; false: not now. */
@@ -17081,6 +17089,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        formatted responses, JSON as the data of an event, escaping for pages and URLs;
  *        Unix sockets, connections that exist already; a watched socket's token has 64 bits;
  *        uhttp_server_watch_changes() for loops that keep what they have registered;
+ *        on Windows all clients beyond FD_SETSIZE are served, as places become free;
  *        any argument may be NULL, which is refused and never a crash; hooks and transports
  *        that return more than they had room for have failed;
  *        a % that begins no escape stands for itself in queries and forms, odd parts of a

@@ -8,17 +8,17 @@ wine=$(command -v wine64 || ls /usr/lib/wine/wine64 2>/dev/null)
 [ -n "$wine" ] || skip_all "no wine64"
 command -v x86_64-w64-mingw32-gcc >/dev/null || skip_all "no mingw-w64"
 command -v curl >/dev/null || skip_all "no curl"
+command -v python3 >/dev/null || skip_all "no python3"
 fetch_cmocka || skip_all "the source of cmocka cannot be fetched"
 
 out=build/windows
 mkdir -p $out
-export WINEPREFIX=$root/$out/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
+export WINEPREFIX=$dir/prefix WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml="
 server=
 finish_windows() {
     [ -z "$server" ] || kill -KILL "$server" 2>/dev/null
-    finish
     "${wine%wine64}wineserver64" -k 2>/dev/null || "${wine%wine64}wineserver" -k 2>/dev/null
-    rm -rf "$WINEPREFIX"
+    finish
 }
 trap finish_windows EXIT
 "$wine" wineboot -i >$out/boot.log 2>&1 || skip_all "wine does not start"
@@ -43,7 +43,9 @@ done
 
 $cc -std=c99 -Wall -Wextra -Wpedantic -Werror -I . examples/hello.c -o $out/hello.exe -lws2_32
 ok "hello.exe builds"
-for port in $(seq 18080 37 19300); do
+gcc -o "$dir/ports" tests/clients/curl_server.c >"$dir/log" 2>&1 || bail_out "the ports' program builds"
+for _ in 1 2 3 4 5; do
+    port=$("$dir/ports" --free-port)
     "$wine" $out/hello.exe "$port" >$out/hello.out 2>&1 </dev/null &
     server=$!
     for _ in $(seq 100); do
@@ -209,5 +211,50 @@ before=$(curl -sS -m 10 $url/woken)
 sleep 2
 [ "$(curl -sS -m 10 $url/woken)" -ge $((before + 10)) ]
 ok "another thread wakes it, again and again"
+
+# More clients than sockets that one select() can hold, listener and wake-up included. All ask and
+# stay: those that have been idle for a second give way to the others.
+{ kill -KILL $server; wait $server; } 2>/dev/null
+server=
+cat >$out/crowd.c <<'END'
+#define UHTTP_IMPLEMENTATION
+#include "uhttp_server.h"
+#include <stdio.h>
+int main(void)
+{
+    uhttp_server *s;
+    uhttp_config config = { 0 };
+    config.port = UHTTP_PORT_ANY;
+    config.max_connections = 100;
+    if (uhttp_server_open(&s, &config) != UHTTP_OK)
+        return 1;
+    printf("port %d.\n", uhttp_server_port(s));
+    fflush(stdout);
+    for (;;) {
+        uhttp_conn *c = uhttp_wait(s, 1000);
+        if (c != NULL)
+            uhttp_respond_text(c, 200, "served");
+    }
+}
+END
+$cc -std=c99 -Wall -Wextra -Wpedantic -Werror -I . $out/crowd.c -o $out/crowd.exe -lws2_32
+ok "a server with more slots than FD_SETSIZE builds"
+"$wine" $out/crowd.exe >$out/crowd.out 2>&1 </dev/null &
+server=$!
+await $out/crowd.out '^port .*\.'
+is "70 clients on 64 descriptors are all served" "70 served" "$(timeout 40 python3 -c '
+import select, socket, sys, time
+clients = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(70)]
+for c in clients:
+    c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+waiting, served, end = set(clients), 0, time.time() + 30
+while waiting and time.time() < end:
+    for c in select.select(list(waiting), [], [], 1)[0]:
+        waiting.remove(c)
+        try:
+            served += b" 200 " in c.recv(4096)
+        except OSError:
+            pass
+print(served, "served")' "$(sed -n 's/^port \([0-9]*\)\..*/\1/p' $out/crowd.out)")"
 
 done_testing
