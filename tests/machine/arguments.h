@@ -840,6 +840,7 @@ static const char *call_function(unsigned number)
 
     /* parsers */
     FUNCTION(uhttp_formdata_begin, uhttp_formdata form;
+             memset(&form, 0xa5, sizeof form);     /* gcc -O0 cannot see that it is written */
              uhttp_formdata *begun = NEEDED(uhttp_formdata, &form);
              a = TEXT("multipart/form-data; boundary=x"); bool gone = drawn_missing;
              draw_room(); drawn_missing = gone;
