@@ -317,7 +317,7 @@
     (UHTTP_VERSION_MAJOR * 10000 + UHTTP_VERSION_MINOR * 100 + UHTTP_VERSION_PATCH)
 
 #if defined(UHTTP_STATIC) && !defined(UHTTP_IMPLEMENTATION)
-#error "uhttp_server.h: with UHTTP_STATIC also define UHTTP_IMPLEMENTATION, in each file that includes it"
+#error "uhttp_server.h: UHTTP_STATIC needs UHTTP_IMPLEMENTATION in each file that includes it"
 #define UHTTP_API extern
 #elif defined(UHTTP_STATIC) && defined(__GNUC__)
 #define UHTTP_API static __attribute__((unused))
@@ -1655,7 +1655,7 @@ struct uhttp_tls_config {
 #define UHTTP_WANT_READ  (-1)   /* nothing was done; call again when the socket is readable */
 #define UHTTP_WANT_WRITE (-2)   /* the same, when it is writable */
 #define UHTTP_FAILED     (-3)   /* the connection is lost */
-#define UHTTP_FULL       (-5)   /* recv and send: no memory for it now; called again in 100 ms */
+#define UHTTP_FULL       (-5)   /* recv and send: no memory now; called again in 100 ms */
 #define UHTTP_PLAIN      (-4)   /* handshake only: the peer speaks plain HTTP. It gets a 400;
                                    recv and send transfer plain bytes from now on */
 
@@ -3447,10 +3447,12 @@ static uh_socket uh_sys_accept(uh_socket fd, uh_peer *peer, uh_sys_error *error)
     return accepted;
 }
 
-/* UHTTP_FULL: the system has no memory for it now, and may call the socket ready all the same. */
+/* UHTTP_FULL: no memory for it now; the system may call the socket ready all the same. */
 static int uh_sys_count(int n)
 {
-    static const int8_t words[] = { UHTTP_WANT_READ, UHTTP_WANT_READ, UHTTP_FULL, UHTTP_FAILED };
+    static const int8_t words[] = {
+        UHTTP_WANT_READ, UHTTP_WANT_READ, UHTTP_FULL, UHTTP_FAILED
+    };
     return n >= 0 ? n : words[uh_sys_last_error()];
 }
 
@@ -4139,7 +4141,7 @@ static void uh_wake_close(uh_wake *w) { uh_sys_close(w->in); }
 
 #define UH_READ  1u         /* what a socket is watched for, and what happened to it */
 #define UH_WRITE 2u
-#define UH_LEAVING 4u       /* of a slot: closed, but the program's own loop does not know yet */
+#define UH_LEAVING 4u       /* of a slot: closed, but the program's loop does not know */
 
 #if UH_PORT
 
@@ -6354,7 +6356,7 @@ static const char *uh_head_skip_plain(const char *p, const char *end)
     return p;
 }
 
-/* Reads a target that is a path, and perhaps a query, of such characters; false: another one. */
+/* Reads a target that is a path, perhaps a query, of such characters; false: another one. */
 static bool uh_head_plain_target(uhttp_head *head)
 {
     const char *end = head->target.ptr + head->target.len;
@@ -10846,7 +10848,7 @@ static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
 UH_STATIC_ASSERT(-UHTTP_WANT_READ == UH_READ && -UHTTP_WANT_WRITE == UH_WRITE &&
                  (-UHTTP_FULL & UH_REST) != 0, wishes);
 
-/* The system has no memory or descriptors: what failed for want of them is tried again later. */
+/* The system has no memory or descriptors: what failed for want of them is tried again. */
 static void uh_server_rest(uhttp_server *s)
 {
     if (s->paused)
