@@ -2069,6 +2069,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #endif
 
 #define UH_POSIX (!UH_PORT && !UH_LWIP && !UH_WINSOCK)
+#define UH_ROOMY (UH_POSIX || UH_WINSOCK)       /* large stacks, fast networks */
 
 /* Slots by default, on the heap and in fixed memory, and clients that wait to be accepted: on
  * Windows an fd_set holds 64 sockets, on lwIP who waits holds packets of everybody's pool. */
@@ -2180,6 +2181,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_WS_END        6u         /* of it: the end of a message in pieces, a close frame */
 #define UH_TURNS         64         /* turns before the network is asked again */
 #define UH_LINGER_MS     2000u
+#define UH_LINGER_MOST   0x1000000u /* bytes that are discarded meanwhile, if UH_ROOMY: 16 MiB */
 #define UH_GRACE_MS      1000u      /* idle, kept alive or silent, before it may be evicted */
 #define UH_QUARTER_MS    250u       /* how often something is done for newcomers that wait */
 #define UH_BACKOFF_MS    100u       /* until what failed for want of something is tried again */
@@ -10829,7 +10831,9 @@ static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
     *to = NULL;
     if (reads == UH_READ_NONE || c->t == NULL)
         return 0;
-    if (reads == UH_READ_TRASH || (c->state == UH_STREAM && !c->keep))
+    if (reads == UH_READ_TRASH)     /* one that sends on for ever is left to its full window */
+        return !UH_ROOMY || c->progress < UH_LINGER_MOST ? UH_SIZE_MAX : 0;
+    if (c->state == UH_STREAM && !c->keep)
         return UH_SIZE_MAX;
     if ((c->state == UH_OFFER || c->state == UH_BODY) && !uh_body_is_whole(&c->request)) {
         *to = uh_window(c);
@@ -10880,7 +10884,7 @@ static void uh_ws_alive(uhttp_conn *c)
  * socket is empty: it is not asked again before the poller reports it. */
 static void uh_conn_pull(uhttp_conn *c)
 {
-    uint8_t trash[256];
+    uint8_t trash[UH_ROOMY ? 16384 : 256];
     uh_buf *to;
     if (!c->readable || c->fin)
         return;
@@ -10902,6 +10906,8 @@ static void uh_conn_pull(uhttp_conn *c)
             to->tail += (uint32_t)n;
         if (c->state == UH_BODY || c->state == UH_SKIP)
             uh_conn_made_progress(c, (uint32_t)n, false);
+        else if (UH_ROOMY && c->state == UH_LINGER)
+            c->progress += (uint32_t)n;
         else if (UH_WS && c->state == UH_WEBSOCKET)
             uh_ws_alive(c);
     } else if (n == 0) {
@@ -17104,6 +17110,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        slots: an idle connection gives way to a newcomer only after a second, busy clients
  *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
  *        a secure peer costs no memory before its first byte; uhttp_stats.waiting;
+ *        of what follows a refusal no more than 16 MiB are read and discarded;
  *        a shutdown leaves kept-alive connections a second, as a request may be on its way;
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
  *        64 slots by default on the heap; keep_alive_hint

@@ -2927,6 +2927,26 @@ static void close_sends_the_answers_to_earlier_requests(void **state)
     world_close();
 }
 
+/* Its answer has left; what it goes on sending stays in its own network. */
+static void of_a_refused_body_no_more_is_discarded_than_so_much(void **state)
+{
+    static uint8_t piece[1u << 20];
+    (void)state;
+    open_heap(false);
+    peer *p = client(POST("/", LENGTH(4000000000)));
+    hear_nothing();
+    CHECK(world_state(p) == UH_LINGER && p->shut && peer_has(p, "413 "));
+    for (int i = 0; i < 24; i++) {
+        peer_says_bytes(p, piece, sizeof piece);
+        hear_nothing();
+    }
+    CHECK(!p->closed && p->in_at >= UH_LINGER_MOST && p->in_at <= UH_LINGER_MOST + 20000);
+    world_sleep(UH_LINGER_MS);
+    hear_nothing();
+    CHECK(p->closed);
+    world_close();
+}
+
 /*--- a system without memory ----------------------------------------------------------------*/
 
 static void a_read_that_finds_no_memory_is_tried_again_after_a_while(void **state)
@@ -4159,6 +4179,7 @@ int main(void)
         cmocka_unit_test(request_lost_while_its_answer_is_written_ends_exactly_once),
         cmocka_unit_test(close_ends_the_connection_and_an_unfinished_body_looks_unfinished),
         cmocka_unit_test(close_sends_the_answers_to_earlier_requests),
+        cmocka_unit_test(of_a_refused_body_no_more_is_discarded_than_so_much),
         cmocka_unit_test(a_read_that_finds_no_memory_is_tried_again_after_a_while),
         cmocka_unit_test(a_send_that_finds_no_memory_is_tried_again_after_a_while),
         cmocka_unit_test(log_says_once_what_was_refused_and_why),
