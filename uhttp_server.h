@@ -891,7 +891,9 @@ UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *c
  * connection for HTTP/1.0. Fails like uhttp_respond(). Once begun, uhttp_stream_end() or
  * uhttp_close() finishes the request. The program may be silent as long as it likes; a client
  * that leaves is noticed meanwhile: one that resets at once, one that only shut its side (and
- * may still read) by send_timeout_ms.
+ * may still read) when nothing is left to send and the program has written nothing for two
+ * seconds (a quarter of one while new clients wait for a slot). An event stream first gets a
+ * comment, which a client that has gone answers with a reset.
  */
 UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type);
 
@@ -2181,7 +2183,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_WS_END        6u         /* of it: the end of a message in pieces, a close frame */
 #define UH_TURNS         64         /* turns before the network is asked again */
 #define UH_LINGER_MS     2000u
-#define UH_LINGER_MOST   0x1000000u /* bytes that are discarded meanwhile, if UH_ROOMY: 16 MiB */
+#define UH_LINGER_MOST   0x1000000u     /* bytes discarded meanwhile, if UH_ROOMY: 16 MiB */
 #define UH_GRACE_MS      1000u      /* idle, kept alive or silent, before it may be evicted */
 #define UH_QUARTER_MS    250u       /* how often something is done for newcomers that wait */
 #define UH_BACKOFF_MS    100u       /* until what failed for want of something is tried again */
@@ -9905,11 +9907,12 @@ typedef enum uh_reads { UH_READ_NONE, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
 
 /* The deadlines by their length; each is a list of the connections that have it, in the order
  * in which they are due. SILENT has not spoken yet; TURN has, and waits until fewer shake
- * hands; DUE was due before its last turn already; handshakes have a list for each listener. */
+ * hands; FIN is a stream that owes nothing to a client that has shut its side; DUE was due
+ * before its last turn already; handshakes have a list for each listener. */
 typedef enum uh_time {
     UH_TIME_NONE, UH_TIME_IDLE, UH_TIME_LINGER, UH_TIME_SILENT, UH_TIME_REQUEST,
-    UH_TIME_RESPONSE, UH_TIME_BODY, UH_TIME_SEND, UH_TIME_WEBSOCKET, UH_TIME_DUE, UH_TIME_TURN,
-    UH_TIME_HANDSHAKE,
+    UH_TIME_RESPONSE, UH_TIME_BODY, UH_TIME_SEND, UH_TIME_FIN, UH_TIME_WEBSOCKET, UH_TIME_DUE,
+    UH_TIME_TURN, UH_TIME_HANDSHAKE,
     UH_TIMES = UH_TIME_HANDSHAKE + UHTTP_MAX_LISTENERS
 } uh_time;
 
@@ -9933,7 +9936,7 @@ typedef enum uh_time {
       UH_IN_OFFER | UH_IN_SEND | UH_IN_STREAM | UH_IN_WEBSOCKET)                               \
     X(SEND,       uh_step_send,       UH_READ_ROOM,  UH_TIME_SEND,                             \
       UH_IN_IDLE | UH_IN_SKIP | UH_IN_LINGER)                                                  \
-    X(STREAM,     uh_step_stream,     UH_READ_ROOM,  UH_TIME_SEND,                             \
+    X(STREAM,     uh_step_of_stream,  UH_READ_ROOM,  UH_TIME_SEND,                             \
       UH_IN_SEND)                                                                              \
     X(SKIP,       uh_step_skip,       UH_READ_ROOM,  UH_TIME_BODY,                             \
       UH_IN_IDLE | UH_IN_LINGER)                                                               \
@@ -10039,7 +10042,8 @@ typedef struct uh_request {
     bool is_head;
     bool expects;               /* 100 Continue is still owed */
     bool dated, typed;          /* the response has the program's Date, its Content-Type */
-    bool parts;                 /* the stream is multipart: its frames may have fields */
+    bool parts : 1;             /* the stream is multipart: its frames may have fields */
+    bool live : 1;              /* it has events, and its client has not shut its side yet */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
     uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
@@ -10136,6 +10140,13 @@ typedef struct uh_listener {
     bool own;                   /* made here: if it has a path, that is removed with it */
 } uh_listener;
 
+/* Of streams: what they do in a turn, and after it. Where none ever begins, their code is not
+ * linked. */
+typedef struct uh_stream_calls {
+    uh_next (*step)(uhttp_conn *c);
+    bool (*settle)(uhttp_conn *c);      /* is it the peer's turn? */
+} uh_stream_calls;
+
 struct uhttp_server {
     uh_pool pool;
     bool armed;                 /* next_deadline is valid */
@@ -10167,6 +10178,8 @@ struct uhttp_server {
     uhttp_conn *closed;         /* to become FREE */
     uhttp_conn *last;           /* returned by the last wait */
     const uh_file_calls *files; /* NULL until one is used */
+    const uh_stream_calls *streams;     /* NULL until there is one */
+    void (*last_comment)(uhttp_conn *c);    /* see uh_sse_last_comment(); NULL: no events yet */
     uhttp_conn *writer;         /* the stream last written to */
     uhttp_config config;        /* completed: no zero means default any more */
     /* Writes the default headers, or with NULL counts them, but for those among added. */
@@ -11049,7 +11062,7 @@ static void uh_conn_settle(uhttp_conn *c)
     if (c->state == UH_BODY)
         peers_turn = can_read;
     else if (c->state == UH_STREAM)
-        peers_turn = uh_conn_owes(c) || c->fin;
+        peers_turn = (s->streams->settle)(c);
     if (!peers_turn)
         uh_conn_disarm(c);
     else if (c->time == UH_TIME_NONE)
@@ -11842,6 +11855,46 @@ static void uh_respond_continue(uhttp_conn *c)
 
 /*--- streams ----------------------------------------------------------------------------*/
 
+/* Bytes tx may hold of a stream. On the heap the framing of a WebSocket comes on top: a message
+ * as long as the default limit can be sent back. */
+static size_t uh_stream_limit(const uhttp_conn *c)
+{
+    bool more = uh_conn_is_ws(c) && !uh_pool_is_fixed(&c->server->pool);
+    return c->server->config.max_send_buffer + (more ? UH_WS_ROOM : 0);
+}
+
+/* Tells of room, once there is some for what was refused. */
+static uh_next uh_step_stream(uhttp_conn *c)
+{
+    uhttp_server *s = c->server;
+    if (c->fin && c->request.live)
+        (s->last_comment)(c);
+    uint32_t wanted = c->request.span.wanted;
+    uint32_t used = uh_buf_used(&c->tx) - c->draft;
+    if (wanted == 0 || !s->config.event_mode || used + wanted > uh_stream_limit(c))
+        return UH_WAIT;
+    if (!uh_buf_reserve(&s->pool, &c->tx, wanted) && used > 0)
+        return UH_WAIT;             /* no memory: what is on its way will make room */
+    c->request.span.wanted = 0;
+    return uh_conn_post(c, UHTTP_EVENT_WRITABLE);
+}
+
+/* Is it the peer's turn? Its deadline is another one once it has shut its side and nothing is
+ * owed: each write lets that begin anew. */
+static bool uh_stream_settle(uhttp_conn *c)
+{
+    bool owes = uh_conn_owes(c);
+    if (owes && c->time == UH_TIME_FIN)
+        uh_conn_arm(c);
+    if (!owes && c->fin && c->time != UH_TIME_FIN) {
+        c->since = c->server->now;
+        uh_conn_join(c, UH_TIME_FIN);
+    }
+    return owes || c->fin;
+}
+
+static const uh_stream_calls uh_streams = { uh_step_stream, uh_stream_settle };
+
 /* Begins a stream whose status and type have been checked. */
 static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *content_type)
 {
@@ -11861,6 +11914,7 @@ static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *conte
     c->request.error = 0;
     c->request.why = NULL;
     c->pending = UHTTP_EVENT_NONE;  /* an error not heard yet is no longer one */
+    c->server->streams = &uh_streams;
     uh_conn_enter(c, UH_STREAM);
     uh_ready_push(c);
     return UHTTP_OK;
@@ -11917,14 +11971,6 @@ static size_t uh_stream_need(const uhttp_conn *c, size_t length)
     if (uh_conn_is_ws(c))
         return length + UH_WS_ROOM;
     return length + uh_stream_overhead(c, length) + (c->request.minor ? UH_STREAM_END : 0);
-}
-
-/* Bytes tx may hold of a stream. On the heap the framing of a WebSocket comes on top: a message
- * as long as the default limit can be sent back. */
-static size_t uh_stream_limit(const uhttp_conn *c)
-{
-    bool more = uh_conn_is_ws(c) && !uh_pool_is_fixed(&c->server->pool);
-    return c->server->config.max_send_buffer + (more ? UH_WS_ROOM : 0);
 }
 
 UHTTP_API size_t uhttp_send_room(const uhttp_conn *c)
@@ -12064,26 +12110,7 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
     return UHTTP_OK;
 }
 
-/* Tells of room, once there is some for what was refused. */
-static uh_next uh_step_stream(uhttp_conn *c)
-{
-    uhttp_server *s = c->server;
-    uint32_t wanted = c->request.span.wanted;
-    uint32_t used = uh_buf_used(&c->tx) - c->draft;
-    if (wanted == 0 || !s->config.event_mode || used + wanted > uh_stream_limit(c))
-        return UH_WAIT;
-    if (!uh_buf_reserve(&s->pool, &c->tx, wanted) && used > 0)
-        return UH_WAIT;             /* no memory: what is on its way will make room */
-    c->request.span.wanted = 0;
-    return uh_conn_post(c, UHTTP_EVENT_WRITABLE);
-}
-
 /*--- Server-Sent Events (WHATWG HTML section 9.2) ------------------------------------------*/
-
-UHTTP_API uhttp_result uhttp_sse_begin(uhttp_conn *c)
-{
-    return uh_stream_begin_live(c, "text/event-stream", "X-Accel-Buffering", "no");
-}
 
 /* Writes one line of a field for each line of the text, or counts them with out NULL; bytes. */
 static size_t uh_sse_lines(char *out, const char *field, const char *text, size_t length)
@@ -12165,6 +12192,25 @@ UHTTP_API uhttp_result uhttp_sse_comment(uhttp_conn *c, const char *text)
     if (result == UHTTP_OK && where != NULL) {
         uh_sse_lines(where, ": ", lines.ptr, lines.len);
         where[length] = '\n';
+    }
+    return result;
+}
+
+/* Its client has shut its side: one that has gone answers this with a reset. */
+static void uh_sse_last_comment(uhttp_conn *c)
+{
+    c->request.live = false;
+    if (!uh_conn_owes(c))
+        (void)uhttp_sse_comment(c, NULL);
+}
+
+UHTTP_API uhttp_result uhttp_sse_begin(uhttp_conn *c)
+{
+    uhttp_result result =
+        uh_stream_begin_live(c, "text/event-stream", "X-Accel-Buffering", "no");
+    if (result == UHTTP_OK) {
+        c->request.live = true;
+        c->server->last_comment = uh_sse_last_comment;
     }
     return result;
 }
@@ -12591,6 +12637,7 @@ static uh_next uh_conn_handshake(uhttp_conn *c)
     return c->t == NULL ? uh_conn_begin_handshake(c) : uh_conn_go_on_shaking(c);
 }
 
+static uh_next uh_step_of_stream(uhttp_conn *c) { return (c->server->streams->step)(c); }
 static uh_next uh_step_handshake(uhttp_conn *c) { return (c->server->handshake)(c); }
 
 static uh_next uh_step_idle(uhttp_conn *c)
@@ -15598,9 +15645,11 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
         break;
     case UH_SEND:
     case UH_STREAM:
-        if (uh_conn_owes(c) && uh_conn_makes_progress(c))
-            break;
-        uh_server_log(c->server, c, 0, UH_WHY("send_timeout_ms"));
+        if (uh_conn_owes(c)) {      /* else its client has shut its side, and may have gone */
+            if (uh_conn_makes_progress(c))
+                break;
+            uh_server_log(c->server, c, 0, UH_WHY("send_timeout_ms"));
+        }
         uh_conn_drop(c);
         break;
     case UH_IDLE:
@@ -15860,12 +15909,16 @@ static void uh_server_watch_listeners(uhttp_server *s)
     s->waiting = s->waiting && s->hidden;
 }
 
-/* Has a handshake's peer been silent for long, or has all of it taken long? */
+/* Has a handshake's peer been silent for long, or has all of it taken long? Has a stream
+ * nothing to say to a client that has shut its side? */
 static bool uh_conn_is_stalled(const uhttp_conn *c)
 {
     const uhttp_server *s = c->server;
-    return c->state == UH_HANDSHAKE && (s->now - c->moved >= UH_GRACE_MS ||
-                                        s->now - c->since >= s->times[c->time] / 2);
+    uint32_t passed = s->now - c->since;
+    if (c->time == UH_TIME_FIN)
+        return passed >= UH_QUARTER_MS;
+    return c->state == UH_HANDSHAKE &&
+           (s->now - c->moved >= UH_GRACE_MS || passed >= s->times[c->time] / 2);
 }
 
 /* Counts a quarter of a second of a body or of a response, if that waits for its peer; true:
@@ -15883,8 +15936,8 @@ static bool uh_conn_is_slow(uhttp_conn *c)
     return c->quarters > 0;
 }
 
-/* The slowest of all peers gives way, at most one in a quarter of a second; a handshake that
- * has stalled before others. */
+/* The slowest of all peers gives way, at most one in a quarter of a second; a handshake or a
+ * stream that has stalled before others. */
 static void uh_server_thin_out(uhttp_server *s)
 {
     uhttp_conn *slowest = NULL;
@@ -16492,7 +16545,7 @@ static void uh_times_complete(uint32_t *times, const uhttp_config *config)
     times[UH_TIME_SEND] = uh_or_default_ms(config->send_timeout_ms, 10000);
     if (UH_WS)
         times[UH_TIME_WEBSOCKET] = uh_or_default_ms(config->ws_ping_interval_ms, 30000);
-    times[UH_TIME_LINGER] = UH_LINGER_MS;
+    times[UH_TIME_LINGER] = times[UH_TIME_FIN] = UH_LINGER_MS;
 }
 
 /* Complete lines, none of them the server's own; else why not, and what. */
@@ -17113,7 +17166,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        of what follows a refusal no more than 16 MiB are read and discarded;
  *        a shutdown leaves kept-alive connections a second, as a request may be on its way;
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
- *        64 slots by default on the heap; keep_alive_hint
+ *        64 slots by default on the heap; keep_alive_hint;
+ *        a stream whose client has shut its side ends after two seconds of silence
  */
 
 /*==============================================================================

@@ -1888,7 +1888,7 @@ static void stream_to_one_who_does_not_read_ends_after_send_timeout(void **state
     }
 }
 
-static void silent_stream_after_fin_ends_by_the_send_deadline(void **state)
+static void stream_after_fin_ends_when_the_program_is_silent_for_two_seconds(void **state)
 {
     (void)state;
     open_heap(true);
@@ -1900,12 +1900,37 @@ static void silent_stream_after_fin_ends_by_the_send_deadline(void **state)
     p->fin = true;
     hear_nothing();
     CHECK(!uhttp_is_open(c));
-    for (int i = 0; i < 3; i++) {           /* it reads: each piece is progress */
-        world_sleep(9999);
+    for (int i = 0; i < 3; i++) {           /* each write lets the two seconds begin anew */
+        world_sleep(UH_LINGER_MS - 1);
         CHECK(uhttp_stream_write(c, "tick", 4) == UHTTP_OK);
         hear_nothing();
     }
-    stays_for(p, UH_STREAM, 10000);
+    p->window = 0;                          /* what is owed has the time of a reader instead */
+    CHECK(uhttp_stream_write(c, "tock", 4) == UHTTP_OK);
+    hear_nothing();
+    world_sleep(UH_LINGER_MS + 1000);
+    hear_nothing();
+    CHECK(c->state == UH_STREAM);
+    p->window = SIZE_MAX;
+    hear_nothing();
+    stays_for(p, UH_STREAM, UH_LINGER_MS);
+    CHECK(hear(UHTTP_EVENT_CLOSED) == c);
+    world_close();
+}
+
+static void event_stream_after_fin_gets_one_comment(void **state)
+{
+    (void)state;
+    open_heap(true);
+    peer *p = client(GET("/"));
+    uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
+    CHECK(uhttp_sse_begin(c) == UHTTP_OK);
+    hear_nothing();
+    p->fin = true;
+    hear_nothing();
+    CHECK(peer_count(p, CRLF ": " "\n\n" CRLF) == 1);
+    stays_for(p, UH_STREAM, UH_LINGER_MS);
+    CHECK(peer_count(p, ": " "\n\n") == 1);
     CHECK(hear(UHTTP_EVENT_CLOSED) == c);
     world_close();
 }
@@ -4146,7 +4171,8 @@ int main(void)
         cmocka_unit_test(reader_is_asked_once_more_before_it_is_closed),
         cmocka_unit_test(stream_that_owes_nothing_may_be_silent_for_ever),
         cmocka_unit_test(stream_to_one_who_does_not_read_ends_after_send_timeout),
-        cmocka_unit_test(silent_stream_after_fin_ends_by_the_send_deadline),
+        cmocka_unit_test(stream_after_fin_ends_when_the_program_is_silent_for_two_seconds),
+        cmocka_unit_test(event_stream_after_fin_gets_one_comment),
         cmocka_unit_test(drained_body_has_the_deadline_of_a_body),
         cmocka_unit_test(lingering_is_not_prolonged_by_bytes),
         cmocka_unit_test(never_switches_each_deadline_off),

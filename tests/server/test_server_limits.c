@@ -193,6 +193,36 @@ static void a_kept_alive_connection_whose_request_has_come_is_not_evicted(void *
     assert_int_equal(loop_stats().evicted, 1);
 }
 
+/* Two seconds of silence end it, a quarter of one does while somebody waits for its slot; what the
+ * program writes lets it live on. */
+static void a_stream_whose_client_shut_its_side_gives_way_to_a_newcomer(void **state)
+{
+    uhttp_config config = loop_config();
+    (void)state;
+    config.max_connections = 1;
+    config.event_mode = true;
+    loop_open(&config);
+    client *half = client_connect();
+    client_send(half, GET("/stream"));
+    LOOP_UNTIL(loop.held_count == 1);
+    client *newcomer = client_connect();
+    client_send(newcomer, request_a);
+    for (int i = 0; i < 4; i++) {       /* a client that may read on is never dropped */
+        loop_pump_for(400);
+        assert_int_equal(loop.events[UHTTP_EVENT_CLOSED], 0);
+    }
+    client_shut(half);
+    for (int i = 0; i < 8; i++) {
+        assert_ok(uhttp_stream_write(loop.held[0], "x", 1));
+        loop_pump_for(50);
+        assert_int_equal(loop.events[UHTTP_EVENT_CLOSED], 0);
+    }
+    uint32_t start = loop_millis();
+    assert_int_equal(client_answer(newcomer), 200);
+    assert_in_range(loop_millis() - start, 200, 1900);
+    assert_int_equal(loop.events[UHTTP_EVENT_CLOSED], 1);
+}
+
 static void a_slot_whose_client_has_gone_is_free_when_the_program_knows(void **state)
 {
     (void)state;
@@ -1163,6 +1193,8 @@ int main(void)
         LOOP_TEST_PLAIN(a_request_in_hand_held_or_streaming_is_never_dropped_for_a_newcomer,
                         "a newcomer without a slot cannot finish its handshake and ask")
         LOOP_TEST_PLAIN(a_kept_alive_connection_whose_request_has_come_is_not_evicted,
+                        "a newcomer without a slot cannot finish its handshake and ask")
+        LOOP_TEST_PLAIN(a_stream_whose_client_shut_its_side_gives_way_to_a_newcomer,
                         "a newcomer without a slot cannot finish its handshake and ask")
         LOOP_TEST_PLAIN(a_slot_whose_client_has_gone_is_free_when_the_program_knows,
                         "a newcomer without a slot cannot finish its handshake and ask")
