@@ -726,7 +726,7 @@ stage_tls() {
         # the suites that are not about TLS, over TLS
         sources=
         for name in server server_requests server_limits server_streams server_uploads \
-            server_files server_fields server_arguments request_extras; do
+            server_files server_fields server_arguments server_websocket request_extras; do
             sources="$sources $(all_of test_$name.c)"
         done
         # shellcheck disable=SC2086
