@@ -15427,63 +15427,22 @@ UHTTP_API bool uhttp_ws_is_open(const uhttp_conn *c)
 static void uh_ws_reclaim(uhttp_conn *c) { (void)c; }
 static void uh_ws_expire(uhttp_conn *c) { (void)c; }
 
-UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options)
-{
-    (void)options;
-    return c != NULL ? uh_response_unsupported(c) : UHTTP_ERR_INVALID;
-}
-
-UHTTP_API uhttp_result uhttp_ws_send(uhttp_conn *c, uhttp_ws_type type, const void *data,
-                                     size_t length)
-{
-    (void)c;
-    (void)type;
-    (void)data;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
+UH_STUB_2(uhttp_result, uhttp_ws_accept, uh_response_unsupported(a), uhttp_conn *,
+          const uhttp_ws_options *)
+UH_LACKS_4(uhttp_ws_send, uhttp_conn *, uhttp_ws_type, const void *, size_t)
+UH_LACKS_2(uhttp_ws_begin, uhttp_conn *, uhttp_ws_type)
+UH_LACKS_3(uhttp_ws_piece, uhttp_conn *, const void *, size_t)
+UH_LACKS_1(uhttp_ws_end, uhttp_conn *)
+UH_LACKS_3(uhttp_ws_ping, uhttp_conn *, const void *, size_t)
+UH_LACKS_3(uhttp_ws_close, uhttp_conn *, int, const char *)
+UH_STUB_1(bool, uhttp_ws_is_text, false, const uhttp_conn *)
+UH_STUB_1(bool, uhttp_ws_is_open, false, const uhttp_conn *)
+UH_STUB_1(int, uhttp_ws_code, 0, const uhttp_conn *)
 
 UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
 {
     (void)c;
     (void)format;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type)
-{
-    (void)c;
-    (void)type;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_ws_piece(uhttp_conn *c, const void *data, size_t length)
-{
-    (void)c;
-    (void)data;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c)
-{
-    (void)c;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_ws_ping(uhttp_conn *c, const void *data, size_t length)
-{
-    (void)c;
-    (void)data;
-    (void)length;
-    return UHTTP_ERR_UNSUPPORTED;
-}
-
-UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reason)
-{
-    (void)c;
-    (void)code;
-    (void)reason;
     return UHTTP_ERR_UNSUPPORTED;
 }
 
@@ -15493,24 +15452,6 @@ UHTTP_API const char *uhttp_ws_message(const uhttp_conn *c, size_t *length)
     if (length != NULL)
         *length = 0;
     return NULL;
-}
-
-UHTTP_API bool uhttp_ws_is_text(const uhttp_conn *c)
-{
-    (void)c;
-    return false;
-}
-
-UHTTP_API int uhttp_ws_code(const uhttp_conn *c)
-{
-    (void)c;
-    return 0;
-}
-
-UHTTP_API bool uhttp_ws_is_open(const uhttp_conn *c)
-{
-    (void)c;
-    return false;
 }
 
 #endif
@@ -15569,11 +15510,7 @@ UHTTP_API void uhttp_json_begin_message(uhttp_json_writer *w, uhttp_conn *c)
     uhttp_json_begin(w, NULL, 0);
 }
 
-UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
-{
-    (void)w;
-    return UHTTP_ERR_UNSUPPORTED;
-}
+UH_LACKS_1(uhttp_json_send_message, uhttp_json_writer *)
 
 #endif
 
