@@ -23,26 +23,27 @@ static void on_interrupt(int number)
     uhttp_server_wakeup(server);
 }
 
-/* Reads a port; 0: not one. */
+/* Reads a port; -1: not one. */
 static int read_port(const char *text)
 {
     char *end;
     long port = strtol(text, &end, 10);
     bool is_number = *text >= '0' && *text <= '9' && *end == '\0';
-    return is_number && port > 0 && port <= 65535 ? (int)port : 0;
+    return is_number && port <= 65535 ? (int)port : -1;
 }
 
 int main(int argc, char **argv)
 {
     uhttp_config config = { 0 };
-    config.port = argc > 1 ? read_port(argv[1]) : 8080;
-    if (argc > 2 || config.port == 0) {
-        fprintf(stderr, "usage: %s [port]    a port is 1 to 65535\n", argv[0]);
+    int port = argc > 1 ? read_port(argv[1]) : 8080;
+    if (argc > 2 || port < 0) {
+        fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        fprintf(stderr, "cannot listen on port %d: %s\n", config.port, uhttp_strerror(result));
+        fprintf(stderr, "cannot listen on port %d: %s\n", port, uhttp_strerror(result));
         return 1;
     }
     signal(SIGINT, on_interrupt);

@@ -20,21 +20,33 @@ static std::string greeting(uhttp_conn *c)
     return std::string("<h1>hello ") + name + "</h1>";
 }
 
+/* Reads a port; -1: not one. */
+static int read_port(const char *text)
+{
+    char *end;
+    long port = std::strtol(text, &end, 10);
+    bool is_number = *text >= '0' && *text <= '9' && *end == '\0';
+    return is_number && port <= 65535 ? static_cast<int>(port) : -1;
+}
+
 int main(int argc, char **argv)
 {
     uhttp_server *server;
     uhttp_config config = {};
-    config.port = argc > 1 ? std::atoi(argv[1]) : 8080;
-    if (argc > 2 || config.port < 1 || config.port > 65535) {
-        std::fprintf(stderr, "usage: %s [port]    a port is 1 to 65535\n", argv[0]);
+    int port = argc > 1 ? read_port(argv[1]) : 8080;
+    if (argc > 2 || port < 0) {
+        std::fprintf(stderr, "usage: %s [port]    port 0: any that is free\n", argv[0]);
         return 2;
     }
+    config.port = port == 0 ? UHTTP_PORT_ANY : port;
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
-        std::fprintf(stderr, "cannot listen on port %d: %s\n", config.port,
+        std::fprintf(stderr, "cannot listen on port %d: %s\n", port,
                      uhttp_strerror(result));
         return 1;
     }
+    std::printf("listening on http://localhost:%d/\n", uhttp_server_port(server));
+    std::fflush(stdout);
     for (;;) {
         uhttp_conn *c = uhttp_wait(server, 1000);
         if (c == nullptr)

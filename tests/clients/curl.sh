@@ -47,7 +47,7 @@ is "which names the port and the reason" "cannot listen on port $port: the port 
     "$(cat "$dir/err")"
 is "and nothing claims to listen" "" "$(cat "$dir/out")"
 
-for argument in abc 0 65536 -1 80x "" " 80" +80 "99999999999999999999"; do
+for argument in abc 65536 -1 80x "" " 80" +80 "99999999999999999999"; do
     hello_fails "$argument"
     status=$?
     [ $status -eq 2 ] && grep -q '^usage:' "$dir/err" && [ ! -s "$dir/out" ]
@@ -67,6 +67,13 @@ await "$dir/hello.out" "listening on"
 ok "the port is free again at once"
 end TERM "$hello"
 is "SIGTERM ends it with status 0, too" 0 $?
+
+start_hello 0
+await "$dir/hello.out" "^listening on http://localhost:[1-9][0-9]*/"
+port=$(tr -cd '0-9' <"$dir/hello.out")
+is "port 0 is any that is free, and hello says which" 200 \
+    "$(ask -o "$dir/out" -w '%{http_code}' "http://127.0.0.1:$port/")"
+end TERM "$hello"
 
 start_hello
 await "$dir/hello.out" ":8080/" || grep -q "port 8080: " "$dir/hello.err"

@@ -182,7 +182,7 @@ cp "$root/examples/hello.c" "$tmp/new/examples/"
 command=$(sed -n 's/^\(cc .*hello\.c\) && .*/\1/p' "$root/README.md" | head -n 1)
 (cd "$tmp/new" && eval "$command") && [ -x "$tmp/new/hello" ]
 report $? "the first command works in an empty folder: $command"
-"$tmp/new/hello" 0 2>/dev/null
+"$tmp/new/hello" abc 2>/dev/null
 [ $? = 2 ]
 report $? "hello explains its arguments"
 echo "1..$count"
