@@ -9,7 +9,6 @@
 #   --seconds N  how long each scenario lasts in each round (2)
 #   --only       hello browser close pipeline (timed), json (timed against cJSON), idle (900,
 #                5 000 and 20 000 idle connections beside 8 active ones), wait (what one
-#                5 000 and 20 000 idle connections beside 8 active ones), wait (what one
 #                uhttp_wait(server, 0) costs beside 9 000), websocket (echo, unmasking, broadcast),
 #                instructions calls allocations memory (counted)
 #   IDLE         in the environment: other numbers of idle connections, as "900 5000"

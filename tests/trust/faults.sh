@@ -1,15 +1,17 @@
 #!/bin/sh
-# Fails every system call and every allocation of the server, in every scenario (faults.c).
+# Fails each system call and each allocation of the server in the scenarios of faults.c, those over TLS
+# by samples.
 #
 #   tests/trust/faults.sh [--sample N] [--tls-sample N] [--pairs N] [--seed S] [-v]
 #
 #   --sample N       of the faults of each scenario about N by chance; default: all of them
 #   --tls-sample N   the same for the scenarios with TLS, which have 40 000 allocations; 500
 #   --pairs N        runs with two faults, of each scenario; 500
-#   -v               names the places in the header that were reached, and those that were not
+#   -v               names all calls in the header that can fail, "reached" or "not" by a scenario
 #
 # Three programs: select(), epoll and TLS, with sanitizers where the compiler has them. Prints
-# TAP, and at the end how many faults there were and which share of the header's calls was met.
+# TAP, and at the end how many faults there were, how many of the calls in the header that can fail
+# some scenario makes, and the lines of the others.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/../.." || exit 2
