@@ -125,6 +125,18 @@
  * process that forks opens its server after fork(), in the child that is to serve; a child
  * that inherits an open server may only close it, which leaves the parent's untouched.
  *
+ * VANISHED CLIENTS  A client that loses its power or its network says nothing any more. The
+ * system notices it for the server within dead_peer_timeout_ms, by probes while nothing is
+ * owed and by what is not acknowledged otherwise:
+ *
+ *     Linux               both, to within 5 s; what is not acknowledged not before
+ *                         send_timeout_ms, as that counts a client that does not read too
+ *     macOS, Windows 10   both
+ *     BSD                 probes; what is not acknowledged by send_timeout_ms
+ *     lwIP                probes with LWIP_TCP_KEEPALIVE 1, else 11 minutes after the first;
+ *                         what is not acknowledged after TCP_MAXRTX attempts
+ *     Zephyr, ports       what the network stack does by itself
+ *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
  * defined, whatever its value.
  *
@@ -419,6 +431,8 @@ typedef struct uhttp_config {
     uint32_t body_timeout_ms;           /* while less than 1 KiB of a body arrives; 0: 10000 */
     uint32_t send_timeout_ms;           /* while a client takes less than 1 KiB; 0: 10000 */
     uint32_t response_timeout_ms;       /* a request held longer is answered 503; 0: never */
+    uint32_t dead_peer_timeout_ms;      /* until a client that vanished without a word is
+                                           noticed, see VANISHED CLIENTS; 0: 60000 */
 
     size_t max_headers_length;  /* request line, fields and empty line; else 431; 0: 4 KiB */
     size_t max_content_length;  /* of a body collected in memory; else 413; 0: 512 KiB */
@@ -2654,6 +2668,12 @@ static bool uh_sys_resets_on_close(uh_socket fd)
 #define uh_unix_remove(fd) ((void)(fd))
 
 static bool uh_sys_prepare(uh_socket fd) { return fd != UH_NO_SOCKET; }
+static void uh_sys_probe(uh_socket fd, uint32_t dead_ms, uint32_t send_ms)
+{
+    (void)fd;           /* the port's affair: it has the configuration */
+    (void)dead_ms;
+    (void)send_ms;
+}
 
 static int uh_sys_recv(uh_socket fd, void *to, size_t room)
 {
@@ -3424,6 +3444,69 @@ static bool uh_sys_peer(uh_socket fd, uh_peer *peer)
     uh_peer_set(peer, &at);
     return true;
 }
+
+static void uh_sys_option(uh_socket fd, int level, int name, uint32_t value)
+{
+    int number = (int)value;
+    UH_CALL(setsockopt)(fd, level, name, (const char *)&number, (socklen_t)sizeof number);
+}
+
+/* A peer that vanished without FIN or RST is noticed after dead_ms: by probes in the second
+ * half of that time if nothing is owed, else by what it does not acknowledge. Where that counts
+ * a closed window too, a slow reader has its time. What has no such option does without: an
+ * older system, a Unix socket. */
+#if UH_LWIP                     /* which may be built without the last two */
+static void uh_sys_probe(uh_socket fd, uint32_t dead_ms, uint32_t send_ms)
+{
+    (void)send_ms;
+    if (dead_ms == UHTTP_NEVER)
+        return;
+    uh_sys_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    uh_sys_option(fd, IPPROTO_TCP, TCP_KEEPALIVE, dead_ms / 2);
+#if LWIP_TCP_KEEPALIVE
+    uh_sys_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, dead_ms < 12000 ? 1 : dead_ms / 6000);
+    uh_sys_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+#endif
+}
+#else
+#if UH_WINSOCK                  /* since Windows 10, whose numbers older headers do not have */
+#define UH_KEEP_IDLE     3
+#define UH_KEEP_INTERVAL 17
+#define UH_KEEP_COUNT    16
+#define UH_GIVE_UP       5      /* TCP_MAXRT, in seconds */
+#elif defined(TCP_KEEPINTVL)
+#ifdef __APPLE__
+#define UH_KEEP_IDLE     TCP_KEEPALIVE
+#define UH_GIVE_UP       TCP_RXT_CONNDROPTIME
+#else
+#define UH_KEEP_IDLE     TCP_KEEPIDLE
+#endif
+#define UH_KEEP_INTERVAL TCP_KEEPINTVL
+#define UH_KEEP_COUNT    TCP_KEEPCNT
+#endif
+
+static void uh_sys_probe(uh_socket fd, uint32_t dead_ms, uint32_t send_ms)
+{
+    uint32_t sixth = dead_ms < 12000 ? 1 : dead_ms / 6000;
+    uint32_t idle = dead_ms / 1000 > 3 * sixth ? dead_ms / 1000 - 3 * sixth : 1;
+    (void)send_ms;
+    (void)idle;
+    if (dead_ms == UHTTP_NEVER)
+        return;
+    uh_sys_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#ifdef UH_KEEP_IDLE
+    uh_sys_option(fd, IPPROTO_TCP, UH_KEEP_IDLE, idle);
+    uh_sys_option(fd, IPPROTO_TCP, UH_KEEP_INTERVAL, sixth);
+    uh_sys_option(fd, IPPROTO_TCP, UH_KEEP_COUNT, 3);
+#endif
+#ifdef TCP_USER_TIMEOUT
+    if (send_ms != UHTTP_NEVER)
+        uh_sys_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, dead_ms > send_ms ? dead_ms : send_ms);
+#elif defined(UH_GIVE_UP)
+    uh_sys_option(fd, IPPROTO_TCP, UH_GIVE_UP, idle + 3 * sixth);
+#endif
+}
+#endif
 
 /* The address of a socket's own end; family 0 if it has none. */
 static uh_peer uh_sys_local(uh_socket fd)
@@ -9928,7 +10011,7 @@ typedef enum uh_time {
       UH_IN_HANDSHAKE | UH_IN_HEAD | UH_IN_SEND)                                               \
     X(HEAD,       uh_step_head,       UH_READ_ROOM,  UH_TIME_REQUEST,                          \
       UH_IN_IDLE | UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND)                       \
-    X(OFFER,      uh_step_offer,      UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
+    X(OFFER,      uh_step_of_offer,   UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
       UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                   \
     X(BODY,       uh_step_body,       UH_READ_ROOM,  UH_TIME_BODY,                             \
       UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                                \
@@ -10179,6 +10262,7 @@ struct uhttp_server {
     uhttp_conn *last;           /* returned by the last wait */
     const uh_file_calls *files; /* NULL until one is used */
     const uh_stream_calls *streams;     /* NULL until there is one */
+    uh_next (*offer)(uhttp_conn *c);    /* a turn in this state; NULL: not in event mode */
     void (*last_comment)(uhttp_conn *c);    /* see uh_sse_last_comment(); NULL: no events yet */
     uhttp_conn *writer;         /* the stream last written to */
     uhttp_config config;        /* completed: no zero means default any more */
@@ -12637,6 +12721,7 @@ static uh_next uh_conn_handshake(uhttp_conn *c)
     return c->t == NULL ? uh_conn_begin_handshake(c) : uh_conn_go_on_shaking(c);
 }
 
+static uh_next uh_step_of_offer(uhttp_conn *c) { return (c->server->offer)(c); }
 static uh_next uh_step_of_stream(uhttp_conn *c) { return (c->server->streams->step)(c); }
 static uh_next uh_step_handshake(uhttp_conn *c) { return (c->server->handshake)(c); }
 
@@ -15772,6 +15857,12 @@ static bool uh_server_is_full(const uhttp_server *s)
     return s->free_slot == NULL || uh_poller_is_full(&s->poller, sockets);
 }
 
+/* Has the system find out when a peer has vanished. */
+static void uh_server_probe(const uhttp_server *s, uh_socket fd)
+{
+    uh_sys_probe(fd, s->config.dead_peer_timeout_ms, s->times[UH_TIME_SEND]);
+}
+
 /* Takes one newcomer; false: not now. */
 static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
 {
@@ -15783,6 +15874,8 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
     if (fd == UH_NO_SOCKET)
         return uh_listener_failed(s, l, error);
     l->failures = 0;
+    if (UH_LWIP)
+        uh_server_probe(s, fd);
     if (UH_SETS_ARE_SHORT && !uh_poller_fits(&s->poller, fd) && uh_server_make_room(s))
         fd = uh_sys_renumber(fd);
     if (!uh_poller_fits(&s->poller, fd) || !uh_conn_open(s, l, fd, &peer)) {
@@ -16452,6 +16545,7 @@ static void uh_config_complete(uhttp_config *config)
     config->max_connections = uh_or_default_ms(
         config->max_connections, UH_HEAP && config->memory == NULL ? UH_SLOTS : UH_SLOTS_FIXED);
     config->keep_alive_max_requests = uh_or_default(config->keep_alive_max_requests, 100);
+    config->dead_peer_timeout_ms = uh_or_default_ms(config->dead_peer_timeout_ms, 60000);
     config->max_headers_length = uh_or_default(config->max_headers_length, 4096);
     config->max_content_length = uh_or_default(config->max_content_length, 512 * 1024u);
     config->max_send_buffer = uh_or_default(config->max_send_buffer, 64 * 1024u);
@@ -16686,6 +16780,8 @@ static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
         uh_listener_release(&l);
         return UHTTP_ERR_SYSTEM;
     }
+    if (!UH_LWIP)               /* what it accepts has its options */
+        uh_server_probe(s, fd);
     s->listeners[s->listener_count++] = l;
     return UHTTP_OK;
 }
@@ -16753,6 +16849,7 @@ UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, boo
     if (!uh_poller_fits(&s->poller, (uh_socket)fd) || !uh_sys_prepare((uh_socket)fd) ||
         !uh_conn_open(s, l, (uh_socket)fd, &peer))
         return UHTTP_ERR_MEMORY;
+    uh_server_probe(s, (uh_socket)fd);
     return UHTTP_OK;
 }
 
@@ -16818,6 +16915,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
         s->defaults = uh_fields_default;
     if (complete.keep_alive_hint)
         s->put_keep_alive = uh_put_keep_alive;
+    if (complete.event_mode)
+        s->offer = uh_step_offer;
     if (tls != NULL)
         s->handshake = uh_conn_handshake;
     if (proxies > 0)
@@ -17104,7 +17203,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        a shutdown leaves kept-alive connections a second, as a request may be on its way;
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
  *        64 slots by default on the heap; keep_alive_hint;
- *        a stream whose client has shut its side ends after two seconds of silence
+ *        a stream whose client has shut its side ends after two seconds of silence;
+ *        dead_peer_timeout_ms
  */
 
 /*==============================================================================

@@ -131,13 +131,14 @@ int main(void)
     put("request_timeout_ms", times[UH_TIME_REQUEST], 1000, " s");
     put("body_timeout_ms", times[UH_TIME_BODY], 1000, " s");
     put("send_timeout_ms", times[UH_TIME_SEND], 1000, " s");
+    put("dead_peer_timeout_ms", c.dead_peer_timeout_ms, 1000, " s");
     put("ws_ping_interval_ms", times[UH_TIME_WEBSOCKET], 1000, " s");
     printf("response_timeout_ms%s\n", times[UH_TIME_RESPONSE] == UHTTP_NEVER ? " never" : "");
     return 0;
 }
 PROGRAM
 "${CC:-cc}" -I "$root" -o "$tmp/defaults" "$tmp/defaults.c" && "$tmp/defaults" >"$tmp/told"
-[ "$(wc -l <"$tmp/told")" -eq 13 ] && while read -r name value; do
+[ "$(wc -l <"$tmp/told")" -eq 14 ] && while read -r name value; do
     grep -q "^| \`$name\` | $value\( \|;\)" "$root/README.md" || echo "# $name: $value"
 done <"$tmp/told" >"$tmp/wrong"
 cat "$tmp/wrong"

@@ -193,6 +193,43 @@ static void a_kept_alive_connection_whose_request_has_come_is_not_evicted(void *
     assert_int_equal(loop_stats().evicted, 1);
 }
 
+#ifdef __linux__
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t length = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &length), 0);
+    return value;
+}
+
+/* What an accepted socket has of its listener; long_vanished.sh sees what comes of it. */
+static void the_system_is_to_find_out_when_a_peer_has_vanished(void **state)
+{
+    static const struct { uint32_t dead_ms, send_ms; int probes, idle, interval, give_up; } cases[] = {
+        { 0, 0, 1, 30, 10, 60000 }, { 10500, 20000, 1, 7, 1, 20000 }, { 1000, 500, 1, 1, 1, 1000 },
+        { 0, UHTTP_NEVER, 1, 30, 10, 0 }, { UHTTP_NEVER, 0, 0, 0, 0, 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uhttp_config config = loop_config();
+        config.dead_peer_timeout_ms = cases[i].dead_ms;
+        config.send_timeout_ms = cases[i].send_ms;
+        loop_open(&config);
+        client *c = hold_one();
+        int fd = (int)uhttp_fd(loop.held[0]);
+        assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), cases[i].probes);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), cases[i].give_up);
+        if (cases[i].probes) {
+            assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), cases[i].idle);
+            assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), cases[i].interval);
+            assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+        }
+        release(0, c);
+        loop_close();
+    }
+}
+#endif
+
 /* Two seconds of silence end it, a quarter of one does while somebody waits for its slot; what the
  * program writes lets it live on. */
 static void a_stream_whose_client_shut_its_side_gives_way_to_a_newcomer(void **state)
@@ -1186,6 +1223,9 @@ int main(void)
         LOOP_TEST(a_newcomer_takes_the_place_of_the_one_idle_longest),
         LOOP_TEST(one_that_only_waits_to_be_closed_gives_way_next),
         LOOP_TEST(slots_are_many_on_the_heap_and_few_in_fixed_memory),
+#ifdef __linux__
+        LOOP_TEST(the_system_is_to_find_out_when_a_peer_has_vanished),
+#endif
         LOOP_TEST_PLAIN(a_client_is_told_how_long_its_connection_is_kept,
                         "a newcomer without a slot cannot finish its handshake")
         LOOP_TEST(busy_clients_take_turns_with_a_newcomer),
