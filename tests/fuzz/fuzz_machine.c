@@ -9,6 +9,8 @@
  *   - what the program holds does not move
  *   - what each client was sent is a sequence of whole responses in the order of its requests,
  *     each the one the program gave to that client, and nothing behind "Connection: close"
+ *   - behind a 101 it was sent whole frames: the messages the program sent, in order, and all
+ *     of them if there is a close frame, behind which there is nothing
  *   - in the end every slot is free and every block given back
  *
  * and, through world_check(), what must be true of the machine after every step. With libFuzzer
@@ -36,7 +38,8 @@ typedef enum stage {
     STAGE_COLLECTING, STAGE_READING, STAGE_STORING,     /* accepted */
     STAGE_READY,                /* to be answered */
     STAGE_FAILED,               /* ERROR: answer now or never */
-    STAGE_STREAMING
+    STAGE_STREAMING,
+    STAGE_WEBSOCKET             /* until its last event, or uhttp_close() */
 } stage;
 
 typedef enum answer_kind { KIND_PATTERN, KIND_OTHER, KIND_EMPTY } answer_kind;
@@ -46,7 +49,7 @@ typedef struct given {
     unsigned number;            /* of the request it belongs to */
     int status;
     answer_kind kind;
-    size_t length;
+    size_t length;              /* 101: how many messages followed */
     bool to_head, whole;
 } given;
 
@@ -71,6 +74,8 @@ typedef struct request {
     bool doomed;                /* its answer failed: 500, unless something better follows */
     bool wants_room;            /* WRITABLE is owed */
     uint64_t read, limit;       /* of a streamed body */
+    bool in_pieces, in_chunks;  /* a message that is being sent, or heard */
+    size_t sent;                /* of that in pieces */
     const char *strings[6];     /* where they were, and what they were */
     uint32_t sum;
 } request;
@@ -81,7 +86,7 @@ static unsigned run_client_of[PEERS_MAX];
 static request run_requests[PEERS_MAX];
 static uint64_t run_ended_ids[16];
 static unsigned run_told, run_ended;
-static bool run_stopping;
+static bool run_stopping, run_upgrades;     /* clients like WebSockets */
 static const uhttp_conn *run_last;      /* returned by the last wait */
 static unsigned run_given, run_logged;  /* answers; lines of the access log */
 
@@ -171,8 +176,11 @@ static void run_check_held(void)
         uhttp_conn *c = &world_server->slots[i];
         if (r->at == STAGE_NONE)
             continue;
-        bool over = c == run_last && uhttp_event(c) == UHTTP_EVENT_CLOSED;
+        bool over = c == run_last && (uhttp_event(c) == UHTTP_EVENT_CLOSED ||
+                                      uhttp_event(c) == UHTTP_EVENT_WS_CLOSE);
         CHECK(c->told == !over && uhttp_id(c) == r->id && uhttp_context(c) == r);
+        if (r->at == STAGE_WEBSOCKET)
+            continue;                   /* its head went with the next wait */
         CHECK(run_look(c, strings) == r->sum);
         CHECK(memcmp(strings, r->strings, sizeof strings) == 0);
     }
@@ -203,6 +211,8 @@ static uhttp_result run_judge(uhttp_conn *c, bool allowed, uhttp_result result)
     request *r = run_request_of(c);
     if (r->at == STAGE_NONE)
         CHECK(result == UHTTP_ERR_STATE || result == UHTTP_ERR_CLOSED);
+    else if (result == UHTTP_ERR_CLOSED && r->at == STAGE_WEBSOCKET)
+        CHECK(!uhttp_ws_is_open(c));        /* its last event follows */
     else if (result == UHTTP_ERR_CLOSED)
         run_gone(c, r);
     else if (!allowed)
@@ -215,7 +225,7 @@ static uhttp_result run_judge(uhttp_conn *c, bool allowed, uhttp_result result)
 
 static bool run_may_respond(const request *r)
 {
-    return r->at != STAGE_NONE && r->at != STAGE_STREAMING;
+    return r->at != STAGE_NONE && r->at != STAGE_STREAMING && r->at != STAGE_WEBSOCKET;
 }
 
 static void run_close(uhttp_conn *c)
@@ -664,11 +674,171 @@ static void run_find(uhttp_conn *c)
     if (r->at == STAGE_NONE)
         return;
     uhttp_conn *found = uhttp_find(world_server, r->id);
-    if (found == NULL)
+    if (found == NULL && r->at == STAGE_WEBSOCKET)
+        CHECK(!uhttp_ws_is_open(c));
+    else if (found == NULL)
         run_gone(c, r);
     else
         CHECK(found == c && c->state != UH_CLOSED);
     world_check(false);
+}
+
+/*--- WebSockets -----------------------------------------------------------------------------*/
+
+static void run_ws_accept(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    if (run_client_of_request(r)->count == GIVEN_MAX || !run_mark(c))
+        return;
+    run_give(c, 101, KIND_PATTERN, 0);
+    uhttp_result result = run_judge(c, true, uhttp_ws_accept(c, NULL));
+    if (result == UHTTP_OK) {
+        r->at = STAGE_WEBSOCKET;
+        r->acceptable = r->doomed = false;
+        CHECK(uhttp_ws_is_open(c));
+        return;
+    }
+    run_client_of_request(r)->count--;
+    run_given--;
+    if (result == UHTTP_ERR_MEMORY)
+        run_close(c);
+    CHECK(result == UHTTP_ERR_MEMORY || result == UHTTP_ERR_CLOSED);
+}
+
+/* Sends a message, or a piece of one; what has room is taken, but where memory fails. */
+static void run_ws_send(uhttp_conn *c, bool piece)
+{
+    static const size_t sizes[] = { 0, 1, 125, 126, 400, 900, 3000, 12 };
+    request *r = run_request_of(c);
+    unsigned how = chance_byte();
+    size_t length = sizes[how & 7];
+    uhttp_ws_type type = how & 8 ? UHTTP_WS_TEXT : UHTTP_WS_BINARY;
+    size_t room = uhttp_send_room(c);
+    size_t failures = memory_failures;
+    const char *data = run_pattern(r, piece ? r->sent % 26 : 0, length);
+    bool allowed = uhttp_ws_is_open(c) && r->in_pieces == piece;
+    uhttp_result result = piece ? uhttp_ws_piece(c, data, length)
+                                : how & 16 ? uhttp_ws_printf(c, "%.*s", (int)length, data)
+                                           : uhttp_ws_send(c, type, data, length);
+    run_judge(c, allowed, result);
+    CHECK(!allowed || result == UHTTP_OK || result == UHTTP_ERR_CLOSED || length > room ||
+          (length == 0 && room == 0) || memory_failures > failures);
+    r->wants_room = r->wants_room || result == UHTTP_ERR_AGAIN;
+    if (result != UHTTP_OK)
+        return;
+    r->sent += piece ? length : 0;
+    run_last_given(r)->length += piece ? 0 : 1;
+}
+
+static void run_ws_begin_or_end(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    bool open = uhttp_ws_is_open(c);
+    if (!r->in_pieces) {
+        if (run_judge(c, open, uhttp_ws_begin(c, UHTTP_WS_TEXT)) != UHTTP_OK)
+            return;
+        r->in_pieces = true;
+        r->sent = 0;
+    } else if (run_judge(c, open, uhttp_ws_end(c)) == UHTTP_OK) {
+        r->in_pieces = false;
+        run_last_given(r)->length++;
+    }
+}
+
+static void run_ws_broadcast(void)
+{
+    for (uhttp_conn *c = uhttp_next(world_server, NULL); c != NULL;
+         c = uhttp_next(world_server, c)) {
+        if (run_request_of(c)->at == STAGE_WEBSOCKET)
+            run_ws_send(c, false);
+    }
+}
+
+/* What the program does with a WebSocket, right or wrong. */
+static void run_ws_act(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    bool open = uhttp_ws_is_open(c);
+    unsigned how = chance_byte();
+    switch (how & 15) {
+    case 0:
+    case 1:
+    case 2:
+        run_ws_send(c, false);
+        break;
+    case 3:
+    case 4:
+    case 5:
+        run_ws_begin_or_end(c);
+        break;
+    case 6:
+    case 7:
+    case 8:
+        run_ws_send(c, true);
+        break;
+    case 9:
+        r->wants_room = run_judge(c, open, uhttp_ws_ping(c, "ping", how & 16 ? 4 : 0)) ==
+                        UHTTP_ERR_AGAIN || r->wants_room;
+        break;
+    case 10:
+        if (how >= 128)
+            run_judge(c, open, uhttp_ws_close(c, 1000, how & 16 ? "enough" : NULL));
+        break;
+    case 11:
+        run_judge(c, open, uhttp_ws_close(c, 1005, NULL));
+        CHECK(uhttp_ws_is_open(c) == open);
+        break;
+    case 12:
+        run_judge(c, open && !r->in_pieces, uhttp_ws_send(c, UHTTP_WS_TEXT, "\xff", 1));
+        break;
+    case 13:
+        run_judge(c, false, uhttp_add_header(c, "X-Late", "x"));
+        run_judge(c, false, uhttp_ws_accept(c, NULL));
+        break;
+    case 14:
+        run_judge(c, false, uhttp_stream_end(c));
+        break;
+    default:
+        run_ws_broadcast();
+        break;
+    }
+}
+
+/* A message, a part of one, or a ping. */
+static void run_ws_hear(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    size_t length;
+    const char *data = uhttp_ws_message(c, &length);
+    uhttp_event_type event = uhttp_event(c);
+    uhttp_str message = { data, length };
+    bool goes_on = event == UHTTP_EVENT_WS_CHUNK_NEXT || event == UHTTP_EVENT_WS_CHUNK_LAST;
+    CHECK(r->at == STAGE_WEBSOCKET && data != NULL && data[length] == '\0');
+    if (event == UHTTP_EVENT_WS_PING) {
+        CHECK(length <= 125);
+    } else {
+        CHECK(length <= world_server->config.max_ws_message_length);
+        CHECK(r->in_chunks == goes_on);
+        CHECK(event != UHTTP_EVENT_WS_MESSAGE || !uhttp_ws_is_text(c) ||
+              uhttp_utf8_valid(message));
+        r->in_chunks = event == UHTTP_EVENT_WS_CHUNK_FIRST ||
+                       event == UHTTP_EVENT_WS_CHUNK_NEXT;
+    }
+    CHECK(event == UHTTP_EVENT_WS_MESSAGE || uhttp_server_event_mode(world_server));
+    CHECK(c->told && uhttp_ws_is_open(c));
+    run_ws_act(c);
+}
+
+static void run_ws_over(uhttp_conn *c)
+{
+    request *r = run_request_of(c);
+    int code = uhttp_ws_code(c);
+    CHECK(r->at == STAGE_WEBSOCKET && !c->told && !uhttp_ws_is_open(c));
+    CHECK(code >= 1000 && code < 5000 && uhttp_ws_message(c, NULL) != NULL);
+    CHECK(uhttp_ws_send(c, UHTTP_WS_TEXT, "x", 1) == UHTTP_ERR_CLOSED);
+    if (code == 1006)
+        run_client_of_request(r)->lost = true;
+    run_end(r);
 }
 
 /*--- what the program is told ---------------------------------------------------------------*/
@@ -742,8 +912,13 @@ static void run_hear(uhttp_conn *c)
         r->at = STAGE_FAILED;
         break;
     case UHTTP_EVENT_WRITABLE:
-        CHECK(events && r->at == STAGE_STREAMING && r->wants_room);
+        CHECK(events && r->wants_room);
+        CHECK(r->at == STAGE_STREAMING || r->at == STAGE_WEBSOCKET);
         r->wants_room = false;
+        if (r->at == STAGE_WEBSOCKET) {
+            run_ws_act(c);
+            return;
+        }
         break;
     case UHTTP_EVENT_CLOSED:
         CHECK(events && r->at != STAGE_NONE && c->state == UH_CLOSED && !c->told);
@@ -755,15 +930,20 @@ static void run_hear(uhttp_conn *c)
     case UHTTP_EVENT_WS_CHUNK_NEXT:
     case UHTTP_EVENT_WS_CHUNK_LAST:
     case UHTTP_EVENT_WS_PING:
+        run_ws_hear(c);
+        return;
     case UHTTP_EVENT_WS_CLOSE:
-        FAIL("nobody has accepted a WebSocket");
-        break;
+        run_ws_over(c);
+        return;
     case UHTTP_EVENT_NONE:
         FAIL("an event has a name");
         break;
     }
     CHECK(c->told && c->state != UH_CLOSED);
-    run_act(c);
+    if (uhttp_is_websocket_request(c) && run_may_respond(r) && chance_below(4) > 0)
+        run_ws_accept(c);
+    else
+        run_act(c);
 }
 
 /* Whoever asks for the next event after ERROR, or after an answer that failed, has given up. */
@@ -803,6 +983,59 @@ static void run_rest(unsigned steps)
 }
 
 /*--- what clients do ------------------------------------------------------------------------*/
+
+#define FRAME(bytes) { bytes, sizeof bytes - 1 }
+
+/* A frame or a few, mostly good ones. */
+static void run_compose_frames(peer *p)
+{
+    static const struct { const char *bytes; size_t length; } frames[] = {
+        FRAME("\x81\x85\0\0\0\0hello"),
+        FRAME("\x82\x83\x01\x02\x03\x04\0\0\0"),
+        FRAME("\x89\x81\0\0\0\0p"),
+        FRAME("\x8a\x80\0\0\0\0"),
+        FRAME("\x01\x82\0\0\0\0ab"),                                  /* a message begins */
+        FRAME("\x00\x81\0\0\0\0c\x89\x80\0\0\0\0\x00\x80\0\0\0\0"),   /* goes on */
+        FRAME("\x80\x81\0\0\0\0d"),                                   /* and ends */
+        FRAME("\x01\x81\0\0\0\0\xc3\x80\x81\0\0\0\0\xa4"),
+        FRAME("\x81\x80\0\0\0\0\x82\x80\0\0\0\0"),
+        FRAME("\x88\x82\0\0\0\0\x03\xe8"),
+        FRAME("\x88\x80\0\0\0\0\x81\x81\0\0\0\0x"),
+    };
+    static const struct { const char *bytes; size_t length; } broken[] = {
+        FRAME("\x81\x82\0\0\0\0\xc3x"), FRAME("\x01\x81\0\0\0\0\xe2\x80\x80\0\0\0\0"),
+        FRAME("\x81\x01x"), FRAME("\x83\x80\0\0\0\0"), FRAME("\xc1\x80\0\0\0\0"),
+        FRAME("\x81\xfe\0\x03\0\0\0\0"), FRAME("\x81\xff\x80\0\0\0\0\0\0\0"),
+        FRAME("\x09\x80\0\0\0\0"), FRAME("\x88\x81\0\0\0\0\x03"),
+        FRAME("\x88\x82\0\0\0\0\x03\xed"), FRAME("\x81\x8a\0\0\0\0cut"),
+    };
+    static const unsigned lengths[] = { 126, 300, 900, 5000 };
+    unsigned choice = chance_byte();
+    unsigned n = lengths[choice & 3];
+    if (choice < 176) {
+        peer_will_say_bytes(p, frames[choice % 11].bytes, frames[choice % 11].length);
+    } else if (choice < 208) {                  /* a long one */
+        const char head[] = { choice & 4 ? '\x82' : '\x81', '\xfe', (char)(n >> 8), (char)n,
+                              0, 0, 0, 0 };
+        peer_will_say_bytes(p, head, sizeof head);
+        for (unsigned i = 0; i < n; i++)
+            peer_will_say_bytes(p, "0", 1);
+    } else if (choice < 232) {                  /* a flood */
+        for (unsigned i = 0; i < 40; i++)
+            peer_will_say_bytes(p, frames[choice % 4].bytes, frames[choice % 4].length);
+    } else {
+        peer_will_say_bytes(p, broken[choice % 11].bytes, broken[choice % 11].length);
+    }
+}
+
+static void run_compose_handshake(peer *p, unsigned choice)
+{
+    peer_will_say(p, "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+                     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    if (choice & 1)
+        run_compose_frames(p);
+}
 
 /* A request, mostly a good one. */
 static void run_compose(peer *p)
@@ -851,7 +1084,11 @@ static void run_compose(peer *p)
     unsigned choice = chance_byte();
     unsigned n = lengths[choice & 7];
     char head[160];
-    if (choice < 128) {
+    if (world_state(p) == UH_WEBSOCKET) {
+        run_compose_frames(p);
+    } else if (choice >= 248 || (run_upgrades && choice < 64)) {
+        run_compose_handshake(p, choice);
+    } else if (choice < 128) {
         peer_will_say(p, whole[choice % 18]);
     } else if (choice < 144) {
         peer_will_say(p, broken[choice % 12]);
@@ -893,6 +1130,53 @@ static peer *run_some_peer(void)
     return NULL;
 }
 
+/* What a client was sent behind a 101. Frames may end anywhere if the connection did. */
+static void run_check_frames(const peer *p, uhttp_str rest, const given *g, bool may_be_cut)
+{
+    unsigned number = run_client_of[p->number];
+    unsigned type = 0;
+    size_t messages = 0;
+    size_t at = 0;
+    while (rest.len > 0) {
+        uhttp_ws_frame f;
+        int head = uhttp_ws_frame_parse(rest, &f);
+        CHECK(head >= 0);
+        if (head == 0 || f.length > rest.len - (size_t)head) {
+            CHECK(may_be_cut);
+            return;
+        }
+        const char *payload = rest.ptr + head;
+        rest = uh_text_slice(payload + f.length, rest.ptr + rest.len);
+        CHECK(!f.masked);
+        if (f.opcode == 8) {
+            CHECK(rest.len == 0 && messages == g->length && f.length != 1);
+            return;
+        }
+        if (f.opcode > 8)
+            continue;
+        CHECK((f.opcode == 0) == (type != 0));
+        at = f.opcode != 0 ? 0 : at;
+        type = f.opcode != 0 ? f.opcode : type;
+        for (size_t i = 0; i < f.length; i++)
+            CHECK(payload[i] == run_letter(number, g->number, at++));
+        if (f.fin) {
+            type = 0;
+            messages++;
+        }
+    }
+    CHECK(messages == g->length || (messages < g->length && may_be_cut));
+}
+
+/* Is a WebSocket of this client's still the program's? Then its end may not have been heard. */
+static bool run_owns_websocket(unsigned client)
+{
+    for (int i = 0; i < PEERS_MAX; i++) {
+        if (run_requests[i].at == STAGE_WEBSOCKET && run_requests[i].client == client)
+            return true;
+    }
+    return false;
+}
+
 /* What a client was sent: whole responses, in order, each the one the program gave it. */
 static void run_check_client(const peer *p)
 {
@@ -914,7 +1198,7 @@ static void run_check_client(const peer *p)
             CHECK(who->lost);
             return;
         }
-        if (a.status < 200)
+        if (a.status < 200 && a.status != 101)
             continue;
         over = a.close;
         uhttp_str mark = answer_field(&a, "x-told");
@@ -927,6 +1211,11 @@ static void run_check_client(const peer *p)
         const given *g = &who->answers[next++];
         snprintf(want, sizeof want, "%u-%u", number, g->number);
         CHECK(answer_value_is(mark, want) && a.status == g->status && a.dated);
+        if (a.status == 101) {
+            CHECK(next == who->count);
+            run_check_frames(p, rest, g, who->lost || p->fin || run_owns_websocket(number));
+            return;
+        }
         if (a.headless && who->lost && rest.len == 0)
             return;
         CHECK(!a.headless || g->to_head);
@@ -1060,6 +1349,10 @@ static void run_client_acts(unsigned action)
 static void run_program_acts(unsigned action)
 {
     uhttp_conn *c = &world_server->slots[chance_byte() % world_server->config.max_connections];
+    if (run_request_of(c)->at == STAGE_WEBSOCKET && action > 0 && action < 6) {
+        run_ws_act(c);
+        return;
+    }
     switch (action) {
     case 0:
     case 1:
@@ -1081,7 +1374,10 @@ static void run_program_acts(unsigned action)
         run_find(c);
         break;
     case 7:
-        run_misuse(c);
+        if (run_request_of(c)->at == STAGE_WEBSOCKET)
+            run_read(c);
+        else
+            run_misuse(c);
         break;
     default:
         run_close(c);
@@ -1133,7 +1429,8 @@ static void run_log(void *user, const char *line)
 static void run_access(void *user, const uhttp_access *entry)
 {
     CHECK(user == NULL && strlen(entry->address) > 6 && strlen(entry->method) < 6000);
-    CHECK(entry->status >= 200 && entry->status < 600 && strlen(entry->url) < 6000);
+    CHECK(entry->status == 101 || (entry->status >= 200 && entry->status < 600));
+    CHECK(strlen(entry->url) < 6000);
     run_logged++;
 }
 
@@ -1156,9 +1453,11 @@ static void run_open(void)
     if (limits & 32)
         config.log = run_log;
     world_waits = (limits & 64) != 0;
+    run_upgrades = limits >= 128;
     config.access_log = run_access;
     config.files = &run_files;
     config.file_chunk_size = limits & 16 ? 50 : 0;
+    config.max_ws_message_length = limits & 8 ? 200 : 0;
     world_open(&config, how & 32 ? buffers[how >> 6] : 0);
 }
 
@@ -1188,7 +1487,8 @@ static void run_finish(void)
         }
         bool owned = false;
         for (uint32_t i = 0; i < world_server->config.max_connections; i++)
-            owned = owned || run_requests[i].at != STAGE_NONE;
+            owned = owned || (run_requests[i].at != STAGE_NONE &&
+                              run_requests[i].at != STAGE_WEBSOCKET);
         if (!owned && !run_step())
             break;
     }
