@@ -216,7 +216,7 @@ static void the_system_is_to_find_out_when_a_peer_has_vanished(void **state)
         config.send_timeout_ms = cases[i].send_ms;
         loop_open(&config);
         client *c = hold_one();
-        int fd = (int)uhttp_fd(loop.held[0]);
+        int fd = (int)uhttp_fd(loop.held[loop.held_count - 1]);
         assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), cases[i].probes);
         assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), cases[i].give_up);
         if (cases[i].probes) {
@@ -224,7 +224,7 @@ static void the_system_is_to_find_out_when_a_peer_has_vanished(void **state)
             assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), cases[i].interval);
             assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
         }
-        release(0, c);
+        release(loop.held_count - 1, c);
         loop_close();
     }
 }
@@ -416,7 +416,7 @@ static void a_client_is_told_how_long_its_connection_is_kept(void **state)
         client_check(c, "/d");
         assert_null(client_field(c, "Keep-Alive"));
         client_close(third);
-        release(0, held);
+        release(loop.held_count - 1, held);
         loop_close();
     }
 }
