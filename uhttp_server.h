@@ -15032,7 +15032,8 @@ static void uh_ws_reclaim(uhttp_conn *c)
         bool whole = r->framing.left == 0;
         r->body_len = 0;
         r->body = c->rx.head - (whole ? 0 : 1);
-        ws->type = whole ? 0 : ws->type;
+        if (whole)
+            ws->type = 0;
         ws->cut = !whole;
     }
     ws->given = UH_WS_NOTHING;
@@ -15399,7 +15400,8 @@ static uh_next uh_ws_read_payload(uhttp_conn *c)
     r->framing.left -= take;
     bool ends = r->framing.left == 0 && ws->final;
     if (c->state == UH_GOODBYE) {
-        ws->type = ends ? 0 : ws->type;
+        if (ends)
+            ws->type = 0;
         return take > 0 ? UH_MORE : uh_ws_await(c);
     }
     uhttp_result utf8 = UHTTP_OK;
@@ -15424,22 +15426,22 @@ static uh_next uh_ws_read_head(uhttp_conn *c)
     uh_request *r = &c->request;
     uh_ws *ws = &r->ws;
     uhttp_ws_frame f;
-    if (uh_buf_used(&c->rx) == 0)
+    uint32_t used = uh_buf_used(&c->rx);
+    if (used == 0)
         return uh_ws_await(c);
-    const char *p = (const char *)c->rx.data + c->rx.head;
-    int head = uhttp_ws_frame_parse(uh_ws_bytes(p, uh_buf_used(&c->rx)), &f);
+    int head = uhttp_ws_frame_parse(uh_ws_bytes(c->rx.data + c->rx.head, used), &f);
     bool control = f.opcode >= UH_WS_CLOSE;
     if (head < 0)
         return uh_ws_fail(c, 1002, UH_WHY("malformed frame"));
     if (!control && (f.opcode == 0) != (ws->type != 0))
         return uh_ws_fail(c, 1002, UH_WHY("frame out of order"));
-    if (uh_buf_used(&c->rx) > 1 && !f.masked)
+    if (used > 1 && !f.masked)
         return uh_ws_fail(c, 1002, UH_WHY("frame without a mask"));
     if (head == 0)
         return uh_ws_await(c);
     if (control)
         return uh_ws_read_control(c, &f, (uint32_t)head);
-    if (!c->server->config.event_mode &&
+    if (c->state == UH_WEBSOCKET && !c->server->config.event_mode &&
         f.length > c->server->config.max_ws_message_length - r->body_len)
         return uh_ws_fail(c, 1009, UH_WHY("message exceeds max_ws_message_length"));
     if (ws->type == 0) {

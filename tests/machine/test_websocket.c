@@ -922,6 +922,23 @@ static void our_close_waits_two_seconds_for_theirs(void **state)
     }
 }
 
+static void long_message_behind_our_close_is_dropped_like_any_other(void **state)
+{
+    (void)state;
+    for (int event_mode = 0; event_mode < 2; event_mode++) {
+        uhttp_config config = world_config();
+        config.event_mode = event_mode;
+        config.max_ws_message_length = LIMIT;
+        open_with(&config, 0, "81\"last\"");
+        CHECK(world_next() == open_ws);
+        CHECK(uhttp_ws_close(open_ws, 4001, NULL) == UHTTP_OK);
+        says("81\"{701*a}\" 01\"{700*a}\" 80\"{5000*%ff}\" 88\"%0f%a1fine\"");
+        expect_close(4001, "fine");
+        expect_sent("", "C4001\"\"");
+        close_world_quietly();
+    }
+}
+
 static void shutdown_says_1001_to_everybody_and_ends(void **state)
 {
     (void)state;
@@ -1309,6 +1326,7 @@ int main(void)
         cmocka_unit_test(reader_without_progress_is_given_up_by_send_timeout),
         cmocka_unit_test(reader_that_caught_up_is_pinged_again_only_when_silent),
         cmocka_unit_test(our_close_waits_two_seconds_for_theirs),
+        cmocka_unit_test(long_message_behind_our_close_is_dropped_like_any_other),
         cmocka_unit_test(shutdown_says_1001_to_everybody_and_ends),
         cmocka_unit_test(websocket_accepted_during_shutdown_is_told_to_go),
         cmocka_unit_test(lost_connection_is_told_once_in_every_state),
