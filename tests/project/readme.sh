@@ -1,23 +1,7 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # What the README shows is what the examples are: every C snippet stands, line for line, in a file
 # under examples/, and the command it begins with works in an empty folder. Prints TAP lines.
-set -u
-
-root=$(cd "$(dirname "$0")/../.." && pwd)
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-count=0
-failed=0
-
-report() { # STATUS NAME
-    count=$((count + 1))
-    if [ "$1" = 0 ]; then
-        echo "ok $count - $2"
-    else
-        echo "not ok $count - $2"
-        failed=1
-    fi
-}
+. "$(dirname "$0")/../script.sh"
 
 # Without indentation and blank lines, and with the header's path as a user would write it.
 plain() { sed -e 's/^[[:space:]]*//' -e '/^$/d' -e 's|"\.\./uhttp_server\.h"|"uhttp_server.h"|' "$@"; }
@@ -35,53 +19,54 @@ contains() {
          }' "$2" "$1"
 }
 
-awk -v dir="$tmp" '/^```c$/ { n++; inside = 1; next } /^```$/ { inside = 0 }
+awk -v dir="$dir" '/^```c$/ { n++; inside = 1; next } /^```$/ { inside = 0 }
                    inside { print > (dir "/snippet" n) }' "$root/README.md"
-for snippet in "$tmp"/snippet*; do
+for snippet in "$dir"/snippet*; do
     plain "$snippet" >"$snippet.plain"
     found=1
     for example in "$root"/examples/*.c "$root"/examples/*/*.c; do
-        plain "$example" >"$tmp/example"
-        if [ -s "$snippet.plain" ] && contains "$tmp/example" "$snippet.plain"; then
+        plain "$example" >"$dir/example"
+        if [ -s "$snippet.plain" ] && contains "$dir/example" "$snippet.plain"; then
             found=0
         fi
     done
-    report "$found" "README snippet stands in an example: $(head -n 1 "$snippet.plain")"
+    [ $found = 0 ]
+    ok "README snippet stands in an example: $(head -n 1 "$snippet.plain")"
 done
 
 # Every link into the project leads somewhere: to a file, or to a headline of this page.
 grep -o '](\(examples/\|tests/\|uhttp_server\)[^)]*)' "$root/README.md" | tr -d '])(' | sort -u |
     while read -r file; do
         [ -e "$root/$file" ] || echo "$file"
-    done >"$tmp/missing"
-sed -n 's/^##* //p' "$root/README.md" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9\n-' >"$tmp/headlines"
+    done >"$dir/missing"
+sed -n 's/^##* //p' "$root/README.md" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9\n-' >"$dir/headlines"
 grep -o '](#[^)]*)' "$root/README.md" | tr -d '])(#' | sort -u |
-    grep -v -x -F -f "$tmp/headlines" >>"$tmp/missing"
-sed 's/^/# leads nowhere: /' "$tmp/missing"
-[ ! -s "$tmp/missing" ]
-report $? "the README's links lead to files and headlines"
+    grep -v -x -F -f "$dir/headlines" >>"$dir/missing"
+sed 's/^/# leads nowhere: /' "$dir/missing"
+[ ! -s "$dir/missing" ]
+ok "the README's links lead to files and headlines"
 for example in "$root"/examples/*.c; do
     name=$(basename "$example")
     [ "$name" = first.c ] || grep -q "(examples/$name)" "$root/README.md" || echo "$name"
-done >"$tmp/missing"
-sed 's/^/# not named: /' "$tmp/missing"
-[ ! -s "$tmp/missing" ]
-report $? "the README names every example"
+done >"$dir/missing"
+sed 's/^/# not named: /' "$dir/missing"
+[ ! -s "$dir/missing" ]
+ok "the README names every example"
 
 # The API at a glance is all of it, and nothing else.
 sed -n '/^UHTTP_API/,/[;{]/p' "$root/uhttp_server.h" | grep -o 'uhttp_[a-z0-9_]*(' | tr -d '(' |
-    sort -u >"$tmp/declared"
+    sort -u >"$dir/declared"
 sed -n '/^## API at a glance/,/^## Recipes/p' "$root/README.md" | grep -o '`uhttp_[a-z0-9_]*`' |
-    tr -d '`' | sort >"$tmp/listed"
-[ "$(wc -l <"$tmp/declared")" -gt 150 ] && sort -u "$tmp/listed" | cmp -s - "$tmp/declared" &&
-    [ -z "$(uniq -d "$tmp/listed")" ]
-report $? "the API at a glance names every public function, once"
-sort -u "$tmp/listed" | diff - "$tmp/declared" | grep '^[<>]' | sed 's/^/# /'
+    tr -d '`' | sort >"$dir/listed"
+[ "$(wc -l <"$dir/declared")" -gt 150 ] && sort -u "$dir/listed" | cmp -s - "$dir/declared" &&
+    [ -z "$(uniq -d "$dir/listed")" ]
+ok "the API at a glance names every public function, once"
+sort -u "$dir/listed" | diff - "$dir/declared" | grep '^[<>]' | sed 's/^/# /'
 [ "$(wc -l <"$root/README.md")" -lt 600 ]
-report $? "the README has less than 600 lines"
+ok "the README has less than 600 lines"
 
 # What is named in prose exists in code: in the README, and in the header's own comments.
-awk -v code="$tmp/code" -v prose="$tmp/prose" '
+awk -v code="$dir/code" -v prose="$dir/prose" '
     { line = $0; text = "" }
     inside { end = index(line, "*/"); if (!end) { print line >prose; next }
              print substr(line, 1, end) >prose; line = substr(line, end + 2); inside = 0 }
@@ -93,17 +78,17 @@ awk -v code="$tmp/code" -v prose="$tmp/prose" '
       }
       print text line >code }' "$root/uhttp_server.h"
 words() { grep -o '\(uhttp\|UHTTP\)_[a-zA-Z0-9_]*[a-zA-Z0-9]' "$@" | sort -u; }
-words "$tmp/code" >"$tmp/real"
-{ words "$tmp/prose"; words "$root/README.md"; } | sort -u | grep -v -x -F -f "$tmp/real" |
+words "$dir/code" >"$dir/real"
+{ words "$dir/prose"; words "$root/README.md"; } | sort -u | grep -v -x -F -f "$dir/real" |
     while read -r word; do      # the beginning of several names, as in uhttp_json_*
-        grep -q "^${word}_" "$tmp/real" || echo "$word"
-    done >"$tmp/missing"
-sed 's/^/# does not exist: /' "$tmp/missing"
-[ "$(wc -l <"$tmp/real")" -gt 300 ] && [ ! -s "$tmp/missing" ]
-report $? "every name in the README and in the header's comments exists"
+        grep -q "^${word}_" "$dir/real" || echo "$word"
+    done >"$dir/missing"
+sed 's/^/# does not exist: /' "$dir/missing"
+[ "$(wc -l <"$dir/real")" -gt 300 ] && [ ! -s "$dir/missing" ]
+ok "every name in the README and in the header's comments exists"
 
 # The table of limits says what the header does with a configuration of zeros.
-cat >"$tmp/defaults.c" <<'PROGRAM'
+cat >"$dir/defaults.c" <<'PROGRAM'
 #define UHTTP_IMPLEMENTATION
 #include "uhttp_server.h"
 #include <stdio.h>
@@ -137,26 +122,26 @@ int main(void)
     return 0;
 }
 PROGRAM
-"${CC:-cc}" -I "$root" -o "$tmp/defaults" "$tmp/defaults.c" && "$tmp/defaults" >"$tmp/told"
-[ "$(wc -l <"$tmp/told")" -eq 14 ] && while read -r name value; do
+"$cc" -I "$root" -o "$dir/defaults" "$dir/defaults.c" && "$dir/defaults" >"$dir/told"
+[ "$(wc -l <"$dir/told")" -eq 14 ] && while read -r name value; do
     grep -q "^| \`$name\` | $value\( \|;\)" "$root/README.md" || echo "# $name: $value"
-done <"$tmp/told" >"$tmp/wrong"
-cat "$tmp/wrong"
-[ -f "$tmp/wrong" ] && [ ! -s "$tmp/wrong" ]
-report $? "the README's limits are the header's defaults"
+done <"$dir/told" >"$dir/wrong"
+cat "$dir/wrong"
+[ -f "$dir/wrong" ] && [ ! -s "$dir/wrong" ]
+ok "the README's limits are the header's defaults"
 
 # Its table of statuses has every one that the server refuses with, and no other.
-grep -v '^ \*' "$tmp/code" | grep -o '\(refuse\|REFUSE\|fail\|fails\)([^,]*, [45][0-9][0-9]\b' |
-    grep -o '[0-9]*$' | sort -u >"$tmp/sent"
+grep -v '^ \*' "$dir/code" | grep -o '\(refuse\|REFUSE\|fail\|fails\)([^,]*, [45][0-9][0-9]\b' |
+    grep -o '[0-9]*$' | sort -u >"$dir/sent"
 sed -n '/^## Statuses/,/^## /s/^| \([0-9, ]*\) |.*/\1/p' "$root/README.md" | tr -cs '0-9' '\n' |
-    sort -u >"$tmp/tabled"
-grep -v -x -F -f "$tmp/tabled" "$tmp/sent" | sed 's/^/# not in the table: /' >"$tmp/wrong"
+    sort -u >"$dir/tabled"
+grep -v -x -F -f "$dir/tabled" "$dir/sent" | sed 's/^/# not in the table: /' >"$dir/wrong"
 while read -r status; do
-    [ -z "$status" ] || grep -q "\b$status\b" "$tmp/code" || echo "# never sent: $status"
-done <"$tmp/tabled" >>"$tmp/wrong"
-cat "$tmp/wrong"
-[ "$(wc -l <"$tmp/sent")" -gt 9 ] && [ ! -s "$tmp/wrong" ]
-report $? "the README's statuses are those the server sends"
+    [ -z "$status" ] || grep -q "\b$status\b" "$dir/code" || echo "# never sent: $status"
+done <"$dir/tabled" >>"$dir/wrong"
+cat "$dir/wrong"
+[ "$(wc -l <"$dir/sent")" -gt 9 ] && [ ! -s "$dir/wrong" ]
+ok "the README's statuses are those the server sends"
 
 # The header's contents name every section that there is, and about how long it is.
 awk '/^ \*     [0-9][0-9] [A-Z]/ { told[$2] = $NF; next }
@@ -175,16 +160,15 @@ awk '/^ \*     [0-9][0-9] [A-Z]/ { told[$2] = $NF; next }
          }
          exit bad || n < 15
      }' "$root/uhttp_server.h"
-report $? "the header's contents say how long each section is"
+ok "the header's contents say how long each section is"
 
-mkdir -p "$tmp/new/examples"
-cp "$root/uhttp_server.h" "$tmp/new/"
-cp "$root/examples/hello.c" "$tmp/new/examples/"
+mkdir -p "$dir/new/examples"
+cp "$root/uhttp_server.h" "$dir/new/"
+cp "$root/examples/hello.c" "$dir/new/examples/"
 command=$(sed -n 's/^\(cc .*hello\.c\) && .*/\1/p' "$root/README.md" | head -n 1)
-(cd "$tmp/new" && eval "$command") && [ -x "$tmp/new/hello" ]
-report $? "the first command works in an empty folder: $command"
-"$tmp/new/hello" abc 2>/dev/null
+(cd "$dir/new" && eval "$command") && [ -x "$dir/new/hello" ]
+ok "the first command works in an empty folder: $command"
+"$dir/new/hello" abc 2>/dev/null
 [ $? = 2 ]
-report $? "hello explains its arguments"
-echo "1..$count"
-exit $failed
+ok "hello explains its arguments"
+done_testing
