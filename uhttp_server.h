@@ -15752,8 +15752,8 @@ static void uh_flush_owing(uhttp_server *s)
             uh_conn_set_aside(&s->owing, c);
             continue;
         }
-        if (uh_conn_flush(c) && c->state == UH_SEND)
-            uh_ready_push(c);       /* its response may be complete now */
+        if (uh_conn_flush(c) && c->state != UH_IDLE)
+            uh_ready_push(c);       /* its its response may be complete now, a stream have room */
         if (c->interest == UH_LEAVING)
             uh_conn_park(c);
         else if (c->state == UH_CLOSED && !c->told)

@@ -1918,6 +1918,32 @@ static void stream_after_fin_ends_when_the_program_is_silent_for_two_seconds(voi
     world_close();
 }
 
+/* An answer that waited for the next one goes out before the server sleeps, and what stands
+ * behind it in the same buffer as well: that makes room, too. */
+static void stream_behind_a_held_answer_hears_of_room_when_memory_was_out(void **state)
+{
+    static const char piece[3000];
+    uhttp_result result;
+    (void)state;
+    open_heap(true);
+    peer *p = client(GET("/held") GET("/stream"));
+    CHECK(uhttp_respond_text(hear(UHTTP_EVENT_REQUEST), 200, "x") == UHTTP_OK);
+    uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
+    CHECK(c->set_aside);
+    CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+    memory_fails_from = memory_calls;
+    memory_fails_to = SIZE_MAX;
+    while ((result = uhttp_stream_write(c, piece, sizeof piece)) == UHTTP_OK) { }
+    CHECK(result == UHTTP_ERR_AGAIN && uh_conn_owes(c));
+    CHECK(hear(UHTTP_EVENT_WRITABLE) == c);
+    memory_fails_from = memory_fails_to = 0;
+    CHECK(uhttp_stream_write(c, piece, sizeof piece) == UHTTP_OK);
+    CHECK(uhttp_stream_end(c) == UHTTP_OK);
+    hear_nothing();
+    check_answers(p, 2);
+    world_close();
+}
+
 static void event_stream_after_fin_gets_one_comment(void **state)
 {
     (void)state;
@@ -4172,6 +4198,7 @@ int main(void)
         cmocka_unit_test(stream_that_owes_nothing_may_be_silent_for_ever),
         cmocka_unit_test(stream_to_one_who_does_not_read_ends_after_send_timeout),
         cmocka_unit_test(stream_after_fin_ends_when_the_program_is_silent_for_two_seconds),
+        cmocka_unit_test(stream_behind_a_held_answer_hears_of_room_when_memory_was_out),
         cmocka_unit_test(event_stream_after_fin_gets_one_comment),
         cmocka_unit_test(drained_body_has_the_deadline_of_a_body),
         cmocka_unit_test(lingering_is_not_prolonged_by_bytes),

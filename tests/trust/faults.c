@@ -340,10 +340,13 @@ static bool answer_held(uhttp_server *server)
         if (--told[i].held > 0)
             continue;
         uhttp_conn *c = uhttp_find(server, told[i].id);
+        uhttp_result result = UHTTP_ERR_CLOSED;
         if (c != NULL)
-            answered(&told[i], uhttp_respond_text(c, 200, "late"));
+            result = uhttp_respond_text(c, 200, "late");
+        if (result == UHTTP_ERR_MEMORY)
+            told[i].held = 1;           /* it is still the program's, which tries again */
         else
-            request_ends(&told[i]);
+            answered(&told[i], result);
     }
     return any;
 }
