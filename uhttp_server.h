@@ -15753,7 +15753,7 @@ static void uh_flush_owing(uhttp_server *s)
             continue;
         }
         if (uh_conn_flush(c) && c->state != UH_IDLE)
-            uh_ready_push(c);       /* its its response may be complete now, a stream have room */
+            uh_ready_push(c);       /* its response may be complete now, a stream have room */
         if (c->interest == UH_LEAVING)
             uh_conn_park(c);
         else if (c->state == UH_CLOSED && !c->told)
