@@ -16794,13 +16794,16 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
     if (server == NULL)
         return UHTTP_ERR_INVALID;
     const uhttp_config *config = &server->config;
+    uhttp_str none = { NULL, 0 };
     uh_socket fd;
     if (server->stopping)
         return UHTTP_ERR_STATE;
     if (server->listener_count == UHTTP_MAX_LISTENERS)
         return UHTTP_ERR_MEMORY;
-    if (port < UHTTP_PORT_ANY || port > 65535)
+    if (port < UHTTP_PORT_ANY || port > 65535) {
+        uh_log_about(config, NULL, 0, UH_WHY("port: not a number from -1 to 65535"), none);
         return UHTTP_ERR_INVALID;
+    }
     port = port == 0 ? 80 : port == UHTTP_PORT_ANY ? 0 : port;
     if (address == NULL)
         address = "0.0.0.0";
