@@ -126,8 +126,9 @@ static void what_is_wrong_with_a_configuration_is_logged_with_its_field(void **s
     assert_int_equal(uhttp_server_listen(loop.server, "nowhere", UHTTP_PORT_ANY, NULL),
                      UHTTP_ERR_INVALID);
     assert_int_equal(loop_logged("address: not an IP address or unix:/path: nowhere"), 1);
+    unsigned before = loop_logged("port: not a number from -1 to 65535");
     assert_int_equal(uhttp_server_listen(loop.server, NULL, 65536, NULL), UHTTP_ERR_INVALID);
-    assert_int_equal(loop_logged("port: not a number from -1 to 65535"), 1);
+    assert_int_equal(loop_logged("port: not a number from -1 to 65535"), before + 1);
 }
 
 static void default_headers_must_be_complete_lines_that_frame_nothing(void **state)
