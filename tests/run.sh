@@ -607,13 +607,13 @@ stage_pollers() {
     case $(uname -s) in
     Linux)
         # shellcheck disable=SC2086
-        build_tests epoll "$cc" -O1 $unit_flags -DUHTTP_POLLER=UHTTP_POLLER_EPOLL
+        build_tests epoll "$cc" -O0 $unit_flags -DUHTTP_POLLER=UHTTP_POLLER_EPOLL
         run_tests epoll "$test_seconds" env
         sources=$(all_of test_server.c; all_of "test_server_[dlp]*.c")
         with_kqueue="$with_kqueue -DUH_KQUEUE=1 -I tests/platform/kqueue" ;;
     esac
     # shellcheck disable=SC2086
-    build_tests kqueue "$cc" -O1 $unit_flags $with_kqueue
+    build_tests kqueue "$cc" -O0 $unit_flags $with_kqueue
     run_tests kqueue "$test_seconds" env
 }
 
@@ -650,7 +650,7 @@ stage_m32() {
     if [ -f $build/i386/libcmocka.so.0 ]; then
         libraries="$build/i386/libcmocka.so.0 -lm"
         # shellcheck disable=SC2086
-        build_tests m32 gcc -O1 $unit_flags $m32
+        build_tests m32 gcc -O0 $unit_flags $m32
         run_tests m32 "$test_seconds" env LD_LIBRARY_PATH="$build/i386"
     else
         echo "   no 32-bit cmocka: compiled only"
@@ -737,7 +737,7 @@ stage_tls() {
         secure="$unit_flags -DLOOP_TLS -DUHTTP_TLS"
         # shellcheck disable=SC2086
         if [ -n "$sources" ]; then
-            can_run gcc $sanitizers && build_tests tls-suites gcc -O1 $secure $sanitizers ||
+            can_run gcc $sanitizers && build_tests tls-suites gcc -O0 $secure $sanitizers ||
                 build_tests tls-suites "$cc" -O1 $secure
             run_tests tls-suites $((test_seconds * 2)) env
         fi
@@ -829,7 +829,7 @@ stage_fuzz() {
 
 stage_compile() {
     stage compile "compilers, standards, switches, platforms"
-    JOBS=$jobs tap compile.sh 1200 tests/platform/compile.sh
+    JOBS=$jobs tap compile.sh 3000 tests/platform/compile.sh
     grep 'left out:' $logs/compile-compile.sh.tap | sed 's/^# /   /'
 }
 
