@@ -767,7 +767,7 @@ stage_examples() {
 stage_long() {
     stage long "large transfers, other servers, a browser"
     for script in $(all_of "long_*.sh"); do
-        tap "$(basename "$script")" $((test_seconds * 6)) "$script"
+        tap "$(basename "$script")" $((test_seconds * 12)) "$script"
     done
 }
 
