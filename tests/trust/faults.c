@@ -631,9 +631,14 @@ static void file_make(const char *name, size_t length)
 
 static void folder_make(void)
 {
-    strcpy(folder, "/tmp/uhttp-faults.XXXXXX");
-    if (mkdtemp(folder) == NULL || chdir(folder) != 0 || mkdir(path_of("sub"), 0777) != 0)
+    const char *where = getenv("TMPDIR");
+    int length = snprintf(folder, sizeof folder, "%s/uhttp-faults.%ld",
+                          where != NULL ? where : P_tmpdir, (long)getpid());
+    if (length >= (int)sizeof folder || mkdir(folder, 0700) != 0 || chdir(folder) != 0 ||
+        mkdir(path_of("sub"), 0777) != 0) {
+        fprintf(stderr, "%s cannot be made\n", folder);
         exit(2);
+    }
     file_make("file.bin", 90000);
     file_make("sub/index.html", 3000);
 }

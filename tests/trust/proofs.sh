@@ -16,7 +16,7 @@ fetch() {
         head -n 1)
     key=$(dpkg -L debian-archive-keyring 2>/dev/null | grep '/debian-archive-keyring\.gpg$')
     [ -n "$uri" ] && [ -n "$key" ] || return
-    mkdir -p "$here/lists/partial" "$here/cache/archives/partial" "$here/root"
+    mkdir -p "$here/lists/partial" "$here/cache/archives/partial" "$here/unpacked"
     : >"$here/status"
     echo "deb [signed-by=$key] $uri trixie main" >"$here/sources.list"
     apt="-o Dir::Etc::sourcelist=$here/sources.list -o Dir::Etc::sourceparts=-
@@ -25,7 +25,7 @@ fetch() {
     # shellcheck disable=SC2086
     (cd "$here" && apt-get $apt -qq update &&
         apt-get $apt -qq download cbmc libc6 libstdc++6 libgcc-s1 minisat zlib1g &&
-        for package in *.deb; do dpkg -x "$package" root || exit; done) >"$here/log" 2>&1
+        for package in *.deb; do dpkg -x "$package" unpacked || exit; done) >"$here/log" 2>&1
     rm -rf "$here/lists" "$here/cache" "$here"/*.deb
 }
 
@@ -36,8 +36,8 @@ tool() {
     if [ -n "$found" ]; then
         set -- "$program" "$@"
     else
-        set -- "$here/root/usr/lib64/ld-linux-x86-64.so.2" --library-path \
-            "$here/root/usr/lib/x86_64-linux-gnu:$here/root/usr/lib" "$here/root/usr/bin/$program" "$@"
+        set -- "$here/unpacked/usr/lib64/ld-linux-x86-64.so.2" --library-path \
+            "$here/unpacked/usr/lib/x86_64-linux-gnu:$here/unpacked/usr/lib" "$here/unpacked/usr/bin/$program" "$@"
     fi
     timeout -k 5 600 "$@"
 }
@@ -58,9 +58,9 @@ prove() {
 
 found=$(command -v cbmc)
 mkdir -p "$here"
-if [ -z "$found" ] && [ ! -x "$here/root/usr/bin/cbmc" ]; then
+if [ -z "$found" ] && [ ! -x "$here/unpacked/usr/bin/cbmc" ]; then
     command -v apt-get >/dev/null && command -v dpkg >/dev/null && [ "$(uname -m)" = x86_64 ] && fetch
-    [ -x "$here/root/usr/bin/cbmc" ] || { echo "1..0 # SKIP cbmc cannot be had"; exit 0; }
+    [ -x "$here/unpacked/usr/bin/cbmc" ] || { echo "1..0 # SKIP cbmc cannot be had"; exit 0; }
 fi
 
 names=${*:-$(sed -n 's/^void proof_\([a-z0-9_]*\)(void)$/\1/p' $source)}
