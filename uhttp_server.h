@@ -2508,7 +2508,7 @@ static int uhttp_port_recv(intptr_t socket, void *to, size_t room)
     int n = (int)zsock_recv((int)socket, to, room, 0);
     if (n >= 0)
         return n;
-    return errno == EAGAIN || uh_zephyr_is_full() ? UHTTP_WANT_READ : UHTTP_FAILED;
+    return errno == EAGAIN ? UHTTP_WANT_READ : uh_zephyr_is_full() ? UHTTP_FULL : UHTTP_FAILED;
 }
 
 static int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count)
@@ -2519,7 +2519,8 @@ static int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count)
         if (n < 0 && sent > 0)
             break;
         if (n < 0)
-            return errno == EAGAIN || uh_zephyr_is_full() ? UHTTP_WANT_WRITE : UHTTP_FAILED;
+            return errno == EAGAIN       ? UHTTP_WANT_WRITE
+                   : uh_zephyr_is_full() ? UHTTP_FULL : UHTTP_FAILED;
         sent += n;
         if ((size_t)n < parts[i].len)
             break;
@@ -4329,24 +4330,6 @@ static void uh_poller_set_socket(uh_poller *p, uint32_t token, uh_socket fd)
     p->list[token].socket = fd;
 }
 
-static uint32_t uh_poller_changes(const uh_poller *p)
-{
-    (void)p;
-    return 0;
-}
-
-static bool uh_poller_next_change(const uh_poller *p, uint32_t *list, uint32_t *token)
-{
-    *token = (*list)++;
-    return *token < p->tokens;
-}
-
-static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
-{
-    (void)p;
-    (void)token;
-}
-
 static unsigned uh_poller_told(const uh_poller *p, uint32_t token, uh_socket fd)
 {
     (void)fd;
@@ -5008,7 +4991,7 @@ static unsigned uh_poller_next(uh_poller *p, uint32_t *token)
 }
 
 /* The sets of what select() reports are free for what the program's own loop was told. Sockets
- * are few: all of them are looked at for changes. */
+ * are few: that costs no list. */
 static void uh_poller_follow(uh_poller *p)
 {
 #if UH_OWN_BITMAPS
@@ -5017,24 +5000,6 @@ static void uh_poller_follow(uh_poller *p)
 #else
     memset(&p->sets.set[UH_GOT_R], 0, 2 * sizeof p->sets.set[0]);
 #endif
-}
-
-static uint32_t uh_poller_changes(const uh_poller *p)
-{
-    (void)p;
-    return 0;
-}
-
-static bool uh_poller_next_change(const uh_poller *p, uint32_t *list, uint32_t *token)
-{
-    *token = (*list)++;
-    return *token < p->tokens;
-}
-
-static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
-{
-    (void)p;
-    (void)token;
 }
 
 static unsigned uh_poller_told(uh_poller *p, uint32_t token, uh_socket fd)
@@ -5067,6 +5032,28 @@ static void uh_poller_close(uh_poller *p)
 {
     uh_poller_end(p);
     uh_fd_sets_close(&p->sets);
+}
+
+#endif
+
+#if !UH_QUEUE                   /* no list of changes: every token is looked at */
+
+static uint32_t uh_poller_changes(const uh_poller *p)
+{
+    (void)p;
+    return 0;
+}
+
+static bool uh_poller_next_change(const uh_poller *p, uint32_t *list, uint32_t *token)
+{
+    *token = (*list)++;
+    return *token < p->tokens;
+}
+
+static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
+{
+    (void)p;
+    (void)token;
 }
 
 #endif
@@ -11964,13 +11951,13 @@ static uh_next uh_step_stream(uhttp_conn *c)
 }
 
 /* Is it the peer's turn? Its deadline is another one once it has shut its side and nothing is
- * owed: each write lets that begin anew. */
+ * owed: each write lets that begin anew, a turn that finds it due and writes nothing not. */
 static bool uh_stream_settle(uhttp_conn *c)
 {
     bool owes = uh_conn_owes(c);
     if (owes && c->time == UH_TIME_FIN)
         uh_conn_arm(c);
-    if (!owes && c->fin && c->time != UH_TIME_FIN) {
+    if (!owes && c->fin && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
         c->since = c->server->now;
         uh_conn_join(c, UH_TIME_FIN);
     }

@@ -1918,6 +1918,22 @@ static void stream_after_fin_ends_when_the_program_is_silent_for_two_seconds(voi
     world_close();
 }
 
+static void stream_after_fin_is_not_spared_by_a_turn_in_which_nothing_is_written(void **state)
+{
+    (void)state;
+    open_heap(true);
+    peer *p = client(GET("/"));
+    uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
+    CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+    hear_nothing();
+    p->fin = true;
+    hear_nothing();
+    world_sleep(UH_LINGER_MS);
+    uh_ready_push(c);                   /* as its socket would, without anything to say */
+    CHECK(hear(UHTTP_EVENT_CLOSED) == c);
+    world_close();
+}
+
 /* An answer that waited for the next one goes out before the server sleeps, and what stands
  * behind it in the same buffer as well: that makes room, too. */
 static void stream_behind_a_held_answer_hears_of_room_when_memory_was_out(void **state)
@@ -4198,6 +4214,7 @@ int main(void)
         cmocka_unit_test(stream_that_owes_nothing_may_be_silent_for_ever),
         cmocka_unit_test(stream_to_one_who_does_not_read_ends_after_send_timeout),
         cmocka_unit_test(stream_after_fin_ends_when_the_program_is_silent_for_two_seconds),
+        cmocka_unit_test(stream_after_fin_is_not_spared_by_a_turn_in_which_nothing_is_written),
         cmocka_unit_test(stream_behind_a_held_answer_hears_of_room_when_memory_was_out),
         cmocka_unit_test(event_stream_after_fin_gets_one_comment),
         cmocka_unit_test(drained_body_has_the_deadline_of_a_body),
