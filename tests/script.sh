@@ -92,6 +92,16 @@ only_one() {
     return $status
 }
 
+# tap_passed FILE, tap_failed FILE: how many tests of what another program printed; a skipped one is
+# neither, and cmocka writes it as "not ok 3 # SKIP name"
+tap_passed() {
+    grep '^ok' "$1" | grep -vc '# *SKIP'
+}
+
+tap_failed() {
+    grep '^not ok' "$1" | grep -vc '# *SKIP'
+}
+
 # done_testing: the last line of a script.
 done_testing() {
     echo "1..$number"

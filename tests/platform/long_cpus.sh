@@ -5,24 +5,15 @@
 #
 # Compilers and qemu-user come from packages, cmocka from its source (tests/platform/cmocka_source.sh), the
 # mbedTLS of other processors from packages that are unpacked into build/.
-set -u
-export LC_ALL=C
-
-root=$(cd "$(dirname "$0")/../.." && pwd)
-cd "$root" || exit 2
+. "$(dirname "$0")/../script.sh"
 out=build/cpus
 mkdir -p $out
-
-skip_all() {
-    echo "1..0 # SKIP $*"
-    exit 0
-}
 
 . tests/platform/cmocka_source.sh
 
 # test_cpu TRIPLET EMULATOR TEST...: builds and runs each, prints TAP without numbers
 test_cpu() {
-    local triplet=$1 emulator="$2 -L /usr/$1" name dir=$out/$1 passed failed
+    local triplet=$1 emulator="$2 -L /usr/$1" name dir=$out/$1 status passed failed
     shift 2
     mkdir -p "$dir"
     build_cmocka "$triplet-gcc -O1" "$dir/cmocka.o" ||
@@ -38,8 +29,8 @@ test_cpu() {
         # shellcheck disable=SC2086
         CMOCKA_MESSAGE_OUTPUT=TAP timeout 600 $emulator "$dir/$name" >"$dir/$name.log" 2>&1
         status=$?
-        passed=$(grep -c '^ok' "$dir/$name.log")
-        failed=$(grep -c '^not ok' "$dir/$name.log")
+        passed=$(tap_passed "$dir/$name.log")
+        failed=$(tap_failed "$dir/$name.log")
         if [ $status -eq 0 ] && [ "$passed" -gt 0 ] && [ "$failed" -eq 0 ]; then
             echo "ok - $triplet: $name, $passed tests"
         else
@@ -56,7 +47,7 @@ by_script() {
     shift 3
     "$@" "tests/clients/$script" >"$log" 2>&1
     status=$?
-    passed=$(grep -c '^ok' "$log")
+    passed=$(tap_passed "$log")
     if [ $status -eq 0 ] && [ "$passed" -gt "$least" ]; then
         echo "ok - $name: $script, $passed tests"
     else

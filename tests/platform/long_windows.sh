@@ -36,8 +36,8 @@ for name in $tests; do
     $cc -std=gnu11 -Wall -Wextra -I "$cmocka/include" $room_flags tests/*/"$name.c" $out/cmocka.o \
         -o "$out/$name.exe" -lws2_32 >"$out/$name.log" 2>&1 &&
         CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$wine" "$out/$name.exe" >"$out/$name.log" 2>&1 &&
-        [ "$(grep -c '^ok' "$out/$name.log")" -gt 0 ] && ! grep -q '^not ok' "$out/$name.log"
-    ok "$name, $(grep -c '^ok' "$out/$name.log") tests"
+        [ "$(tap_passed "$out/$name.log")" -gt 0 ] && [ "$(tap_failed "$out/$name.log")" -eq 0 ]
+    ok "$name, $(tap_passed "$out/$name.log") tests"
     [ $failures -eq 0 ] || grep -v '^ok' "$out/$name.log" | tail -n 20 | sed 's/^/# /'
 done
 
