@@ -117,13 +117,13 @@
  * 431 or 413, or fails with UHTTP_ERR_MEMORY. Streams, files, static data and streamed bodies
  * may be any size.
  *
- * MANY CONNECTIONS  uhttp_wait() uses select() for a few sockets. On Linux, macOS and BSD it
- * moves to epoll or kqueue when it watches 64 sockets and back when fewer than 24 are left,
- * because select() costs time with every idle connection. It stays with select() when the
- * system refuses (no descriptors, a sandbox), in fixed memory unless UHTTP_POLLER says
- * otherwise, and it never moves in a program with its own loop (uhttp_server_watch). A
- * process that forks opens its server after fork(), in the child that is to serve; a child
- * that inherits an open server may only close it, which leaves the parent's untouched.
+ * MANY CONNECTIONS  select() takes longer with every idle connection. On Linux, macOS and BSD
+ * uhttp_wait() therefore switches to epoll or kqueue when it watches 64 sockets, and back, at
+ * the earliest, when fewer than 24 are left. It stays with select() if the system refuses (no
+ * descriptors, a sandbox) and with config.memory, unless UHTTP_POLLER says otherwise. Open a
+ * server after fork(), in the process that serves. A child that inherits an open server leaves
+ * it alone until exec() or _exit(): uhttp_server_close() in the child sends bytes the parent
+ * will send again, removes the parent's Unix socket and ends its TLS connections.
  *
  * VANISHED CLIENTS  A client that loses its power or its network says nothing any more. The
  * system notices it for the server within dead_peer_timeout_ms, by probes while nothing is
@@ -182,34 +182,34 @@
  *     no clock                define UHTTP_MILLIS(); without UHTTP_TIME() no Date is sent
  *     no random source        uhttp_tls_config.entropy; plain HTTP needs none
  *
- * LWIP  Define UHTTP_LWIP (ESP-IDF: automatic) and give the server a thread of its own, or the
- * main loop of a thread. examples/firmware/ boots in an emulator with what follows; its
- * lwipopts.h gives the reason for every number.
+ * LWIP  Define UHTTP_LWIP (ESP-IDF: automatic) and run the server in a thread of its own or in
+ * the main loop of another. examples/firmware/ boots in an emulator with these settings; the
+ * reason for every number is in its lwipopts.h.
  *
  *     LWIP_SOCKET, LWIP_SOCKET_SELECT   1: the server waits in lwip_select()
- *     SO_REUSE            1, to listen at once after a restart
- *     TCP_LISTEN_BACKLOG  1; without it lwIP accepts whoever comes until it is out of netconns,
- *                         and resets the rest
- *     LWIP_NETIF_LOOPBACK, LWIP_HAVE_LOOPIF   1 for uhttp_server_wakeup(), which sends itself a
- *                         datagram; LWIP_UDP too
+ *     SO_REUSE            1, to listen again immediately after a restart
+ *     TCP_LISTEN_BACKLOG  1; otherwise lwIP accepts clients until it has no netconn left, and
+ *                         resets the rest
+ *     LWIP_NETIF_LOOPBACK, LWIP_HAVE_LOOPIF, LWIP_UDP   1 for uhttp_server_wakeup(), which
+ *                         sends itself a datagram
  *     MEMP_NUM_NETCONN    slots + listeners + backlog of each + 1 (wake-up)
- *     MEMP_NUM_TCP_PCB    slots + backlogs + 4 that are closed and in TIME_WAIT
+ *     MEMP_NUM_TCP_PCB    slots + backlogs + 4 closed connections in TIME_WAIT
  *     PBUF_POOL_SIZE      slots x TCP_WND / TCP_MSS + backlogs + 4; (slots + backlogs) x
  *                         TCP_WND / TCP_MSS + 4 if uploads wait in the backlog. With fewer,
- *                         packets are lost and come again after a second
- *     TCP_SND_BUF         an even number of segments, four if there is RAM. lwIP calls a
- *                         socket writable above half of it: with three segments, answers over
- *                         4 KiB ran at 22 instead of 1150 a second
- *     MEM_SIZE            holds what is sent and not acknowledged: slots x TCP_SND_BUF at most;
- *                         with less the server waits (10 KiB served four slots)
+ *                         packets are lost and sent again a second later
+ *     TCP_SND_BUF         an even number of segments, four if there is RAM. lwIP reports a
+ *                         socket as writable when more than half is free: with three segments,
+ *                         responses over 4 KiB ran at 22 a second instead of 1150
+ *     MEM_SIZE            for data not yet acknowledged, at most slots x TCP_SND_BUF; with less
+ *                         the server waits at times (10 KiB were enough for four slots)
  *     LWIP_TCP_RTO_TIME   1000: a lost first packet is repeated after one second, not three
- *     ARP_QUEUEING        1: else all but one answer of a first burst of clients are lost
+ *     ARP_QUEUEING        1; otherwise only one response to a first burst of clients arrives
  *     config.backlog      4: a browser opens its connections in one burst
  *
- * Stack of the server's thread: 1.2 KiB beside the program's own (988 bytes with the example's
- * site), 4 KiB with TLS (2.7 KiB); lwIP's thread used 444 bytes. An open TLS connection holds
- * 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the handshake. There
- * is a Date header once UHTTP_TIME is defined and the clock is set (SNTP).
+ * The server's thread needs 1.2 KiB of stack for the server, 4 KiB with TLS, and what your
+ * program needs. The example used 988 bytes in all (TLS: 2672), lwIP's thread 444. An open TLS
+ * connection takes 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the
+ * handshake. Date is sent once the clock is set (SNTP); except with ESP-IDF, define UHTTP_TIME.
  *
  * ZEPHYR  Automatic with Zephyr 4.0 or later (__ZEPHYR__); examples/zephyr/ is a project.
  * Compiled against stub headers, never run. Give the server a thread of its own.
@@ -579,59 +579,59 @@ UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
  * Timeouts of connections are kept meanwhile, and never make it return NULL. */
 UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
 
-/* For a program with a loop of its own: fills list with the sockets to watch and returns how
- * many there are, which may exceed capacity (then only capacity entries were written). Call it
- * before each sleep. A loop that keeps what it has registered (epoll, libuv): where fd and
- * token are as before it is the same socket, else another, though fd may be the same number:
- * tokens tell connections apart that had one slot and one descriptor after the other. */
+/* For a program with a loop of its own: fills list with the sockets to watch. Call it before
+ * each sleep. Returns how many sockets there are; if they are more than capacity, only capacity
+ * entries were written. A loop that keeps its registrations (epoll, libuv) compares both fd and
+ * token: if both are known, it is the same socket. A new connection may have the fd of one that
+ * was closed, but never its token. */
 UHTTP_API size_t uhttp_server_watch(uhttp_server *server, uhttp_watch *list, size_t capacity);
 
-/* The same for a loop that keeps what it has registered (epoll, libuv, GLib) and would rather
- * not see every socket before each sleep: fills list with what has changed since the last call
- * and returns how many entries were written. Removals, with wish 0, come before everything
- * else. What does not fit comes with the next call: call it until it returns 0.
+/* The same for a loop that keeps its registrations (epoll, libuv, GLib), without listing every
+ * socket before each sleep: fills list with what has changed since the last call and returns
+ * the number of entries. Those with wish 0 come first: stop watching the socket, for now or for
+ * ever. What does not fit is returned by the next call, so call it until it returns 0.
  *
  *     while ((n = uhttp_server_watch_changes(server, list, 64)) > 0)
  *         for (size_t i = 0; i < n; i++)
  *             update(&list[i]);       // wish 0: remove; token unknown: add; else: modify
  *
- * The first call reports every socket. From then on the server shuts a connection at once when
- * it ends, but closes its descriptor, and uses its slot again, only after the removal has been
- * handed out: with the next call of this function or of uhttp_process_events(). Until then the
- * descriptor is valid and names no other socket. So this loop must go on to the end: no
- * uhttp_wait() afterwards, and before uhttp_server_close() remove all that is registered. */
+ * The first call lists every socket. From then on the server does not close the descriptor of
+ * a finished connection until you know that it is gone: the descriptor stays valid, and its
+ * number is not reused, until the next call of this function or of uhttp_process_events() after
+ * the one that returned the entry with wish 0. Do not call uhttp_wait() for this server any
+ * more, and stop watching all of its sockets before uhttp_server_close(). */
 UHTTP_API size_t uhttp_server_watch_changes(uhttp_server *server, uhttp_watch *list,
                                             size_t capacity);
 
-/* A capacity that is always enough for so many connections. This is a constant expression. */
+/* The capacity that is always enough for max_connections; a constant expression. */
 #define UHTTP_WATCH_CAPACITY(connections) ((size_t)(connections) + UHTTP_MAX_LISTENERS + 1u)
 
-/* How many milliseconds the program's own loop may sleep at most; 0: not at all; -1: for
- * ever. */
+/* How many milliseconds your own loop may sleep at most; 0: do not sleep, -1: no limit. */
 UHTTP_API int uhttp_server_timeout(uhttp_server *server);
 
-/* Tells the server what happened to the sockets of the watch list (entries with ready 0 are
- * ignored), serves the connections and returns the next one that has something for the program.
- * Call it again with (NULL, 0) until it returns NULL, and call it even if only time has passed.
- * A stale or spurious entry does no harm. */
+/* Tells the server what happened to its sockets (entries with ready 0 are ignored), serves the
+ * connections and returns the next one that has something for the program, or NULL. Call it
+ * after each sleep, even if only time has passed, and again with (NULL, 0) until it returns
+ * NULL. Entries of sockets that are closed already are ignored. */
 UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_watch *ready,
                                            size_t count);
 
-/* The same two for select(). Both sets are fd_set *; sockets are added to what they contain,
- * and max_fd is raised if needed. UHTTP_ERR_MEMORY: a descriptor does not fit an fd_set; the
- * sets are unchanged. FD_SETSIZE is that of the implementing file. For uhttp_process_fd_sets()
- * either set may be NULL: nothing happened in it. */
+/* uhttp_server_watch() and uhttp_process_events() for select(); the sets are fd_set *. The
+ * first adds the server's sockets to both sets, and raises *max_fd if needed. It fails, with
+ * the sets unchanged, with UHTTP_ERR_MEMORY if a descriptor does not fit an fd_set (FD_SETSIZE
+ * is that of the implementing file). The second takes NULL for a set in which nothing happened:
+ * call it with (NULL, NULL) until it returns NULL. */
 UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set,
                                             void *write_set, int *max_fd);
 UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *read_set,
                                             const void *write_set);
 
-/* Makes uhttp_wait() return NULL, now or the next time it is called; wakes a loop of your
- * own, too. The only call that is safe from another thread and from a signal handler (but
- * not from an interrupt handler of a microcontroller). It keeps errno. A call that
- * returned UHTTP_OK is never lost; several may lead to one NULL. UHTTP_ERR_AGAIN: the
- * network has no memory for it now (lwIP, Windows), try again later.
- * UHTTP_ERR_UNSUPPORTED: this system has no means for it. */
+/* Makes uhttp_wait() return NULL, now or the next time it is called, and wakes a loop of your
+ * own. The only function that may be called from other threads and signal handlers (but not
+ * from an interrupt handler of a microcontroller); it keeps errno. A wake-up that returned
+ * UHTTP_OK is never lost; several may lead to one NULL. UHTTP_ERR_AGAIN: the network has no
+ * memory for it now (lwIP, Windows), try again later. UHTTP_ERR_UNSUPPORTED: not possible on
+ * this system. */
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
 /* Ends the server gracefully, without blocking: closes listeners, and connections kept alive
@@ -1699,65 +1699,64 @@ typedef struct uhttp_address {
 /*------------------------------------------------------------------------------
  * Other network stacks: FreeRTOS-Plus-TCP, NetX, a modem, a simulation. Define
  * UHTTP_PLATFORM_HEADER as the name of a file of yours ("my_port.h", quotes included). The
- * implementing file includes it and uses nothing of the system but the functions below. The
- * file defines UHTTP_PORT_VERSION as 1, the version described here, and declares or defines the
- * functions, static or not. Other files that implement them include uhttp_server.h for the
- * types. A socket is any intptr_t except -1: a descriptor, an index, a pointer.
+ * implementing file includes it and, besides the C library, uses only the functions below. Your
+ * file declares or defines them, static or not, and defines UHTTP_PORT_VERSION as 1: the
+ * version described here. Other files that implement them include uhttp_server.h for the types.
+ * A socket is any intptr_t except -1: a descriptor, an index, a pointer.
  *
  *     uhttp_result uhttp_port_listen(intptr_t *listener, const uhttp_address *at,
  *                                    const uhttp_config *config);
  *         Binds and listens. Port 0: the stack chooses one. An address of zeros: all addresses;
- *         with family 6, IPv4 too if possible. config has backlog, reuse_port and others, which
- *         apply as far as the stack supports them. UHTTP_ERR_IN_USE: the port is taken;
- *         _DENIED; _UNSUPPORTED: no such family; _MEMORY; _SYSTEM.
+ *         with family 6, IPv4 too if possible. Of config use what the stack supports: backlog,
+ *         reuse_port, dead_peer_timeout_ms. UHTTP_ERR_IN_USE: the port is taken; _DENIED: not
+ *         permitted; _UNSUPPORTED: no such family; _MEMORY; _SYSTEM: anything else.
  *     int uhttp_port_accept(intptr_t listener, intptr_t *socket, uhttp_address *peer);
- *         0: a new connection. UHTTP_WANT_READ: nobody is waiting. UHTTP_FULL: no socket or
- *         memory for the client now, try again later. UHTTP_FAILED: the client has gone.
+ *         0: a new connection. UHTTP_WANT_READ: no client is waiting. UHTTP_FULL: no socket or
+ *         memory for it now, try again later. UHTTP_FAILED: the client has disconnected.
  *     int uhttp_port_recv(intptr_t socket, void *to, size_t room);
- *         Bytes read; 0: the peer has shut its side; UHTTP_WANT_READ; UHTTP_FULL: no memory
- *         now, try again later; UHTTP_FAILED: it is lost.
+ *         The number of bytes read. 0: the client will send no more. UHTTP_WANT_READ: nothing
+ *         has arrived. UHTTP_FULL: no memory now. UHTTP_FAILED: the connection is lost.
  *     int uhttp_port_send(intptr_t socket, const uhttp_str *parts, int count);
- *         Sends one or two parts in order. Bytes taken, at least one, perhaps not all;
- *         UHTTP_WANT_WRITE: no room now; UHTTP_FULL: no memory now; UHTTP_FAILED.
+ *         Sends one or two parts in order. The number of bytes taken: at least one, perhaps not
+ *         all. UHTTP_WANT_WRITE: no room now. UHTTP_FULL and UHTTP_FAILED: as above.
  *     void uhttp_port_shut(intptr_t socket);
- *         Nothing more will be sent: FIN after what was. Reading goes on.
+ *         Ends sending: FIN after everything that was sent. Receiving goes on.
  *     void uhttp_port_abort(intptr_t socket);
- *         Makes the following close a reset, so that a truncated response does not look whole.
+ *         Makes the close that follows a reset, so that an incomplete response is noticed.
  *     void uhttp_port_close(intptr_t socket);
- *         Closes a connection (FIN after what was sent) or a listener and frees the socket,
- *         whatever its state.
+ *         Closes a connection (FIN after everything that was sent) or a listener and frees the
+ *         socket, whatever its state.
  *     bool uhttp_port_address(intptr_t socket, bool of_peer, uhttp_address *address);
- *         The address of the other end, or of this end, or of a listener; false: it has none.
+ *         The address of the client (of_peer), or of this end or the listener; false: none.
  *     int uhttp_port_wait(uhttp_port_watch *list, uint32_t count, int timeout_ms);
- *         Sleeps until something happens to a socket of the list, for at most timeout_ms (0:
- *         not at all, negative: for ever), and sets ready in every entry whose wish is not 0 to
- *         the part of its wish that holds now (level-triggered). Entries with a wish of 0 are
- *         skipped. Readable: a listener with a client waiting, a connection with data, at its
- *         end, or lost. Writable: send would take something, or the connection is lost. Returns
- *         how many entries are ready; negative: interrupted.
+ *         Waits until something happens to a socket of the list, for at most timeout_ms (0: do
+ *         not wait, negative: no limit). Sets ready, in every entry whose wish is not 0, to the
+ *         bits of wish that are true now (level-triggered); entries with wish 0 are skipped.
+ *         Readable: a listener with a client waiting; a connection with data, at its end, or
+ *         lost. Writable: a connection that takes more data, or is lost. Returns how many
+ *         entries are ready; negative: interrupted.
  *     bool uhttp_port_wake_open(intptr_t *wake);
  *     bool uhttp_port_wake_send(intptr_t wake);
  *     void uhttp_port_wake_drain(intptr_t wake);
  *     void uhttp_port_wake_close(intptr_t wake);
- *         For uhttp_server_wakeup(): an object that uhttp_port_wait() finds readable from send
- *         until drain. send returns false if it will not be found. open may return false: there
- *         is no wake-up.
+ *         For uhttp_server_wakeup(): an object that uhttp_port_wait() reports as readable from
+ *         send until drain. send returns false if the wake-up is lost, open if there is none.
  *     uint32_t uhttp_port_millis(void);
  *         A millisecond clock that may wrap and never jumps (UHTTP_MILLIS replaces it).
  *     int64_t uhttp_port_time(void);
  *         Seconds since 1970; 0: there is no clock (UHTTP_TIME replaces it).
  *
- * Only uhttp_port_wait() may block. uhttp_port_wake_send() is the only function that other
- * threads call; all others run in the thread of the loop. After UHTTP_FULL the server leaves
- * that socket alone for 100 ms, even while it is ready. Define UHTTP_PORT_SOCKETS if
- * uhttp_port_wait() can only watch so many sockets, listeners and wake-up included: further
- * clients wait, or an idle one gives way. A socket that the program passes in (listen_fd,
- * uhttp_server_adopt()) is one of the port's own. There are no default files (use config.files)
- * and no Unix sockets; uhttp_server_fd_sets() returns UHTTP_ERR_UNSUPPORTED.
+ * Only uhttp_port_wait() may block. All are called in the thread of the server's loop, except
+ * uhttp_port_wake_send(), which is called wherever uhttp_server_wakeup() is. After UHTTP_FULL
+ * the server leaves that socket alone for 100 ms, even if it is ready. Define
+ * UHTTP_PORT_SOCKETS if uhttp_port_wait() can only watch so many sockets, listeners and wake-up
+ * included: further clients wait, or take the place of an idle one. A socket that the program
+ * passes in (listen_fd, uhttp_server_adopt()) is one of the port's own. There are no default
+ * files (use config.files) and no Unix sockets; uhttp_server_fd_sets() is not supported.
  */
 typedef struct uhttp_port_watch {
     intptr_t socket;
-    uint8_t wish;       /* UHTTP_READABLE | UHTTP_WRITABLE; 0: passed over */
+    uint8_t wish;       /* UHTTP_READABLE | UHTTP_WRITABLE; 0: skip it */
     uint8_t ready;      /* the same bits */
 } uhttp_port_watch;
 
