@@ -1,31 +1,19 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Takes the header the ways a project can take it: add_subdirectory, install and find_package,
 # pkg-config, a component of ESP-IDF; and asks each for the version. Prints TAP lines.
 # shellcheck disable=SC2317  # most functions are called through check
-set -u
-
-root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/../script.sh"
 work=$root/build/packaging
-cc=${CC:-cc}
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
-number=0
-failed=0
-
 rm -rf "$work"
 mkdir -p "$work" && cd "$work" || exit 2
 
 # check NAME COMMAND...: one TAP line; what the command printed follows a failure.
 check() {
-    name=$1
-    shift
-    number=$((number + 1))
-    if "$@" >log 2>&1 </dev/null; then
-        echo "ok $number - $name"
-    else
-        echo "not ok $number - $name"
-        sed 's/^/# /' log
-        failed=1
-    fi
+    local before=$failures
+    "${@:2}" >log 2>&1 </dev/null
+    ok "$1"
+    [ "$failures" = "$before" ] || sed 's/^/# /' log
 }
 
 skip() {
@@ -282,7 +270,7 @@ tls_package() {
         >tls.flags && cat tls.flags && grep -q -e '-DUHTTP_TLS' tls.flags &&
         grep -q -e '-lmbedtls -lmbedx509 -lmbedcrypto' tls.flags
 }
-if echo '#include <mbedtls/ssl.h>' | ${CC:-cc} -x c -c - -o mbedtls.o 2>/dev/null; then
+if echo '#include <mbedtls/ssl.h>' | "$cc" -x c -c - -o mbedtls.o 2>/dev/null; then
     check "UHTTP_TLS: finds mbedTLS, the examples build" tls_level
     if command -v pkg-config >/dev/null; then
         check "UHTTP_TLS: pkg-config says what to define and link" tls_package
@@ -303,10 +291,9 @@ release() {
         grep -q "^version: \"$version\"" "$files/idf_component.yml" &&
         cmake -S "$files" -B release -DUHTTP_BUILD_EXAMPLES=OFF -DUHTTP_BUILD_TESTS=OFF &&
         cmake --install release --prefix "$work/released" && [ -f released/include/uhttp_server.h ] &&
-        $cc -I "$files" -o hello "$files/examples/hello.c" && [ -x hello ] || return
+        "$cc" -I "$files" -o hello "$files/examples/hello.c" && [ -x hello ] || return
     ! command -v python3 || python3 -m json.tool "$files/library.json"
 }
 check "a release is a project of its own, with manifests that say its version" release
 
-echo "1..$number"
-exit $failed
+done_testing
