@@ -572,7 +572,8 @@ UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
                                                const uhttp_tls_config *tls);
 
 /* Serves all connections and returns the next one that has something for the program; NULL when
- * timeout_ms has passed without one, on a signal, and on uhttp_server_wakeup().
+ * timeout_ms has passed without one, on a signal, on uhttp_server_wakeup(), and when a shutdown
+ * is complete.
  *
  *   timeout_ms  0: look at the network once and do not wait; negative: wait for ever
  *
@@ -636,10 +637,10 @@ UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
 /* Ends the server gracefully, without blocking: closes listeners, and connections kept alive
  * once they have been idle for a second; ends the others with "Connection: close" after the
- * request they are in. Who has connected, if only to the backlog, and not spoken yet may do so
- * for two seconds: its request may be on the way. Returns UHTTP_ERR_AGAIN while anything is
- * left, UHTTP_OK when all is done: call it and uhttp_wait() in turn. WebSockets are closed with
- * 1001 (going away); held requests and streams are the program's to end. */
+ * request they are in. A client that has connected, if only to the backlog, but has not sent
+ * anything yet has two seconds to do so: its request may be on the way. Returns UHTTP_ERR_AGAIN
+ * while anything is left, UHTTP_OK when all is done: call it and uhttp_wait() in turn. The
+ * server closes WebSockets with 1001 (going away); end held requests and streams yourself. */
 UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server);
 
 /* Closes and frees everything at once, including requests the program still holds; the log
@@ -651,7 +652,7 @@ UHTTP_API int uhttp_server_port(const uhttp_server *server);    /* of the first 
  * listener, or it is a Unix socket. */
 UHTTP_API int uhttp_listener_port(const uhttp_server *server, size_t index);
 UHTTP_API intptr_t uhttp_server_fd(const uhttp_server *server); /* -1 after shutdown */
-UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server);
+UHTTP_API bool uhttp_server_is_secure(const uhttp_server *server);  /* the first listener */
 UHTTP_API bool uhttp_server_event_mode(const uhttp_server *server);
 UHTTP_API void uhttp_server_stats(const uhttp_server *server, uhttp_stats *stats);
 
@@ -859,9 +860,9 @@ UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allo
 UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
 
 /* Adds a header field to the response that follows. UHTTP_ERR_INVALID: a field that only the
- * server may set (Content-Length, Transfer-Encoding, Content-Range, Trailer, Upgrade,
- * Keep-Alive), a name that is not a token, control characters in value. "Connection: close" is
- * obeyed.
+ * server may set (Content-Length, Transfer-Encoding, Content-Range, Trailer, TE, Upgrade,
+ * Keep-Alive, Connection, of which only "close" is allowed and obeyed), a name that is not a
+ * token, control characters in value.
  *
  * An added field replaces the server's own field of that name (Content-Type, Location, ETag,
  * Cache-Control, ...) and the one in config.default_headers; only Set-Cookie, Vary, Link,
@@ -1047,8 +1048,8 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
                                                  uint64_t limit);
 
 /*------------------------------------------------------------------------------
- * WebSocket (RFC 6455). A request that asks for one is answered with uhttp_ws_accept(); from
- * then on messages come out of uhttp_wait() like requests, in both modes:
+ * WebSocket (RFC 6455). uhttp_ws_accept() turns a request that asks for it into a WebSocket.
+ * From then on uhttp_wait() returns its messages like requests, with and without event mode:
  *
  *     switch (uhttp_event(c)) {
  *     case UHTTP_EVENT_WS_MESSAGE:
@@ -1064,65 +1065,66 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
  *             uhttp_respond_html(c, 200, page);
  *     }
  *
- * c, uhttp_id(c) and uhttp_context(c) stay the same for the life of the WebSocket; the strings
- * of its request are valid until the next uhttp_wait() only, so copy what is needed later.
- * Masking, fragments, UTF-8, pongs and the close handshake are handled automatically. A peer
- * that has been silent for ws_ping_interval_ms is pinged, and the connection is closed if the
- * peer stays silent for as long again. To broadcast, walk the connections with uhttp_next().
+ * c, uhttp_id(c) and uhttp_context(c) stay the same until the WebSocket ends. The strings of
+ * its request are valid only until the next uhttp_wait(): copy what you need later. Masking,
+ * fragments, UTF-8, pongs and the close handshake are handled automatically. A client that has
+ * sent nothing for ws_ping_interval_ms is pinged, and disconnected if it sends nothing for as
+ * long again; one that reads too slowly is disconnected after send_timeout_ms.
  *
- * Every WebSocket ends with exactly one UHTTP_EVENT_WS_CLOSE, whichever side closes it and
- * whatever calls returned UHTTP_ERR_CLOSED before; c is the server's again at the next
- * uhttp_wait(). Only uhttp_close(), which drops the connection at once, has no event.
+ * Every WebSocket ends with exactly one UHTTP_EVENT_WS_CLOSE, whichever side closes it and even
+ * if a call has returned UHTTP_ERR_CLOSED; after the next uhttp_wait(), c is the server's
+ * again. Only uhttp_close() drops the connection at once, without an event. To broadcast,
+ * iterate over the connections with uhttp_next().
  */
 
-/* Is this request a WebSocket handshake: GET, HTTP/1.1, without a body, and with "Upgrade:
- * websocket"? False also with UHTTP_NO_WEBSOCKET. */
+/* Is this request a WebSocket handshake: GET, HTTP/1.1, no body, "Connection: Upgrade" and
+ * "Upgrade: websocket"? Always false with UHTTP_NO_WEBSOCKET. */
 UHTTP_API bool uhttp_is_websocket_request(const uhttp_conn *c);
 
 typedef struct uhttp_ws_options {
-    const char *origins;    /* web pages that may connect, as "https://example.org,
-                               https://www.example.org", in addition to pages of this server;
-                               "*": any page; NULL: only pages of this server */
+    const char *origins;    /* sites whose pages may connect, as "https://example.org,
+                               https://www.example.org", besides this server's own pages; "*":
+                               all; NULL: only this server's own */
     const char *protocols;  /* subprotocols the program speaks, as "chat.v2, chat.v1"; the first
                                one in the client's list is chosen; NULL: none */
-    uhttp_str *protocol;    /* receives the one chosen, a part of protocols; ptr NULL: none */
+    uhttp_str *protocol;    /* receives the chosen one, a slice of protocols; ptr NULL: none */
 } uhttp_ws_options;
 
-/* Accepts the handshake: the request becomes a WebSocket. Look at the request (path, cookies,
- * authentication) first; to refuse it, answer it like any other. Fields added with
+/* Accepts the handshake: the request becomes a WebSocket. Check path, cookies or authentication
+ * before; to refuse the request, respond to it like to any other. Fields added with
  * uhttp_add_header() or uhttp_set_cookie() are sent with the 101 response.
  *
  *   options  NULL: all defaults
  *
- * A request with an Origin field (all browsers send it) is accepted only if the origin has the
- * scheme, host and port that this request was sent to, as far as config.trusted_proxies tell,
- * or is listed in origins: other sites' pages would connect with the user's cookies otherwise.
+ * If there is an Origin field (all browsers send it), it must have the scheme, host and port
+ * that the request was sent to (a proxy in config.trusted_proxies may say which) or be listed
+ * in origins: otherwise pages of other sites could connect with the user's cookies.
  *
- * Returns UHTTP_OK, or one of these, after which the request has been answered:
- *   UHTTP_ERR_DENIED   another origin: 403 was sent
- *   UHTTP_ERR_INVALID  not a valid handshake: 400 was sent, or 426 for another version
+ * Returns UHTTP_OK, or one of these, after the server has answered the request:
+ *   UHTTP_ERR_DENIED   another site's page: 403 was sent
+ *   UHTTP_ERR_INVALID  426 was sent: not a handshake, or not version 13; 400: a malformed key
  * or, with nothing sent:
  *   UHTTP_ERR_CLOSED, UHTTP_ERR_STATE, UHTTP_ERR_MEMORY   as for a response
  *   UHTTP_ERR_UNSUPPORTED   built with UHTTP_NO_WEBSOCKET
  * RFC 6455 section 4.2. */
 UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options);
 
-/* The data of the event: of _WS_MESSAGE and the _WS_CHUNK events the message or its part, of
- * _WS_PING its payload, of _WS_CLOSE the reason ("" if there is none). There is a NUL behind
- * it; a text may contain NULs as well. Valid until the next uhttp_wait(). length may be NULL.
- * NULL: this is not one of these events. */
+/* The data of a WebSocket event: the message or its part; the payload of a ping; for _WS_CLOSE
+ * the client's reason, or why the server closed ("" if there is none). A NUL follows the data;
+ * a message may also contain NULs. Valid until the next uhttp_wait(). length may be NULL.
+ * Returns NULL if this is not one of these events. */
 UHTTP_API const char *uhttp_ws_message(const uhttp_conn *c, size_t *length);
 
-/* Is the message a text (valid UTF-8), rather than binary? The parts of a long text may be cut
- * within a character. */
+/* Is the message text (valid UTF-8) rather than binary? A long text may be split into parts in
+ * the middle of a character. */
 UHTTP_API bool uhttp_ws_is_text(const uhttp_conn *c);
 
-/* The status code of UHTTP_EVENT_WS_CLOSE: the one the client sent, 1005 if it sent none; 1006
- * if the connection broke or timed out; 1002, 1007, 1009 or 1011 if the server had to close it:
- * protocol error, invalid UTF-8, message too long, out of memory. Else 0. RFC 6455 section 7 */
+/* The status code of UHTTP_EVENT_WS_CLOSE: the client's, 1005 if it sent none; 1006 if the
+ * connection broke or timed out; if the server had to close it: 1002 (protocol error), 1007
+ * (invalid UTF-8), 1009 (too long) or 1011 (out of memory). Else 0. RFC 6455 section 7 */
 UHTTP_API int uhttp_ws_code(const uhttp_conn *c);
 
-/* Is c a WebSocket that messages can be sent to (accepted, and not closing)? */
+/* Is c a WebSocket that messages can be sent to: accepted, and not being closed? */
 UHTTP_API bool uhttp_ws_is_open(const uhttp_conn *c);
 
 typedef enum uhttp_ws_type {
@@ -1134,8 +1136,8 @@ typedef enum uhttp_ws_type {
  * leave together. The functions below fail in the same way:
  *
  *   UHTTP_ERR_CLOSED   the client has disconnected or is closing; _WS_CLOSE follows
- *   UHTTP_ERR_STATE    not a WebSocket, closing has begun, or another message is being sent in
- *                      pieces
+ *   UHTTP_ERR_STATE    not a WebSocket, or you have closed it; between uhttp_ws_begin() and
+ *                      uhttp_ws_end(), another message; outside them, a piece or an end
  *   UHTTP_ERR_INVALID  a text that is not UTF-8; type, NULL or length out of range
  *   UHTTP_ERR_AGAIN    no room now, the client reads slowly: skip the message, or send it again
  *                      later (in event mode one UHTTP_EVENT_WRITABLE follows; see also
@@ -1146,15 +1148,15 @@ typedef enum uhttp_ws_type {
 UHTTP_API uhttp_result uhttp_ws_send(uhttp_conn *c, uhttp_ws_type type, const void *data,
                                      size_t length);
 
-/* Sends a text message formatted as by printf(). */
+/* Sends a text message formatted as with printf(). */
 UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
     UHTTP_FORMAT(2, 3);
 
-/* Sends one message of any length in pieces: begin, pieces, end. It needs no more memory than
- * one piece; the client receives it as one message. A piece is taken whole or not at all;
- * pieces of a text may be cut within a character. Between begin and end no other message can be
- * sent. uhttp_ws_end() never fails for want of room; with a text that ends within a character
- * it is UHTTP_ERR_INVALID, and the message can only be continued or the WebSocket closed. */
+/* Sends one message of any length in pieces: begin, pieces, end. The client receives it as one
+ * message; it needs no more memory than its largest piece. Each piece is sent whole or not at
+ * all; a text may be cut in the middle of a character. Until the end no other message can be
+ * sent. uhttp_ws_end() never fails for want of room. UHTTP_ERR_INVALID: the text ends in the
+ * middle of a character; send the rest of it, or close the WebSocket. */
 UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type);
 UHTTP_API uhttp_result uhttp_ws_piece(uhttp_conn *c, const void *data, size_t length);
 UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c);
@@ -1163,12 +1165,11 @@ UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c);
  * reported. */
 UHTTP_API uhttp_result uhttp_ws_ping(uhttp_conn *c, const void *data, size_t length);
 
-/* Closes the WebSocket: sends a close frame behind all that was sent, and waits up to two
- * seconds for the client's. Messages that still arrive are dropped, _WS_CLOSE follows.
+/* Closes the WebSocket: sends a close frame after everything sent before, and waits up to two
+ * seconds for the client's. Messages that still arrive are dropped; _WS_CLOSE follows.
  *
- *   code    1000: normal, 1001: going away, 1008: policy, 1011: internal error, 3000 to 4999:
- *           the program's own; 0: none. Others of RFC 6455 section 7.4 are allowed if an
- *           endpoint may send them
+ *   code    1000: normal, 1001: going away, 1008: policy, 1011: internal error; any of 1000 to
+ *           1003 and 1007 to 1014; 3000 to 4999: the program's own; 0: neither code nor reason
  *   reason  UTF-8, up to 123 bytes; NULL or "": none. Omitted if there is no room for it
  *
  * Never fails for want of room. */
