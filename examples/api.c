@@ -11,8 +11,9 @@
  *     PUT    /api/items/ID                  replaces it
  *     DELETE /api/items/ID                  204
  *
- * What a client did wrong it is told as JSON, each field by name. A page of any other site may
- * ask, too: that is what the default headers are for, and OPTIONS, which browsers send first.
+ * Errors are reported as JSON, with the name of each bad field. Pages of other sites may use the
+ * service, too (CORS): that is why there are default headers, and OPTIONS, which browsers send
+ * first.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

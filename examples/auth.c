@@ -1,10 +1,10 @@
-/* auth.c - a page for those who know the password, asked for by the browser
+/* auth.c - a page behind a password that the browser asks for (Basic authentication)
  *
  *     build: cc -o auth examples/auth.c
  *     try:   ./auth 8080 PASSWORD, then curl -u admin:PASSWORD http://localhost:8080/secret
  *
  * Basic authentication sends the password with each request, readable by everybody on the way:
- * use it over TLS, or where nobody else is on the way.
+ * use it over TLS, or in a network that nobody else can read.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,11 +1,11 @@
-/* camera.c - moving pictures in a browser: MJPEG, one JPEG after the other in one response
+/* camera.c - a live picture in the browser: MJPEG, one JPEG after the other in one response
  *
  *     build: cc -o camera examples/camera.c
  *     try:   ./camera 8080, then open http://localhost:8080/
  *
  * Every frame replaces the one before (multipart/x-mixed-replace), so <img src="/stream"> is a
- * video. A viewer that reads too slowly has no room for a frame and misses it: what it gets is
- * never older than its send buffer is large, and nobody waits for it.
+ * video. A viewer that reads too slowly misses the frames there is no room for: it lags behind
+ * by no more than its send buffer holds, and delays nobody.
  *
  * The camera is a drawing, ten times a second; a real one wakes the loop with
  * uhttp_server_wakeup() when a frame is ready. Its pictures are gray, and their JPEG is the

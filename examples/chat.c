@@ -1,17 +1,17 @@
-/* chat.c - a chat room over WebSocket: who is there, and everybody hears what is said
+/* chat.c - a chat room over WebSocket, with a list of the people in it
  *
  *     build: cc -o chat examples/chat.c
  *     try:   ./chat 8080, then open http://localhost:8080/ in two windows
  *
- * Messages are JSON. A browser says {"name":"Ann"} first and {"text":"hello"} from then on; it
- * hears
+ * Messages are JSON. A browser sends {"name":"Ann"} first, and then {"text":"hello"} and so on.
+ * It receives
  *
- *     {"people":["Ann","Bob"]}                 whenever somebody comes or leaves
+ *     {"people":["Ann","Bob"]}                 when somebody joins or leaves
  *     {"from":"Ann","text":"hello"}
  *     {"error":"this name is taken"}
  *
- * A message to everybody is composed once and sent to each. A client that reads too slowly to
- * have room for it is disconnected: the page connects again automatically.
+ * A message to everybody is composed once and sent to each client. One that reads too slowly to
+ * take it is disconnected; its page connects again automatically.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

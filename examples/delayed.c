@@ -1,15 +1,15 @@
-/* delayed.c - answers that take long, prepared by threads beside the loop
+/* delayed.c - responses that take long, prepared by worker threads
  *
  *     build: cc -pthread -o delayed examples/delayed.c
  *     try:   ./delayed 8080, then curl 'http://localhost:8080/work?ms=2000'
  *
- * The loop hands jobs to a few worker threads and goes on serving. A job holds no connection
- * but the id of its request, since all calls but uhttp_server_wakeup() are the loop's: a worker
- * puts its job into the list of those done and wakes the loop, which asks uhttp_find() who
- * waits for it. That is nobody when the client has gone, and never another request.
+ * The loop hands jobs to a few worker threads and goes on serving. A job has the id of its
+ * request, not its connection, since only the loop may use connections. A worker puts its job
+ * into the list of finished ones and calls uhttp_server_wakeup(); the loop then looks the
+ * request up with uhttp_find(). If the client has disconnected there is none.
  *
- * Jobs wait in a bounded queue: beyond it a client is told to come back later. Who leaves while
- * its job is in the queue has it dropped there.
+ * The queue of jobs is bounded: when it is full, clients are told to come back later. The job of
+ * a client that disconnects is removed from the queue.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,17 +1,17 @@
-/* events.c - a page with live values: Server-Sent Events to many listeners
+/* events.c - a page with live values: Server-Sent Events to many clients
  *
  *     build: cc -o events examples/events.c
  *     try:   ./events 8080, then open http://localhost:8080/, or:
  *            curl -N http://localhost:8080/events
  *
- * A measurement is taken once a second and sent to everybody who listens. Its id is the
- * time it was taken, so ids go on where they were when the server is started again: a browser
- * that lost its connection comes back by itself, tells the last id it has seen, and gets what
- * it missed, as far as it is remembered.
+ * A measurement is taken once a second and sent to every client. Its id is the time it was
+ * taken, so that ids continue after a restart of the server: a browser that has lost its
+ * connection reconnects automatically, sends the last id it has seen, and gets what it missed,
+ * as far as the server still has it.
  *
- * Whoever reads too slowly has no room for a measurement (UHTTP_ERR_AGAIN). What then, is the
- * program's choice: /events skips it, since the next is as good; /events?all must have no
- * gaps, so the listener is dropped, comes back, and begins where it was.
+ * For a client that reads too slowly there may be no room (UHTTP_ERR_AGAIN). What to do then is
+ * the program's choice: /events skips the measurement, since the next is as good; /events?all
+ * must have no gaps, so the client is disconnected, reconnects, and continues where it was.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -3,10 +3,10 @@
  *     build: cc -o export examples/export.c
  *     try:   ./export 8080, then curl -N 'http://localhost:8080/export?rows=1000000' | tail -n 1
  *
- * Rows are made as fast as the client takes them: a row for which there is no room answers
- * UHTTP_ERR_AGAIN, and UHTTP_EVENT_WRITABLE tells when to go on. However many rows there are,
- * an export needs its number of the next row and the connection's buffers. One that always has
- * room stops after a thousand rows, for the other clients' sake.
+ * Rows are written as fast as the client reads: when there is no room for a row, the call
+ * returns UHTTP_ERR_AGAIN, and UHTTP_EVENT_WRITABLE says when to continue. However many rows
+ * there are, an export needs only the number of its next row and the connection's buffers.
+ * After a thousand rows without a pause, other clients get their turn.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -3,11 +3,11 @@
  *     build: cc -o form examples/form.c
  *     try:   ./form 8080 PASSWORD, then open http://localhost:8080/
  *
- * Who is signed in has a cookie with a random number that names a session in this program; a
- * sign-out forgets the session, so a copied cookie is of no use any more. The cookie is
- * HttpOnly (no script reads it) and SameSite=Lax (no other site's form is sent with it), which
- * are uhttp_set_cookie()'s defaults; over TLS it is Secure as well. What a client has sent is
- * shown only escaped. Without a password on the command line one is made up and printed.
+ * After signing in, a browser has a cookie with a random number, the name of a session in this
+ * program. Signing out deletes the session, so that a copied cookie becomes useless. By default
+ * uhttp_set_cookie() makes cookies HttpOnly (scripts cannot read them) and SameSite=Lax (forms
+ * of other sites are sent without them), over TLS also Secure. What clients have sent is shown
+ * only escaped. Without a password on the command line, the program chooses one and prints it.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -3,7 +3,7 @@
  *     build: cc -o hello examples/hello.c
  *     try:   ./hello 8080, then curl http://localhost:8080/
  *
- * Says where it listens, greets whoever asks for "/", and ends on Ctrl-C.
+ * It prints where it listens, answers requests for "/", and ends on Ctrl-C.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,7 +1,7 @@
-/* hello.cpp - the first program in C++: fields are set one by one instead of by designators
+/* hello.cpp - the first program in C++11, which has no designated initialisers
  *
- *     c++ -std=c++11 -o hello++ examples/hello.cpp && ./hello++ [port]
- *     curl "http://localhost:8080/?name=you"
+ *     build: c++ -std=c++11 -o hello++ examples/hello.cpp
+ *     try:   ./hello++ 8080, then curl "http://localhost:8080/?name=you"
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

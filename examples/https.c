@@ -3,9 +3,9 @@
  *     build: cc -o https examples/https.c -lmbedtls -lmbedx509 -lmbedcrypto
  *     try:   ./https 8443 fullchain.pem privkey.pem, then curl -k https://localhost:8443/
  *
- * If there are no such files yet, a key and a certificate it signs itself are made: enough to try,
- * and for a device whose owner confirms it once in the browser. SIGHUP reads both files again, and
- * nobody's connection is dropped; who renews them finds the process in the file named last:
+ * If the files do not exist, a key and a self-signed certificate are written to them: enough to
+ * try, or for a device whose owner accepts it once in the browser. On SIGHUP both files are read
+ * again, and no connection is dropped; the last argument names a file for the process id:
  *
  *     ./https 443 fullchain.pem privkey.pem /run/https.pid
  *     certbot renew --deploy-hook 'kill -HUP "$(cat /run/https.pid)"'

@@ -1,4 +1,4 @@
-/* listen.c - where a server can listen: IPv4, IPv6, both, a Unix socket, systemd's sockets
+/* listen.c - listens on IPv4, IPv6 or both, on a Unix socket, or by systemd socket activation
  *
  *     build: cc -o listen examples/listen.c
  *     try:   ./listen 8080 ::, then curl 'http://[::1]:8080/'

@@ -1,4 +1,4 @@
-/* metrics.c - counters for Prometheus, served by the program that has them
+/* metrics.c - metrics for Prometheus, served by the program that counts them
  *
  *     build: cc -o metrics examples/metrics.c
  *     try:   ./metrics 8080, then curl http://localhost:8080/metrics

@@ -1,11 +1,12 @@
-/* mtls.c - a page for machines that show a certificate of your own authority
+/* mtls.c - mutual TLS: only clients with a certificate of your own authority may connect
  *
  *     build: cc -o mtls examples/mtls.c -lmbedtls -lmbedx509 -lmbedcrypto
  *     try:   ./mtls 8443 server.pem server.key ca.pem "O=Example, CN=alice", then
  *            curl --cacert ca.pem --cert alice.pem --key alice.key https://localhost:8443/admin
  *
- * Who has none does not even get a connection. Only the last-named client may see /admin. A
- * subject is compared whole: its parts may contain anything the authority has signed.
+ * Clients without a certificate cannot connect at all. Only the one whose subject is the last
+ * argument may see /admin. Subjects are compared as a whole: their parts may contain anything
+ * the authority has signed.
  */
 #define UHTTP_TLS 1
 #define UHTTP_IMPLEMENTATION

@@ -3,7 +3,7 @@
  *     build: cc -o openssl examples/openssl.c -lssl -lcrypto
  *     try:   ./openssl 8443 fullchain.pem privkey.pem, then curl -k https://localhost:8443/
  *
- * Six functions are all the server asks of a TLS library. None of them ever blocks.
+ * The server needs only six functions of a TLS library, none of which may block.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,18 +1,19 @@
-/* ota.c - firmware over the air: an image larger than memory, into flash as it comes
+/* ota.c - firmware over the air: an image larger than memory, written to flash as it arrives
  *
  *     build: cc -o ota examples/ota.c
  *     try:   ./ota 8080 flash.bin, then open http://localhost:8080/, or:
  *            curl -T image.bin 'http://localhost:8080/firmware?crc32=cbf43926'
  *            curl -F image=@image.bin http://localhost:8080/firmware
  *
- * The whole server lives in the array below, as it would on a microcontroller; a file stands
- * for the flash. The image comes raw or in a browser's form, is written and summed up while it
- * comes, and answered when it is whole. The sum is a CRC-32, or with mbedTLS a SHA-256:
+ * All of the server's memory is the array below, as on a microcontroller; a file takes the place
+ * of the flash. The image is sent as it is or in a browser's form. It is written, and its checksum
+ * computed, while it arrives. The checksum is a CRC-32 or, with mbedTLS, a SHA-256:
  *
  *     cc -DUHTTP_TLS -o ota examples/ota.c -lmbedtls -lmbedx509 -lmbedcrypto
  *
- * If the query has it, an image with another sum is refused. An update that breaks off, is too
- * large or not what was announced leaves the installed image as it is. There is one at a time.
+ * If the query names a checksum, an image with another one is refused. An update that is cut
+ * short, too large or not what was announced leaves the installed image unchanged. Only one
+ * update can run at a time.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

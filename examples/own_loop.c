@@ -1,13 +1,13 @@
-/* own_loop.c - the server inside a loop that the program has already, here around poll()
+/* own_loop.c - the server inside a loop of the program's own, here around poll()
  *
  *     build: cc -o own_loop examples/own_loop.c
  *     try:   ./own_loop 8080, then curl http://localhost:8080/, and type: limit 30
  *
  * The program measures four times a second and takes commands from its standard input
- * ("limit 30", "quit"); the server is one more thing it looks after, and shows what was
- * measured. Before each sleep it asks the server which sockets to watch and how long it may
- * sleep at most, and afterwards tells it what happened. With epoll, libuv or GLib it is the
- * same three calls.
+ * ("limit 30", "quit"); the server shows what was measured. Before each sleep the program asks
+ * the server which sockets to watch and how long to sleep at most; afterwards it reports what
+ * happened. With epoll, libuv or GLib, use uhttp_server_watch_changes() to learn which sockets
+ * are new or gone.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -4,11 +4,11 @@
  *     try:   ./prefork 8080 4, then curl http://localhost:8080/, and kill -HUP its PID: a restart
  *
  * A master opens one listening socket for each worker, all on the same port (SO_REUSEPORT): on
- * Linux the kernel spreads connections over them. The sockets stay open in the master, so at a
- * restart a new worker goes on with the socket of an old one, and connections that wait in its
- * backlog are served by the new. The old one answers what it has begun, then it ends.
+ * Linux the kernel distributes connections among them. The sockets stay open in the master: at
+ * a restart each new worker takes over the socket of an old one, with the connections waiting
+ * in its backlog. The old worker completes the requests it has begun and ends.
  *
- * The master looks after its workers and never at a request: one that dies is replaced.
+ * The master only supervises its workers, and replaces one that dies; it serves no requests.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
@@ -130,7 +130,7 @@ static void become_worker(const char *program, int listen_fd, int ready_fd)
     snprintf(listen_text, sizeof listen_text, "%d", listen_fd);
     snprintf(ready_text, sizeof ready_text, "%d", ready_fd);
     execlp(program, program, "--worker", listen_text, ready_text, (char *)NULL);
-    fprintf(stderr, "%s: %s\n", program, strerror(errno));
+    fprintf(stderr, "cannot start %s: %s\n", program, strerror(errno));
     _exit(127);
 }
 

@@ -1,14 +1,14 @@
-/* proxy.c - behind nginx, HAProxy or another proxy: who asks, and for which URL
+/* proxy.c - behind nginx, HAProxy or another reverse proxy: the client's address and URL
  *
  *     build: cc -o proxy examples/proxy.c
  *     try:   ./proxy 8080, then curl -H 'X-Forwarded-For: 192.0.2.1' http://localhost:8080/
  *
- * All connections come from the proxy, which says in X-Forwarded-For, -Proto and -Host for whom
- * it asks. Anybody can write such fields, so they are believed only from addresses the program
- * trusts. The proxy has to set all three, and to remove the field Forwarded, which this server
- * does not read: proxy.nginx.conf and proxy.haproxy.cfg beside this file do.
+ * All connections come from the proxy, which sends the client's address and URL in the fields
+ * X-Forwarded-For, -Proto and -Host. Anybody can send such fields, so they are used only if they
+ * come from trusted addresses. The proxy must set all three and remove the field Forwarded,
+ * which this server does not read: proxy.nginx.conf and proxy.haproxy.cfg do that.
  *
- * Answers with what it knows, and prints a line for each request in the Common Log Format.
+ * It answers with what it knows, and prints a line for each request in the Common Log Format.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     uhttp_config config = { 0 };
     int port = argc > 1 ? read_port(argv[1]) : 8080;
     if (argc > 3 || port < 0) {
-        fprintf(stderr, "usage: %s [port [trusted]]\n", argv[0]);
+        fprintf(stderr, "usage: %s [port [trusted]]    port 0: any that is free\n", argv[0]);
         return 2;
     }
     config.address = "127.0.0.1";               /* the proxy is on this machine */

@@ -3,11 +3,11 @@
  *     build: cc -o put examples/put.c
  *     try:   mkdir -p files && ./put 8080 files, then curl -T photo.jpg http://localhost:8080/
  *
- * A PUT to /NAME becomes the file NAME of the directory, in place of the one that has this name.
- * It is written as it arrives, so it may be larger than memory, under another name that becomes
- * its own when it is complete: a reader sees the old file or the new one. GET gives it back.
- * Names are those uhttp_safe_filename() would leave as they are, and there are no directories
- * in the directory. Anybody who can reach the port can write: put a password in front (auth.c).
+ * PUT /NAME creates or replaces the file NAME in the directory. The body may be larger than
+ * memory: it is written as it arrives, to a temporary file that is renamed when it is complete,
+ * so that readers see the old file or the new one. GET returns it. Only names that
+ * uhttp_safe_filename() would not change are allowed, and no subdirectories. Anybody who can
+ * reach the port can write: add a password (auth.c).
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

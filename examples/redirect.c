@@ -1,4 +1,4 @@
-/* redirect.c - HTTP and HTTPS in one server: who asks without TLS is sent to where there is TLS
+/* redirect.c - HTTP and HTTPS in one server: requests over HTTP are redirected to HTTPS
  *
  *     build: cc -o redirect examples/redirect.c -lmbedtls -lmbedx509 -lmbedcrypto
  *     try:   ./redirect 8443 8080 fullchain.pem privkey.pem, then curl -kL http://localhost:8080/

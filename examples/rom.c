@@ -3,12 +3,12 @@
  *     build: cc -o rom examples/rom.c
  *     try:   ./rom 8080, then open http://localhost:8080/
  *
- * The files of examples/rom/ stand in rom_files.h, which rom_pack.sh writes:
+ * The files of examples/rom/ are in rom_files.h, which rom_pack.sh writes:
  *
  *     sh examples/rom_pack.sh examples/rom >examples/rom_files.h
  *
- * They are sent from where they lie, with entity tags, so that a browser asks for each only once
- * and then hears 304. All memory is one block, as in firmware; nothing is ever allocated.
+ * They are sent without a copy and with entity tags, so that a browser downloads each only once
+ * and then gets 304. All memory is one block, as in firmware; nothing is ever allocated.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,14 +1,14 @@
-/* upload.c - files from a browser's form into a directory, each larger than memory if it likes
+/* upload.c - saves files from a browser's form in a directory; they may be larger than memory
  *
  *     build: cc -o upload examples/upload.c
  *     try:   mkdir -p files && ./upload 8080 files, then open http://localhost:8080/, or:
  *            curl -F file=@photo.jpg http://localhost:8080/upload
  *
- * The form's body is read as it comes: whatever has arrived is taken apart and written, and no
- * more of it is held than one buffer. A file gets a safe name, and one that is free; it has
- * ".part" behind it until it is whole, and is removed when the upload breaks off.
+ * The form is parsed and written as it arrives, and no more than one buffer of it is in memory.
+ * Each file gets a safe name that is not in use yet; until it is complete the name ends with
+ * ".part", and if the upload is cut short the file is removed.
  *
- * An upload beyond the limit (1024 MiB) is refused before it begins: a client that waits for
+ * An upload over the limit (1024 MiB) is refused before it begins: a client that waits for
  * "100 Continue" never sends it.
  */
 #define UHTTP_IMPLEMENTATION

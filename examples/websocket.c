@@ -3,8 +3,8 @@
  *     build: cc -o websocket examples/websocket.c
  *     try:   ./websocket 8080, then open http://localhost:8080/
  *
- * Messages come out of uhttp_wait() like requests, so there is one loop for both. A message may
- * have max_ws_message_length bytes; for longer ones see websocket_events.c.
+ * uhttp_wait() returns messages like requests, so there is one loop for both. A message may have
+ * max_ws_message_length bytes; for longer ones see websocket_events.c.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

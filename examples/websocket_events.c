@@ -4,9 +4,8 @@
  *     try:   ./websocket_events 8080, then open http://localhost:8080/ and choose a file
  *
  * The page sends a file as one message, and the server answers with its length. A message longer
- * than max_ws_message_length arrives in parts, and the server never holds more than one of them.
- * Nothing more is read before the program calls uhttp_wait() again, so a fast sender waits for a
- * slow program.
+ * than max_ws_message_length arrives in parts, of which only one is in memory. Nothing more is
+ * read until the program calls uhttp_wait() again, so a fast sender waits for a slow program.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

@@ -1,7 +1,7 @@
 /* dashboard.c - the page of a device: sign-in, live charts, log, settings, firmware update
  *
- *     cd examples/dashboard && cc -o dashboard dashboard.c device.c sha256.c && ./dashboard
- *     open http://localhost:8080/, sign in, set another target temperature, watch the fan
+ *     build: cd examples/dashboard && cc -o dashboard dashboard.c device.c sha256.c
+ *     try:   ./dashboard, then open http://localhost:8080/, sign in, set a target temperature
  *
  * Values arrive over a WebSocket, the log as Server-Sent Events; settings are a JSON API; a
  * firmware image is written and its digest computed while it arrives. The server runs in the
@@ -10,8 +10,8 @@
  *
  *     ./dashboard [port [password [directory]]]
  *
- * A password on the command line can be read by other users of the machine; without one, it is
- * made up and printed. For HTTPS, put chain.pem and key.pem into the directory (https.c makes
+ * A password on the command line can be read by other users of the machine; without one, the
+ * program chooses one and prints it. For HTTPS, put chain.pem and key.pem into the directory (https.c makes
  * them) and build with -DUHTTP_TLS and -lmbedtls -lmbedx509 -lmbedcrypto.
  *
  * page_files.h holds the files of page/, compressed: sh ../rom_pack.sh -z page >page_files.h
@@ -1055,8 +1055,8 @@ static bool begin(int port, const char *directory)
 #endif
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK)
-        fprintf(stderr, "cannot listen on port %d: %s %s\n", port, uhttp_strerror(result),
-                error);
+        fprintf(stderr, "cannot listen on port %d: %s\n", port,
+                error[0] != '\0' ? error : uhttp_strerror(result));
     return result == UHTTP_OK;
 }
 
