@@ -125,17 +125,17 @@
  * it alone until exec() or _exit(): uhttp_server_close() in the child sends bytes the parent
  * will send again, removes the parent's Unix socket and ends its TLS connections.
  *
- * VANISHED CLIENTS  A client that loses its power or its network says nothing any more. The
- * system notices it for the server within dead_peer_timeout_ms, by probes while nothing is
- * owed and by what is not acknowledged otherwise:
+ * VANISHED CLIENTS  A client that loses power or network cannot close its connection. Within
+ * dead_peer_timeout_ms the system notices it for the server: by keep-alive probes while there
+ * is nothing to send, otherwise by data that is not acknowledged:
  *
- *     Linux               both, to within 5 s; what is not acknowledged not before
- *                         send_timeout_ms, as that counts a client that does not read too
+ *     Linux               both, to within 5 s; unacknowledged data not before send_timeout_ms,
+ *                         as the system cannot tell it from a client that does not read
  *     macOS, Windows 10   both
- *     BSD                 probes; what is not acknowledged by send_timeout_ms
+ *     BSD                 probes; unacknowledged data by send_timeout_ms
  *     lwIP                probes with LWIP_TCP_KEEPALIVE 1, else 11 minutes after the first;
- *                         what is not acknowledged after TCP_MAXRTX attempts
- *     Zephyr, ports       what the network stack does by itself
+ *                         unacknowledged data after TCP_MAXRTX attempts
+ *     Zephyr, ports       whatever the network stack does
  *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
  * defined, whatever its value.
@@ -527,10 +527,10 @@ typedef struct uhttp_watch {
  *   UHTTP_ERR_UNSUPPORTED  tls without UHTTP_TLS or a transport, IPv6 or reuse_port the
  *                          system lacks
  *   UHTTP_ERR_SYSTEM       anything else the system refused
- * and over tls (see uhttp_tls_config.error) with
- *   UHTTP_ERR_INVALID      a certificate or key that is malformed, does not belong to the
- *                          other, or needs another password; none given
- *   UHTTP_ERR_SYSTEM       a file that cannot be read, no entropy
+ * and because of tls (see uhttp_tls_config.error) with
+ *   UHTTP_ERR_INVALID      certificate or key is missing or malformed, they do not belong
+ *                          together, or the password is wrong
+ *   UHTTP_ERR_SYSTEM       a file cannot be read, or there is no entropy
  *   UHTTP_ERR_MEMORY       no memory for them
  */
 UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_config *config);
@@ -566,8 +566,9 @@ UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, boo
  *        are read, and error is written; everything else stays as each listener was opened
  *
  * Listeners with an mbedtls_config or a transport of the program's own are not changed. Fails
- * like uhttp_server_open(), with UHTTP_ERR_STATE when there is no other secure listener, and
- * with UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. After a failure the old ones stay in use. */
+ * like uhttp_server_open(), with UHTTP_ERR_STATE if all secure listeners are of that kind or
+ * there are none, and with UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. After a failure the old
+ * certificates stay in use. */
 UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
                                                const uhttp_tls_config *tls);
 
@@ -904,12 +905,11 @@ UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *c
 
 /* Begins a body of unknown length: chunked for HTTP/1.1 clients, ended by closing the
  * connection for HTTP/1.0. Fails like uhttp_respond(). Once begun, uhttp_stream_end() or
- * uhttp_close() finishes the request. The program may be silent as long as it likes; a client
- * that leaves is noticed meanwhile: one that resets at once, one that only shut its side (and
- * may still read) when nothing is left to send and the program has written nothing for two
- * seconds (a quarter of one while new clients wait for a slot). An event stream first gets a
- * comment, which a client that has gone answers with a reset.
- */
+ * uhttp_close() finishes the request. You may write as rarely as you like. A client that resets
+ * the connection is noticed at once. One that only closed its sending side may still be
+ * reading: the stream ends when all is sent and you have written nothing for two seconds (a
+ * quarter of a second while new clients wait for a slot). An event stream first gets a comment,
+ * which a client that has gone answers with a reset. */
 UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char *content_type);
 
 /* Appends a piece, all of it or nothing. Small pieces are sent together: at the next
@@ -1690,9 +1690,9 @@ struct uhttp_transport {
     void (*close)(void *t, bool only_write_side);
 };
 
-/* An address of IP. */
+/* An IP address and a port. */
 typedef struct uhttp_address {
-    uint8_t address[16];    /* of IPv4 the first four; in network order */
+    uint8_t address[16];    /* in network byte order; IPv4 uses the first four */
     uint16_t port;
     uint8_t family;         /* 4 or 6; 0: none, as of a Unix socket */
 } uhttp_address;
@@ -1764,7 +1764,7 @@ typedef struct uhttp_port_watch {
 /*------------------------------------------------------------------------------
  * File functions (config.files): for LittleFS, FatFS or any other storage. Without them the
  * files are the system's (POSIX, Windows). They are called from within the server's functions,
- * must not call it back, and everybody waits until they return. open, read and close are
+ * must not call it back, and all clients wait until they return. open, read and close are
  * required; what they return is checked.
  */
 typedef struct uhttp_file_info {
@@ -1801,7 +1801,7 @@ struct uhttp_files {
     uhttp_result (*create)(void *user, const char *path, void **file);
     /* Appends all of data; UHTTP_ERR_MEMORY: the storage is full. */
     uhttp_result (*write)(void *user, void *file, const void *data, size_t length);
-    /* Closes the file that was created as written. path NULL: removes it. Otherwise renames it
+    /* Closes the file created with the path written. path NULL: removes it. Else renames it
      * to path, replacing a file of that name, so that it survives a power loss; after a failure
      * nothing is left of it. */
     uhttp_result (*finish)(void *user, void *file, const char *written, const char *path);
@@ -1932,8 +1932,8 @@ typedef struct uhttp_chunked {
 UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *in,
                                             size_t *in_length, char *out, size_t *out_length);
 
-/* Writes an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT") and a NUL: 30 bytes. Seconds since
- * 1970, from the year 0 (earlier ones become its begin) to 9999. RFC 9110 section 5.6.7. */
+/* Writes an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT") and a NUL: 30 bytes. seconds count from
+ * 1970, up to the year 9999; times before the year 0 become its start. RFC 9110 section 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
 
 /* Decodes base64 strictly: padding is required, and unused bits must be zero. out has room for
@@ -1978,7 +1978,7 @@ UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_
 
 /* Reads a date in any of HTTP's three forms into seconds since 1970. now, in the same seconds,
  * tells which century two digits of a year mean: the last one that is not more than 50 years
- * ahead. False: it is no date, and *seconds is as it was. RFC 9110 section 5.6.7. */
+ * ahead. False: not a date, and *seconds is unchanged. RFC 9110 section 5.6.7. */
 UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds);
 
 typedef enum uhttp_range_kind {
@@ -17169,7 +17169,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        a system without memory for a send or a wait is asked again after 100 ms;
  *        JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;
- *        multipart/form-data read as it comes; files, directories and tables in ROM sent,
+ *        multipart/form-data parsed as it arrives; files, directories and tables in ROM sent,
  *        bodies written to files;
  *        Server-Sent Events, NDJSON and multipart streams, small writes sent together;
  *        HTTPS through mbedTLS, client certificates, reload of certificates;
@@ -17181,13 +17181,13 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        on Windows all clients beyond FD_SETSIZE are served, as places become free;
  *        any argument may be NULL, which is refused and never a crash; hooks and transports
  *        that return more than they had room for have failed;
- *        a % that begins no escape stands for itself in queries and forms, odd parts of a
- *        form cost nothing beside them, a .gz alone is sent to clients without
+ *        a % that begins no escape stands for itself in queries and forms, malformed parts
+ *        of a form are skipped, a .gz alone is sent to clients without
  *        Accept-Encoding, 421 for https targets on plain listeners;
  *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
- *        fields that may stand once stand once in every response: the program's take the
- *        place of the server's own and of default_headers;
- *        what is wrong with a configuration is logged with the field's name;
+ *        fields that may occur once occur once in every response: the program's replace
+ *        the server's own and those of default_headers;
+ *        mistakes in a configuration are logged with the field's name;
  *        slots: an idle connection gives way to a newcomer only after a second, busy clients
  *        take turns while newcomers wait, silent, stalled and slow peers give way to them,
  *        a secure peer costs no memory before its first byte; uhttp_stats.waiting;

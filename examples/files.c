@@ -3,9 +3,9 @@
  *     build: cc -o files examples/files.c
  *     try:   ./files 8080 DIRECTORY, then open http://localhost:8080/
  *
- * uhttp_serve_dir_with() finds the file and its type and handles ranges and conditions. It leaves
- * directories without index.html to the program, which lists them. Their names are safe: the
- * path has been checked, and the directory is below the one that is served.
+ * uhttp_serve_dir_with() finds the file and its type and handles ranges and conditions. It
+ * leaves directories without index.html to the program, which lists them. Their names are safe:
+ * the path has been checked, and the directory is below the one that is served.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"

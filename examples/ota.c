@@ -6,8 +6,8 @@
  *            curl -F image=@image.bin http://localhost:8080/firmware
  *
  * All of the server's memory is the array below, as on a microcontroller; a file takes the place
- * of the flash. The image is sent as it is or in a browser's form. It is written, and its checksum
- * computed, while it arrives. The checksum is a CRC-32 or, with mbedTLS, a SHA-256:
+ * of the flash. The image is sent as it is or in a browser's form. It is written, and its
+ * checksum computed, while it arrives. The checksum is a CRC-32 or, with mbedTLS, a SHA-256:
  *
  *     cc -DUHTTP_TLS -o ota examples/ota.c -lmbedtls -lmbedx509 -lmbedcrypto
  *

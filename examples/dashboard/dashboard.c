@@ -11,8 +11,8 @@
  *     ./dashboard [port [password [directory]]]
  *
  * A password on the command line can be read by other users of the machine; without one, the
- * program chooses one and prints it. For HTTPS, put chain.pem and key.pem into the directory (https.c makes
- * them) and build with -DUHTTP_TLS and -lmbedtls -lmbedx509 -lmbedcrypto.
+ * program chooses one and prints it. For HTTPS, put chain.pem and key.pem into the directory
+ * (https.c makes them) and build with -DUHTTP_TLS and -lmbedtls -lmbedx509 -lmbedcrypto.
  *
  * page_files.h holds the files of page/, compressed: sh ../rom_pack.sh -z page >page_files.h
  */
