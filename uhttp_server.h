@@ -431,7 +431,7 @@ typedef struct uhttp_config {
     uint32_t body_timeout_ms;           /* while less than 1 KiB of a body arrives; 0: 10000 */
     uint32_t send_timeout_ms;           /* while a client takes less than 1 KiB; 0: 10000 */
     uint32_t response_timeout_ms;       /* a request held longer is answered 503; 0: never */
-    uint32_t dead_peer_timeout_ms;      /* until a client that vanished without a word is
+    uint32_t dead_peer_timeout_ms;      /* until a client that vanished without closing is
                                            noticed, see VANISHED CLIENTS; 0: 60000 */
 
     size_t max_headers_length;  /* request line, fields and empty line; else 431; 0: 4 KiB */
@@ -449,8 +449,8 @@ typedef struct uhttp_config {
 
     const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
                                        response that has no field of that name (see
-                                       uhttp_add_header()); none of the server's own, nor Date
-                                       or Content-Encoding; checked at open; NULL: none */
+                                       uhttp_add_header()); not Date, Content-Encoding, or what
+                                       only the server may set; checked at open; NULL: none */
     const char *trusted_proxies;    /* whose X-Forwarded-* fields are trusted: addresses and
                                    CIDR blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix"
                                    for peers without an address; read at open, 24 bytes of
@@ -522,7 +522,7 @@ typedef struct uhttp_watch {
  *   UHTTP_ERR_INVALID      a field of config is out of range or malformed; no memory is given
  *                          and UHTTP_NO_HEAP is set
  *   UHTTP_ERR_MEMORY       no memory, or config.memory gives less than 512 bytes a buffer
- *   UHTTP_ERR_IN_USE       the port is taken
+ *   UHTTP_ERR_IN_USE       the port is in use
  *   UHTTP_ERR_DENIED       the system does not permit this port
  *   UHTTP_ERR_UNSUPPORTED  tls without UHTTP_TLS or a transport, IPv6 or reuse_port the
  *                          system lacks
@@ -540,8 +540,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
  * already, with UHTTP_ERR_STATE after uhttp_server_shutdown(), and like uhttp_server_open().
  *
  * "unix:/path" creates a Unix socket (POSIX; the path begins with a slash, port is ignored). An
- * existing socket of that name is replaced if nobody listens on it; otherwise, and if it is not
- * a socket, UHTTP_ERR_IN_USE. It is removed when the listener is closed. */
+ * existing socket of that name is replaced if no process listens on it; otherwise, or if it is
+ * not a socket: UHTTP_ERR_IN_USE. It is removed when the listener is closed. */
 #define UHTTP_MAX_LISTENERS 4
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls);
@@ -578,7 +578,7 @@ UHTTP_API uhttp_result uhttp_server_reload_tls(uhttp_server *server,
  *
  *   timeout_ms  0: look at the network once and do not wait; negative: wait for ever
  *
- * Timeouts of connections are kept meanwhile, and never make it return NULL. */
+ * It also handles the timeouts of connections, which never make it return NULL. */
 UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms);
 
 /* For a program with a loop of its own: fills list with the sockets to watch. Call it before
@@ -987,7 +987,7 @@ UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_
                                              const void *data, size_t length);
 UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c);  /* like uhttp_stream_end() */
 
-/* Gives the request up without a response, or in the middle of a stream: the connection is
+/* Abandons the request without a response, or in the middle of a stream: the connection is
  * closed, so that the client sees that the body is incomplete. UHTTP_ERR_STATE: already
  * finished. */
 UHTTP_API uhttp_result uhttp_close(uhttp_conn *c);
@@ -1933,7 +1933,7 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
                                             size_t *in_length, char *out, size_t *out_length);
 
 /* Writes an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT") and a NUL: 30 bytes. seconds count from
- * 1970, up to the year 9999; times before the year 0 become its start. RFC 9110 section 5.6.7. */
+ * 1970, to the year 9999; times before the year 0 become its start. RFC 9110 section 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
 
 /* Decodes base64 strictly: padding is required, and unused bits must be zero. out has room for
