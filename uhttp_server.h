@@ -87,8 +87,8 @@
  *                   begin a stream, close
  *     arriving      after uhttp_accept_body*(): read it, close, or respond early, which ends
  *                   the upload
- *     complete      after REQUEST, COMPLETE, ERROR: respond, begin a stream, accept a
- *                   WebSocket, close
+ *     complete      after REQUEST, WS_REQUEST, COMPLETE, ERROR: respond, begin a stream,
+ *                   accept a WebSocket, close
  *     streaming     after uhttp_*_begin(): write, end, close
  *     WebSocket     after uhttp_ws_accept(): send, ping, close
  *     finished      the response is complete: the connection is no longer yours
@@ -808,7 +808,7 @@ UHTTP_API void *uhttp_context(const uhttp_conn *c);
 UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
 
 /*------------------------------------------------------------------------------
- * Response. All of these can fail with, checked in this order:
+ * Response. All of these can fail with the first of these that applies:
  *
  *   UHTTP_ERR_CLOSED   the client has disconnected; do not use c any more
  *   UHTTP_ERR_STATE    this request has been answered, or a stream has begun
@@ -949,9 +949,9 @@ typedef struct uhttp_sse_event {
     uint32_t retry_ms;          /* the client's pause before it connects again; 0: as it was */
 } uhttp_sse_event;
 
-/* Sends one event. Lines of data may end with CR, LF or both and arrive with LF; a last empty
- * one counts. UHTTP_ERR_INVALID: CR or LF in event or id, an event without data (no client
- * would hear it), nothing at all. Clients replace what is not UTF-8. */
+/* Sends one event. Lines of data may end with CR, LF or CR LF; the client gets LF. A last empty
+ * line counts. UHTTP_ERR_INVALID: CR or LF in event or id, an event without data (clients
+ * would ignore it), nothing at all. Clients replace bytes that are not UTF-8. */
 UHTTP_API uhttp_result uhttp_sse_send(uhttp_conn *c, const uhttp_sse_event *event);
 
 /* Sends a comment, which clients ignore: one every 15 seconds or so keeps proxies from closing
@@ -982,7 +982,7 @@ UHTTP_API uhttp_result uhttp_multipart_begin(uhttp_conn *c);
  * UHTTP_ERR_MEMORY: the frame with its fields exceeds max_send_buffer; it is skipped and logged
  * once, and the stream goes on: cameras need a larger max_send_buffer than the default.
  * UHTTP_ERR_INVALID: control characters in content_type, the boundary in data. UHTTP_ERR_STATE:
- * not after uhttp_multipart_begin(). RFC 2046 section 5.1. */
+ * uhttp_multipart_begin() was not called. RFC 2046 section 5.1. */
 UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_type,
                                              const void *data, size_t length);
 UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c);  /* like uhttp_stream_end() */
@@ -1020,7 +1020,7 @@ UHTTP_API uhttp_result uhttp_accept_body(uhttp_conn *c, uint64_t limit);
  * program does not read, the sender has to wait; memory stays bounded. limit 0: none. */
 UHTTP_API uhttp_result uhttp_accept_body_streaming(uhttp_conn *c, uint64_t limit);
 
-/* Takes what has arrived of a streamed body, without a copy; NULL if nothing has. Valid until
+/* Returns what has arrived of a streamed body, without a copy; NULL: nothing. Valid until
  * the next uhttp_wait(). May also be called right after accepting and after _COMPLETE, but no
  * longer once a response has begun. */
 UHTTP_API const void *uhttp_read_buffer(uhttp_conn *c, size_t *length);
@@ -1058,7 +1058,7 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
  *     case UHTTP_EVENT_WS_CLOSE:              // always the last event of a WebSocket
  *         forget(uhttp_context(c));
  *         break;
- *     default:                                // a request
+ *     default:                                // a request, if not in event mode
  *         if (uhttp_is_websocket_request(c))
  *             uhttp_ws_accept(c, NULL);
  *         else
@@ -1072,7 +1072,7 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
  * long again; one that reads too slowly is disconnected after send_timeout_ms.
  *
  * Every WebSocket ends with exactly one UHTTP_EVENT_WS_CLOSE, whichever side closes it and even
- * if a call has returned UHTTP_ERR_CLOSED; after the next uhttp_wait(), c is the server's
+ * if a call has returned UHTTP_ERR_CLOSED; from the next uhttp_wait() on, c is the server's
  * again. Only uhttp_close() drops the connection at once, without an event. To broadcast,
  * iterate over the connections with uhttp_next().
  */
@@ -1176,8 +1176,8 @@ UHTTP_API uhttp_result uhttp_ws_ping(uhttp_conn *c, const void *data, size_t len
 UHTTP_API uhttp_result uhttp_ws_close(uhttp_conn *c, int code, const char *reason);
 
 /*------------------------------------------------------------------------------
- * Files. They are sent piece by piece, as fast as the client reads, however large they are: by
- * sendfile() on Linux, macOS and FreeBSD if they are the system's and the transport is plain.
+ * Files. They are sent piece by piece, as fast as the client reads, however large they are; on
+ * Linux, macOS and FreeBSD with sendfile(), except over TLS and from config.files.
  * Conditional requests (If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since,
  * If-Range) are supported for GET and HEAD, a single range (Range) for GET; a request for
  * several ranges gets the whole file. RFC 9110 sections 13 and 14. Only the disk itself can
