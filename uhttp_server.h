@@ -4577,7 +4577,17 @@ static void uh_queue_close(int queue, pid_t owner)
     close(queue);
 }
 
-static int uh_queue_open(void) { return epoll_create1(EPOLL_CLOEXEC); }
+/* glibc's headers hide from tcc that the kernel packs this struct: then select() must do. */
+#ifdef __x86_64__
+#define UH_EPOLL_IS_PACKED (sizeof(struct epoll_event) == 12)
+#else
+#define UH_EPOLL_IS_PACKED true
+#endif
+
+static int uh_queue_open(void)
+{
+    return UH_EPOLL_IS_PACKED ? epoll_create1(EPOLL_CLOEXEC) : -1;
+}
 
 static bool uh_queue_tell(int queue, uh_socket fd, uint32_t token, unsigned told, unsigned wish)
 {
@@ -17163,7 +17173,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *==============================================================================
  * 0.1.0  the core: listeners, strict requests, responses, streams, event mode for
  *        bodies, deadlines, both memory modes, firmware without a heap, foreign
- *        loops; epoll and kqueue where many connections make them cheaper;
+ *        loops; epoll and kqueue where many connections make them cheaper (built by tcc
+ *        with glibc: select() alone);
  *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, ESP-IDF's clock gives Date;
  *        a system without memory for a send or a wait is asked again after 100 ms;

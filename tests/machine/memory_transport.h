@@ -924,17 +924,18 @@ static const char *answer_read_head(const char *p, const char *end, answer *a, a
 static const char *answer_read_chunks(const char *p, const char *end, answer *a,
                                       answer_end *how)
 {
+    static const char hexadecimal[] = "0123456789abcdef";
     for (;;) {
         size_t size = 0;
         size_t digits = 0;
         *how = ANSWER_CUT;
         while (p < end && *p != '\r') {
-            const char *digit = (const char *)memchr("0123456789abcdef", *p, 16);
+            const char *digit = (const char *)memchr(hexadecimal, *p, 16);
             *how = ANSWER_BROKEN;
             if (digit == NULL || (digits > 0 && size == 0) || ++digits > 6)
                 return NULL;
             *how = ANSWER_CUT;
-            size = size * 16 + (size_t)(digit - "0123456789abcdef");
+            size = size * 16 + (size_t)(digit - hexadecimal);
             p++;
         }
         if (end - p < 2)

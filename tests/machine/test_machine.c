@@ -855,10 +855,11 @@ static void transcript_drop_close(text *out)
 /* The size of the chunk whose first line is here, and where its data begins; NULL: none is. */
 static const char *transcript_chunk(const char *p, const char *end, size_t *size)
 {
+    static const char hexadecimal[] = "0123456789abcdef";
     const char *digit;
     *size = 0;
-    for (; p < end && (digit = (const char *)memchr("0123456789abcdef", *p, 16)) != NULL; p++)
-        *size = *size * 16 + (size_t)(digit - "0123456789abcdef");
+    for (; p < end && (digit = (const char *)memchr(hexadecimal, *p, 16)) != NULL; p++)
+        *size = *size * 16 + (size_t)(digit - hexadecimal);
     return end - p >= 2 && p[0] == '\r' && p[1] == '\n' ? p + 2 : NULL;
 }
 
