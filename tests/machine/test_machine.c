@@ -3538,6 +3538,23 @@ static void what_cannot_be_sent_is_invalid_and_sends_nothing(void **state)
     world_close();
 }
 
+static void first_and_last_status_can_be_sent(void **state)
+{
+    static const int statuses[] = { 200, 599 };
+    (void)state;
+    open_heap(false);
+    for (size_t i = 0; i < 2; i++) {
+        char begin[16];
+        peer *p = client(GET("/"));
+        uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
+        CHECK(uhttp_respond_text(c, statuses[i], "x") == UHTTP_OK);
+        hear_nothing();
+        snprintf(begin, sizeof begin, "HTTP/1.1 %d ", statuses[i]);
+        CHECK(peer_begins(p, begin));
+    }
+    world_close();
+}
+
 static void burst_of_sixteen_is_received_at_once_and_answered_in_one_send(void **state)
 {
     text in = { NULL, 0, 0 };
@@ -4245,6 +4262,7 @@ int main(void)
         cmocka_unit_test(answer_that_does_not_fit_may_be_followed_by_one_that_does),
         cmocka_unit_test(json_text_begun_is_dropped_by_any_other_answer),
         cmocka_unit_test(what_cannot_be_sent_is_invalid_and_sends_nothing),
+        cmocka_unit_test(first_and_last_status_can_be_sent),
         cmocka_unit_test(burst_of_sixteen_is_received_at_once_and_answered_in_one_send),
         cmocka_unit_test(held_answers_leave_before_the_server_sleeps),
         cmocka_unit_test(keep_alive_ends_with_the_last_request_allowed),

@@ -831,6 +831,21 @@ static void silent_peer_is_pinged_and_given_up_if_it_stays_silent(void **state)
     }
 }
 
+static void peer_that_has_spoken_is_pinged_a_whole_interval_later(void **state)
+{
+    (void)state;
+    (void)open_plain();
+    world_sleep(20000);
+    says("8a\"\"");
+    CHECK(world_next() == NULL);
+    world_sleep(29000);
+    CHECK(world_next() == NULL && open_peer->out_length == 0);
+    world_sleep(1000);
+    CHECK(world_next() == NULL);
+    expect_sent("", "p\"\"");
+    world_close();
+}
+
 static void pings_can_be_set_and_switched_off(void **state)
 {
     (void)state;
@@ -1322,6 +1337,7 @@ int main(void)
         cmocka_unit_test(broadcast_to_slow_and_quick_reaches_all_who_have_room),
         cmocka_unit_test(broadcast_holds_one_block_not_one_for_each_listener),
         cmocka_unit_test(silent_peer_is_pinged_and_given_up_if_it_stays_silent),
+        cmocka_unit_test(peer_that_has_spoken_is_pinged_a_whole_interval_later),
         cmocka_unit_test(pings_can_be_set_and_switched_off),
         cmocka_unit_test(reader_without_progress_is_given_up_by_send_timeout),
         cmocka_unit_test(reader_that_caught_up_is_pinged_again_only_when_silent),
