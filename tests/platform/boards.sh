@@ -152,7 +152,7 @@ build_lwip() {
     sed 's/^/# /' "$out/$name.log"
 }
 
-# part_tap NAME WORDS LOST HOG ARGUMENT...: a network namespace of its own, whose only device is
+# part_tap NAME WORDS "LOST [HOG [BACKLOG]]" ARGUMENT...: a network namespace of its own, whose only device is
 # lwIP's; check.py asks from within
 part_tap() {
     local name=$1 words=$2 space=uhttp-$1-$$
@@ -211,6 +211,7 @@ twice() { # the arguments of part_tap
 }
 
 part_tap_clean() { twice tap-clean "TAP" "0" --limit 60; }
+part_tap_backlog() { twice tap-backlog "TAP, two wait in the backlog" "0 0 0" --limit 60; }
 part_tap_hog() { twice tap-hog "TAP, memory taken away" "0 1" --limit 60; }
 part_tap_5() {
     twice tap-5 "TAP, 5 % lost" 50 --bytes 50000 --requests 40 --tries 3 --limit 60 --crowd 8
@@ -238,7 +239,7 @@ run_lwip() {
     {
         build_lwip lwip-own "$lwip22" $sanitize
         if has_namespaces; then
-            for name in 5 15 hog clean; do
+            for name in 5 15 hog clean backlog; do
                 in_background part_tap_$name
             done
         else

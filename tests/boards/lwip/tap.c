@@ -1,9 +1,10 @@
 /* tap.c - the firmware's site on lwIP over a TAP device, for real clients
  *
- *   PRECONFIGURED_TAPIF=tap0 tap [LOST [HOG]]
+ *   PRECONFIGURED_TAPIF=tap0 tap [LOST [HOG [BACKLOG]]]
  *
  * lwIP is 192.0.2.2. Of a thousand packets LOST are lost, both ways, from a fixed seed. HOG 1: every
- * other second all of lwIP's heap, packets and segments are taken away for 150 ms. */
+ * other second all of lwIP's heap, packets and segments are taken away for 150 ms. BACKLOG is
+ * config.backlog, 0 the header's own; without it, the firmware's. */
 #include "uhttp_server.h"
 
 #include "site.h"
@@ -114,7 +115,7 @@ int main(int argc, char **argv)
     tcpip_init(bring_up, NULL);
     sys_arch_sem_wait(&ready, 0);
     config.max_connections = HTTP_SLOTS;
-    config.backlog = HTTP_BACKLOG;
+    config.backlog = argc > 3 ? atoi(argv[3]) : HTTP_BACKLOG;
     config.memory = memory;
     config.memory_size = sizeof memory;
     config.log = log_line;
@@ -126,7 +127,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "cannot listen: %s\n", uhttp_strerror(result));
         return 1;
     }
-    if (argc > 2)
+    if (argc > 2 && atoi(argv[2]) > 0)
         sys_thread_new("hog", hog, NULL, 0, 0);
     puts("listening");
     fflush(stdout);
