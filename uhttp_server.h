@@ -5437,10 +5437,13 @@ static UH_INLINE bool uh_text_folds_to(const char *p, const char *word, size_t n
 
 static bool uh_text_same(uhttp_str a, uhttp_str b)
 {
-    size_t i = 0;
-    while (i < a.len && i < b.len && uh_char_lower(a.ptr[i]) == uh_char_lower(b.ptr[i]))
-        i++;
-    return i == a.len && i == b.len;
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        if (uh_char_lower(a.ptr[i]) != uh_char_lower(b.ptr[i]))
+            return false;
+    }
+    return true;
 }
 
 /* Are the next four characters all ASCII? */
@@ -7271,21 +7274,20 @@ static void uh_sha1_block(uint32_t h[5], const uint8_t *block)
 UH_APART UHTTP_API void uhttp_sha1(uhttp_str in, uint8_t digest[20])
 {
     uint32_t h[5] = { 0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u, 0xc3d2e1f0u };
-    const uint8_t *p = (const uint8_t *)in.ptr;
-    size_t left = in.len;
-    uint8_t last[128];
+    uint8_t block[64];
     if (digest == NULL)
         return;
-    for (; left >= 64; left -= 64, p += 64)
-        uh_sha1_block(h, p);
-    size_t padded = left < 56 ? 64 : 128;
-    memset(last, 0, sizeof last);
-    if (left > 0)
-        memcpy(last, p, left);
-    last[left] = 0x80;
-    uh_bytes_put(last + padded - 8, 8, (uint64_t)in.len << 3);
-    for (p = last; p < last + padded; p += 64)
-        uh_sha1_block(h, p);
+    for (size_t at = 0; at < in.len + 9; at += sizeof block) {      /* 9: what ends it */
+        size_t left = at < in.len ? in.len - at : 0;
+        memset(block, 0, sizeof block);
+        if (left > 0)
+            memcpy(block, in.ptr + at, left < sizeof block ? left : sizeof block);
+        if (at <= in.len && left < sizeof block)
+            block[left] = 0x80;
+        if (left < sizeof block - 8)
+            uh_bytes_put(block + sizeof block - 8, 8, (uint64_t)in.len << 3);
+        uh_sha1_block(h, block);
+    }
     for (size_t i = 0; i < 5; i++)
         uh_bytes_put(digest + 4 * i, 4, h[i]);
 }
@@ -7300,24 +7302,24 @@ UH_APART UHTTP_API int uhttp_ws_frame_parse(uhttp_str text, uhttp_ws_frame *fram
         return 0;
     frame->opcode = p[0] & 15;
     frame->fin = p[0] >= 0x80;
-    if ((p[0] & 0x70) != 0 || (frame->opcode & 7) > 2)
-        return -1002;
     bool control = frame->opcode >= 8;
-    if (control && !frame->fin)
+    if ((p[0] & 0x70) != 0 || (frame->opcode & 7) > 2 || (control && !frame->fin))
         return -1002;
     if (text.len < 2)
         return 0;
     frame->masked = p[1] >= 0x80;
-    unsigned length = p[1] & 127u;
-    if (control && length > 125)
-        return -1002;
-    size_t more = length < 126 ? 0 : length == 126 ? 2 : 8;
+    frame->length = p[1] & 127u;
+    size_t more = frame->length < 126 ? 0 : frame->length == 126 ? 2 : 8;
     size_t head = 2 + more;
+    if (control && more > 0)
+        return -1002;
     if (text.len < head)
         return 0;
-    frame->length = more == 0 ? length : uh_bytes_number(p + 2, more);
-    if (more > 0 && (frame->length < (more == 2 ? 126 : 0x10000) || frame->length > INT64_MAX))
-        return -1002;
+    if (more > 0) {
+        frame->length = uh_bytes_number(p + 2, more);
+        if (frame->length < (more == 2 ? 126 : 0x10000) || frame->length > INT64_MAX)
+            return -1002;
+    }
     if (frame->masked) {
         if (text.len < head + 4)
             return 0;
@@ -14960,20 +14962,19 @@ static uhttp_result uh_ws_compose(uhttp_conn *c, int status, const char *answer,
                                   uhttp_str protocol)
 {
     static const char upgrade[] = "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
-    const char *fields[] = { "Sec-WebSocket-Version: 13", "", "" };
-    if (status == 101) {
-        fields[0] = "Sec-WebSocket-Accept: ";
-        fields[1] = answer;
-        fields[2] = protocol.len > 0 ? "\r\nSec-WebSocket-Protocol: " : "";
-    }
+    char text[80];
+    char *end = uh_text_puts(text, status == 426 ? "Sec-WebSocket-Version: 13"
+                                                 : "Sec-WebSocket-Accept: ");
+    end = uh_text_puts(end, answer);
+    if (protocol.len > 0)
+        end = uh_text_puts(end, "\r\nSec-WebSocket-Protocol: ");
     if (status == 101 || status == 426) {
-        uhttp_result result = uh_draft_add(c, fields, 3);
-        if (result != UHTTP_OK)
-            return result;
-        char *p = uh_draft_room(c, protocol.len + sizeof upgrade - 1);
+        size_t length = (size_t)(end - text);
+        char *p = uh_draft_room(c, length + protocol.len + sizeof upgrade - 1);
         if (p == NULL)
             return uh_response_no_room(c);
-        uh_text_puts(uh_text_put(p, protocol.ptr, protocol.len), upgrade);
+        p = uh_text_put(uh_text_put(p, text, length), protocol.ptr, protocol.len);
+        uh_text_puts(p, upgrade);
     }
     return status == 101 ? uh_response_head(c, 101, NULL, 0, 0)
                          : uh_response_compose_error(c, status);
@@ -14982,18 +14983,14 @@ static uhttp_result uh_ws_compose(uhttp_conn *c, int status, const char *answer,
 UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *options)
 {
     uhttp_str protocol = { NULL, 0 };
-    char answer[32];
-    if (c == NULL)
-        return UHTTP_ERR_INVALID;
+    char answer[32] = "";
     uhttp_result result = uh_conn_may(c, UH_IN_ANSWER);
     if (result != UHTTP_OK)
         return result;
     uh_draft_drop(c, c->request.composed);
     int status = uh_ws_judge(c, options, answer, &protocol);
     uint32_t draft = c->draft;
-    result = uh_ws_compose(c, status, answer, protocol);
-    if (result != UHTTP_OK && c->state != UH_CLOSED)
-        uh_draft_drop(c, c->draft - draft);
+    result = uh_draft_undo(c, draft, uh_ws_compose(c, status, answer, protocol));
     if (result != UHTTP_OK || status != 101) {
         result = uh_response_end(c, result);
         return result != UHTTP_OK ? result : status == 403 ? UHTTP_ERR_DENIED
@@ -15238,7 +15235,7 @@ static bool uh_ws_say_close(uhttp_conn *c, int code, uhttp_str reason)
     size_t length = code != 0 ? 2 + reason.len : 0;
     uint8_t *p = uh_ws_small(c, UH_WS_FIN | UH_WS_CLOSE, length, 0);
     if (p == NULL && length > 2)
-        return uh_ws_say_close(c, code, uh_text_of(""));
+        return uh_ws_say_close(c, code, uh_text_of(NULL));
     if (p != NULL && code != 0) {
         uh_bytes_put(p, 2, (unsigned)code);
         uh_text_put((char *)p + 2, reason.ptr, reason.len);
@@ -15289,7 +15286,7 @@ static uh_next uh_ws_fail(uhttp_conn *c, int code, const char *why)
     c->request.why = why;
     c->request.bytes.shown.length = 0;
     if (c->state == UH_WEBSOCKET &&
-        !uh_ws_say_close(c, code, uh_text_of(why != NULL ? why : ""))) {
+        !uh_ws_say_close(c, code, uh_text_of(why))) {
         uh_conn_drop(c);
         return UH_WAIT;
     }
