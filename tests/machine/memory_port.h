@@ -48,7 +48,9 @@ static struct net {
     bool no_wake;                   /* nothing to wake with */
     uint32_t now;
     uint32_t slept;                 /* calls that slept */
+    int64_t date;                   /* seconds since 1970 */
     void (*sleeping)(void);         /* what other threads do meanwhile */
+    void (*looked)(void);           /* what comes right behind the look that finds a newcomer */
 } net;
 
 __attribute__((unused)) static void net_start(void)
@@ -58,6 +60,7 @@ __attribute__((unused)) static void net_start(void)
     net.window = NET_WINDOW;
     net.most = NET_WINDOW;
     net.now = 0xfffff000u;          /* wraps after four seconds */
+    net.date = 1700000000;
 }
 
 static net_end *net_end_of(intptr_t socket) { return (net_end *)(void *)socket; }
@@ -219,6 +222,7 @@ static uint8_t net_ready(const net_end *e)
 static int net_look(uhttp_port_watch *list, uint32_t count)
 {
     int ready = 0;
+    bool newcomer = false;
     uint32_t watched = 0;
     for (uint32_t i = 0; i < count; i++) {
         list[i].ready = 0;
@@ -228,7 +232,10 @@ static int net_look(uhttp_port_watch *list, uint32_t count)
             abort();
         list[i].ready = (uint8_t)(list[i].wish & net_ready(net_end_of(list[i].socket)));
         ready += list[i].ready != 0 ? 1 : 0;
+        newcomer = newcomer || net_end_of(list[i].socket)->count > 0;
     }
+    if (newcomer && net.looked != NULL)
+        net.looked();
     return ready;
 }
 
@@ -265,7 +272,7 @@ static bool uhttp_port_wake_send(intptr_t wake)
 static void uhttp_port_wake_drain(intptr_t wake) { net_end_of(wake)->woken = false; }
 static void uhttp_port_wake_close(intptr_t wake) { net_end_of(wake)->used = false; }
 __attribute__((unused)) static uint32_t uhttp_port_millis(void) { return net.now; }
-__attribute__((unused)) static int64_t uhttp_port_time(void) { return 1700000000; }
+__attribute__((unused)) static int64_t uhttp_port_time(void) { return net.date; }
 
 /*--- clients ----------------------------------------------------------------------------*/
 

@@ -769,6 +769,92 @@ static void clients_have_addresses(void **state)
     hang_up(client);
 }
 
+/*--- few slots -----------------------------------------------------------------------------*/
+
+/* In the only slot a body comes at this speed, while somebody waits: its seconds, up to 20. */
+static int slow_body(size_t bytes_a_second)
+{
+    static const uint8_t zeros[4000];
+    int seconds = 0;
+    net_end *slow = net_connect(PORT);
+    assert_non_null(slow);
+    say_text(slow, "POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n");
+    net_end *newcomer = ask("/new");
+    while (seconds < 20 && !slow->fin) {
+        say(slow, zeros, bytes_a_second);
+        pass(1000);
+        seconds++;
+    }
+    forget();
+    read_on(slow);
+    assert_int_equal(strstr(got, "HTTP/1.1 408 ") != NULL, seconds < 20);
+    hang_up(slow);
+    forget();
+    await(newcomer, "/new");
+    hang_up(newcomer);
+    return seconds;
+}
+
+static void a_body_far_below_1_KiB_a_second_gives_way_to_a_newcomer(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    config.max_connections = 1;
+    open_with(&config);
+    assert_in_range(slow_body(700), 10, 14);
+    assert_int_equal(slow_body(1100), 20);
+}
+
+static net_end *idle;
+
+static void idle_asks_again(void)
+{
+    net.looked = NULL;
+    uhttp_str request = { "GET /again HTTP/1.1\r\nHost: t\r\n\r\n", 33 };
+    assert_int_equal(uhttp_port_send((intptr_t)(void *)idle, &request, 1), 33);
+}
+
+/* Its request comes between the look that finds the newcomer and the choice of who gives way. */
+static void an_idle_client_that_asks_just_now_is_served_not_dropped(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    uhttp_stats stats;
+    config.max_connections = 1;
+    open_with(&config);
+    idle = ask("/first");
+    pass(1500);
+    net.looked = idle_asks_again;
+    net_end *newcomer = ask("/new");
+    assert_null(net.looked);
+    assert_int_equal(got_length, 0);
+    await(idle, "/again");
+    uhttp_server_stats(server, &stats);
+    assert_int_equal(stats.evicted, 0);
+    hang_up(idle);
+    forget();
+    await(newcomer, "/new");
+    hang_up(newcomer);
+}
+
+static void without_a_clock_there_is_no_date(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    net.date = 86400;                       /* a board that has just started */
+    open_with(&config);
+    net_end *client = ask("/one");
+    await(client, "/one");
+    assert_null(strstr(got, "\r\nDate:"));
+    net.date = 1700000000;
+    net.now += 1000;
+    forget();
+    say_text(client, "GET /two HTTP/1.1\r\nHost: t\r\n\r\n");
+    await(client, "/two");
+    assert_non_null(strstr(got, "\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\n"));
+    hang_up(client);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -797,6 +883,9 @@ int main(void)
         TEST(a_graceful_shutdown_ends_what_is_there),
         TEST(addresses_are_read_and_written),
         TEST(clients_have_addresses),
+        TEST(a_body_far_below_1_KiB_a_second_gives_way_to_a_newcomer),
+        TEST(an_idle_client_that_asks_just_now_is_served_not_dropped),
+        TEST(without_a_clock_there_is_no_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -570,6 +570,7 @@ static void program_cannot_send_a_malformed_message(void **state)
     CHECK(uhttp_ws_send(c, UHTTP_WS_BINARY, "a", SIZE_MAX) == UHTTP_ERR_MEMORY);
     CHECK(uhttp_ws_send(c, UHTTP_WS_BINARY, big, SIZE_MAX - 8) == UHTTP_ERR_MEMORY);
     CHECK(uhttp_ws_printf(c, "%s", "\xff") == UHTTP_ERR_INVALID);
+    CHECK(uhttp_ws_printf(c, "%ls", L"\x7fff") == UHTTP_ERR_INVALID);     /* not in the C locale */
     CHECK(uhttp_ws_printf(NULL, "x") == UHTTP_ERR_INVALID);
     CHECK(uhttp_ws_ping(c, big, 126) == UHTTP_ERR_INVALID);
     CHECK(uhttp_ws_ping(c, NULL, 1) == UHTTP_ERR_INVALID);

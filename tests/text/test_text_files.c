@@ -336,6 +336,8 @@ static const struct { uhttp_str in; bool wanted, alone; } codings[] = {
     { TEXT("gzip;q=2"),                     false, false },
     { TEXT("gzip;q=-1"),                    false, false },
     { TEXT("gzip;q=0.0001"),                false, false },
+    { TEXT("gzip;q=0.x"),                   false, false },
+    { TEXT("gzip;q=0.5x"),                  false, false },
     { TEXT("gzip;q="),                      false, false },
     { TEXT("gzip;q"),                       false, false },
     { TEXT("gzip;"),                        false, false },

@@ -1229,6 +1229,9 @@ static void json_writer_latches_the_first_error(void **state)
     assert_int_equal(uhttp_json_string(&w, "long"), UHTTP_ERR_MEMORY);
     assert_int_equal(uhttp_json_int(&w, 1), UHTTP_ERR_MEMORY);      /* though this would fit */
     assert_string_equal(buffer, "[");
+    write_one(&w, buffer, sizeof buffer);       /* escaped, its length would be no number */
+    assert_int_equal(uhttp_json_string_n(&w, "x", SIZE_MAX / 8 + 1), UHTTP_ERR_MEMORY);
+    assert_string_equal(buffer, "[");
 }
 
 static void json_writer_refuses_text_that_is_not_utf8(void **state)
