@@ -206,6 +206,9 @@
  *     ARP_QUEUEING        1; otherwise only one response to a first burst of clients arrives
  *     config.backlog      4: a browser opens its connections in one burst
  *
+ * A connection that the server ends, after an error or its last request, is closed when the
+ * client closes it, or two seconds later: half-closed sockets are not safe in lwIP.
+ *
  * The server's thread needs 1.2 KiB of stack for the server, 4 KiB with TLS, and what your
  * program needs. The example used 988 bytes in all (TLS: 2672), lwIP's thread 444. An open TLS
  * connection takes 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the
@@ -3033,8 +3036,11 @@ static uhttp_result uh_sys_listen_result(void)
 
 static void uh_sys_sleep(uint32_t time_ms) { sys_msleep((u32_t)time_ms); }
 static void uh_sys_close(uh_socket fd) { lwip_close(fd); }
-static void uh_sys_shut_write(uh_socket fd) { lwip_shutdown(fd, SHUT_WR); }
 static void uh_sys_shut(uh_socket fd) { lwip_shutdown(fd, SHUT_RDWR); }
+
+/* It is not shut: behind the peer's FIN it would be in TIME_WAIT, and lwIP takes the memory of
+ * such a connection without telling its socket, whose close then hits the next client. */
+static void uh_sys_shut_write(uh_socket fd) { (void)fd; }
 
 static bool uh_sys_prepare(uh_socket fd)
 {
@@ -17174,6 +17180,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        with glibc: select() alone);
  *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, ESP-IDF's clock gives Date;
+ *        on lwIP a connection the server ends closes with the client, or two seconds later;
  *        a system without memory for a send or a wait is asked again after 100 ms;
  *        JSON written and read;
  *        cookies, forms, path matching, Basic credentials, trusted proxies;

@@ -8,6 +8,7 @@
 #include "lwip/sockets.h"
 #include "lwip/stats.h"
 #include "lwip/sys.h"
+#include "lwip/tcp.h"
 #include "lwip/tcpip.h"
 
 #include <stdio.h>
@@ -18,7 +19,7 @@
 static unsigned char memory[UHTTP_MEMORY_SIZE(SLOTS, 768)];
 static uhttp_server *server;
 static volatile int woken, port;
-static sys_sem_t ready, done;
+static sys_sem_t ready, done, go;
 static uhttp_result opened;
 static int number, failures;
 
@@ -30,6 +31,17 @@ static void check(const char *name, bool good)
 }
 
 /*--- the server, in a thread of its own -----------------------------------------------*/
+
+/* "/stand": the program is busy until the test lets it go. */
+static void serve_one(uhttp_conn *c)
+{
+    bool stands = uhttp_event(c) == UHTTP_EVENT_REQUEST && strcmp(uhttp_path(c), "/stand") == 0;
+    if (stands) {
+        sys_sem_signal(&done);
+        sys_arch_sem_wait(&go, 0);
+    }
+    site_serve(c);
+}
 
 static void serve(void *argument)
 {
@@ -47,7 +59,7 @@ static void serve(void *argument)
     while (opened == UHTTP_OK && !site_wants_restart()) {
         uhttp_conn *c = uhttp_wait(server, -1);     /* a wake-up, or nothing, ends this sleep */
         if (c != NULL)
-            site_serve(c);
+            serve_one(c);
         else
             woken++;
     }
@@ -126,6 +138,8 @@ static uint32_t crc_add(uint32_t crc, const unsigned char *data, int length)
 
 static const char led[] = "GET /api/led HTTP/1.1\r\nHost: x\r\n\r\n";
 static const char off[] = "{\"on\":false}";
+static const char bad[] = "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n";
+static const char stand[] = "GET /stand HTTP/1.1\r\nHost: x\r\n\r\n";
 
 static void test_requests(void)
 {
@@ -183,10 +197,51 @@ static void test_wakeups(void)
     check("20 wake-ups from another thread", good == 40);
 }
 
+/* Allocates all of lwIP's TCP connections and gives them back: it takes those in TIME_WAIT too. */
+static void take_all_connections(void)
+{
+    struct tcp_pcb *taken[100];
+    int count = 0;
+    LOCK_TCPIP_CORE();
+    while (count < 100 && (taken[count] = tcp_new()) != NULL)
+        count++;
+    while (count > 0)
+        tcp_abort(taken[--count]);
+    UNLOCK_TCPIP_CORE();
+}
+
+/* A connection that the server ends and the client closes, while the program is busy, so that the
+ * server has yet to see it. lwIP may give its memory to the next client. */
+static void test_taken(void)
+{
+    char text[512];
+    int good = 0;
+    for (int i = 0; i < 5; i++) {
+        int ended = dial(), busy = dial();
+        good += say(ended, bad, sizeof bad - 1) && hear(ended, text, sizeof text, 1) >= 1;
+        good += say(busy, stand, sizeof stand - 1);
+        sys_arch_sem_wait(&done, 0);
+        lwip_close(ended);
+        sys_msleep(50);
+        take_all_connections();
+        int next = dial();
+        good += say(next, led, sizeof led - 1);
+        sys_sem_signal(&go);
+        good += hear(busy, text, sizeof text, 1) >= 1;
+        lwip_close(busy);
+        sys_msleep(50);
+        good += hear(next, text, sizeof text, (int)sizeof off - 1) == (int)sizeof off - 1;
+        good += ask(next, led, off);
+        lwip_close(next);
+    }
+    check("a client behind one that left while the program was busy", good == 30);
+}
+
 int main(void)
 {
     sys_sem_new(&ready, 0);
     sys_sem_new(&done, 0);
+    sys_sem_new(&go, 0);
     tcpip_init(NULL, NULL);
     sys_thread_new("server", serve, NULL, 0, 0);
     sys_arch_sem_wait(&ready, 0);
@@ -202,6 +257,7 @@ int main(void)
         test_requests();
         test_upload();
         test_wakeups();
+        test_taken();
         int fd = dial();
         check("it is told to end", ask(fd, "POST /api/restart HTTP/1.1\r\nHost: x\r\n\r\n",
                                        "restarting\n"));
