@@ -634,9 +634,9 @@ UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *re
 /* Makes uhttp_wait() return NULL, now or the next time it is called, and wakes a loop of your
  * own. The only function that may be called from other threads and signal handlers (but not
  * from an interrupt handler of a microcontroller); it keeps errno. A wake-up that returned
- * UHTTP_OK is never lost; several may lead to one NULL. UHTTP_ERR_AGAIN: the network has no
- * memory for it now (lwIP, Windows), try again later. UHTTP_ERR_UNSUPPORTED: not possible on
- * this system. */
+ * UHTTP_OK is never lost, though it may come a second late when lwIP is out of memory; several
+ * may lead to one NULL. UHTTP_ERR_AGAIN: the network has no memory for it now (Windows), try
+ * again later. UHTTP_ERR_UNSUPPORTED: not possible on this system. */
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
 /* Ends the server gracefully, without blocking: closes listeners, and connections kept alive
@@ -4127,6 +4127,15 @@ static int uh_sys_sendfile(uh_socket fd, void *file, uint64_t at, size_t length)
 #ifndef UH_WAKE_PIPE
 #define UH_WAKE_PIPE UH_POSIX
 #endif
+
+/* lwIP may drop a datagram it has taken, as it needs memory to deliver it, too. So whoever
+ * wakes also sets server.woken, and the server looks at that at least once in this time. */
+#if UH_LWIP && (LWIP_NETIF_LOOPBACK || LWIP_HAVE_LOOPIF)
+#define UH_WAKE_LOOK_MS 1000u
+#else
+#define UH_WAKE_LOOK_MS UHTTP_NEVER
+#endif
+#define UH_WAKE_IS_LOSSY (UH_WAKE_LOOK_MS != UHTTP_NEVER)
 
 #if UH_WAKE_PIPE
 
@@ -16090,7 +16099,7 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
 {
     if (s->ready_first != NULL || s->owing != NULL || s->closed != NULL || s->woken)
         return 0;
-    uint32_t time = uh_server_sooner(s, UHTTP_NEVER, s->armed, s->next_deadline);
+    uint32_t time = uh_server_sooner(s, UH_WAKE_LOOK_MS, s->armed, s->next_deadline);
     time = uh_server_sooner(s, time, s->paused, s->accept_at);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
@@ -16177,7 +16186,8 @@ static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
     if (token == UH_TOKEN_WAKE) {
         if (s->can_wake)
             uh_wake_drain(&s->wake);
-        s->woken = s->can_wake;
+        if (!UH_WAKE_IS_LOSSY)
+            s->woken = s->can_wake;
         return;
     }
     uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
@@ -16511,9 +16521,11 @@ UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server)
     if (!server->can_wake)
         return UHTTP_ERR_UNSUPPORTED;
     int error = uh_sys_error_keep();        /* that of whom a signal has interrupted */
+    if (UH_WAKE_IS_LOSSY)
+        server->woken = true;
     bool sent = uh_wake_send(&server->wake);
     uh_sys_error_restore(error);
-    return sent ? UHTTP_OK : UHTTP_ERR_AGAIN;
+    return sent || UH_WAKE_IS_LOSSY ? UHTTP_OK : UHTTP_ERR_AGAIN;
 }
 
 /*--- opening ----------------------------------------------------------------------------*/
@@ -17179,7 +17191,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        loops; epoll and kqueue where many connections make them cheaper (built by tcc
  *        with glibc: select() alone);
  *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
- *        a wake-up for which there is no memory says so, ESP-IDF's clock gives Date;
+ *        a wake-up for which there is no memory says so, on lwIP it is late; ESP-IDF's clock
+ *        gives Date;
  *        on lwIP a connection the server ends closes with the client, or two seconds later;
  *        a system without memory for a send or a wait is asked again after 100 ms;
  *        JSON written and read;

@@ -7,10 +7,9 @@
  * config.backlog, 0 the header's own; without it, the firmware's. */
 #include "uhttp_server.h"
 
+#include "hog.h"
 #include "site.h"
 
-#include "lwip/mem.h"
-#include "lwip/memp.h"
 #include "lwip/netif.h"
 #include "lwip/sockets.h"
 #include "lwip/stats.h"
@@ -73,31 +72,12 @@ static void bring_up(void *argument)
 
 static void hog(void *argument)
 {
-    static void *blocks[2000], *segments[100];
     (void)argument;
     for (;;) {
-        int b = 0, s = 0;
-        struct pbuf *packets = NULL, *p;
         sys_msleep(1850);
-        for (mem_size_t size = 4096; size >= 16; size = (mem_size_t)(size / 2))
-            while (b < 2000 && (blocks[b] = mem_malloc(size)) != NULL)
-                b++;
-        while (s < 100 && (segments[s] = memp_malloc(MEMP_TCP_SEG)) != NULL)
-            s++;
-        while ((p = pbuf_alloc(PBUF_RAW, 1, PBUF_POOL)) != NULL) {
-            p->next = packets;
-            packets = p;
-        }
+        hog_take(HOG_HEAP | HOG_SEGMENTS | HOG_PACKETS);
         sys_msleep(150);
-        while (b > 0)
-            mem_free(blocks[--b]);
-        while (s > 0)
-            memp_free(MEMP_TCP_SEG, segments[--s]);
-        for (; packets != NULL; packets = p) {
-            p = packets->next;
-            packets->next = NULL;
-            pbuf_free(packets);
-        }
+        hog_give();
     }
 }
 
