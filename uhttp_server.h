@@ -214,6 +214,11 @@
  * connection takes 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the
  * handshake. Date is sent once the clock is set (SNTP); except with ESP-IDF, define UHTTP_TIME.
  *
+ * Files need config.files; with ESP-IDF they are those of its virtual file system (which has
+ * been run on Linux only): uhttp_serve_dir(c, "/spiffs", "/") serves what is mounted there. FAT
+ * needs long names (CONFIG_FATFS_LFN_HEAP), SPIFFS CONFIG_SPIFFS_USE_MTIME for caching. Neither
+ * can replace a file: the old one is removed before the new one gets its name.
+ *
  * ZEPHYR  Automatic with Zephyr 4.0 or later (__ZEPHYR__); examples/zephyr/ is a project.
  * Compiled against stub headers, never run. Give the server a thread of its own.
  *
@@ -295,7 +300,7 @@
  * moment to ask for it. */
 #if defined(UHTTP_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE) && \
     !defined(_FEATURES_H) && !defined(UHTTP_LWIP) && !defined(UHTTP_PLATFORM_HEADER) && \
-    !defined(__ZEPHYR__)
+    !defined(ESP_PLATFORM) && !defined(__ZEPHYR__)
 #define _GNU_SOURCE 1
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64    /* files beyond 2 GiB, also where a pointer has 32 bits */
@@ -1766,9 +1771,9 @@ typedef struct uhttp_port_watch {
 
 /*------------------------------------------------------------------------------
  * File functions (config.files): for LittleFS, FatFS or any other storage. Without them the
- * files are the system's (POSIX, Windows). They are called from within the server's functions,
- * must not call it back, and all clients wait until they return. open, read and close are
- * required; what they return is checked.
+ * files are the system's (POSIX, Windows, ESP-IDF). They are called from within the server's
+ * functions, must not call it back, and all clients wait until they return. open, read and
+ * close are required; what they return is checked.
  */
 typedef struct uhttp_file_info {
     uint64_t size;
@@ -2081,6 +2086,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LWIP 0
 #endif
 
+#if UH_LWIP && defined(ESP_PLATFORM)    /* files and a clock as in POSIX, or nearly */
+#define UH_ESP 1
+#else
+#define UH_ESP 0
+#endif
+
 #if defined(_WIN32) && !UH_LWIP && !UH_PORT
 #define UH_WINSOCK 1
 #else
@@ -2245,7 +2256,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #include <stdarg.h>
 #include <string.h>
 
-#if UH_LWIP         /* newlib's <stdio.h> may bring a timeval and an fd_set of its own */
+#if UH_LWIP && !UH_ESP  /* newlib's <stdio.h> may bring a timeval and an fd_set of its own */
 #ifdef __cplusplus
 extern "C"
 #endif
@@ -2281,6 +2292,13 @@ typedef SOCKET uh_socket;
 
 #elif UH_LWIP
 
+#if UH_ESP
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#endif
 #include "lwip/opt.h"
 #include "lwip/sockets.h"
 #include "lwip/inet.h"
@@ -2288,9 +2306,6 @@ typedef SOCKET uh_socket;
 
 #if !LWIP_SOCKET || !LWIP_SOCKET_SELECT
 #error "uhttp_server.h: lwIP needs LWIP_SOCKET and LWIP_SOCKET_SELECT set to 1 in lwipopts.h"
-#endif
-#ifdef ESP_PLATFORM
-#include <time.h>
 #endif
 
 typedef int uh_socket;
@@ -3010,7 +3025,7 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 #ifndef UHTTP_MILLIS
 #define UHTTP_MILLIS() ((uint32_t)sys_now())
 #endif
-#if !defined(UHTTP_TIME) && defined(ESP_PLATFORM)
+#if !defined(UHTTP_TIME) && UH_ESP
 #define UHTTP_TIME() ((int64_t)time(NULL))      /* right once SNTP has set it; 1970 before */
 #elif !defined(UHTTP_TIME)
 #define UHTTP_TIME() ((int64_t)0)       /* the program's to define where there is a clock */
@@ -3797,7 +3812,7 @@ static const char *uh_file_absolute(const char *path, char *out)
 
 static void uh_file_root_close(int kept) { (void)kept; }
 
-#elif UH_FILES && UH_POSIX
+#elif UH_FILES && (UH_POSIX || UH_ESP)
 
 /* Failures of files, in the words of uhttp_files. */
 static uhttp_result uh_file_result(void)
@@ -3825,6 +3840,121 @@ static uhttp_result uh_file_result(void)
 
 /* Its pointer is the descriptor plus one, as 0 is a valid descriptor. */
 static int uh_file_fd(void *file) { return (int)((intptr_t)file - 1); }
+
+#if UH_ESP
+
+/* The virtual file system of ESP-IDF: no links, no current directory. FAT does not tell the
+ * time of an open file, and a directory cannot be opened: NULL stands for it. */
+static uhttp_result uh_file_open(void *user, const char *path, const char *root, void **file,
+                                 uhttp_file_info *info)
+{
+    char bare[256];             /* without a slash at its end, which FAT does not find */
+    struct stat about;
+    size_t length = strlen(path);
+    (void)user;
+    (void)root;
+    if (length >= sizeof bare)
+        return UHTTP_ERR_SYSTEM;
+    memcpy(bare, path, length + 1);
+    while (length > 1 && bare[length - 1] == '/')
+        bare[--length] = '\0';
+    if (stat(bare, &about) != 0)
+        return uh_file_result();
+    info->is_dir = S_ISDIR(about.st_mode);
+    if (!info->is_dir && (!S_ISREG(about.st_mode) || path[length] == '/'))
+        return UHTTP_ERR_SYSTEM;
+    int fd = info->is_dir ? -1 : open(bare, O_RDONLY);
+    if (fd < 0 && !info->is_dir)
+        return uh_file_result();
+    info->size = (uint64_t)about.st_size;
+    info->modified = (int64_t)about.st_mtime;
+    *file = (void *)((intptr_t)fd + 1);
+    return UHTTP_OK;
+}
+
+/* Not every file system there knows pread(). */
+static size_t uh_file_read(void *user, void *file, uint64_t offset, void *to, size_t length)
+{
+    int fd = uh_file_fd(file);
+    (void)user;
+    if (lseek(fd, (off_t)offset, SEEK_SET) != (off_t)offset)
+        return 0;
+    ssize_t n = read(fd, to, length);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void uh_file_close(void *user, void *file)
+{
+    (void)user;
+    if (file != NULL)
+        close(uh_file_fd(file));
+}
+
+static uhttp_result uh_file_create(void *user, const char *path, void **file)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    (void)user;
+    if (fd < 0)
+        return uh_file_result();
+    *file = (void *)((intptr_t)fd + 1);
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_file_write(void *user, void *file, const void *data, size_t length)
+{
+    const char *p = (const char *)data;
+    const char *end = p + length;
+    (void)user;
+    while (p < end) {
+        ssize_t n = write(uh_file_fd(file), p, (size_t)(end - p));
+        if (n <= 0)
+            return n < 0 ? uh_file_result() : UHTTP_ERR_MEMORY;
+        p += n;
+    }
+    return UHTTP_OK;
+}
+
+/* FAT and SPIFFS do not rename to the name of a file that is there: it is removed first. */
+static uhttp_result uh_file_rename(const char *from, const char *to)
+{
+    struct stat about;
+    if (rename(from, to) == 0)
+        return UHTTP_OK;
+    uhttp_result result = uh_file_result();
+    if (stat(to, &about) != 0 || !S_ISREG(about.st_mode) || unlink(to) != 0)
+        return result;
+    return rename(from, to) == 0 ? UHTTP_OK : uh_file_result();
+}
+
+/* Where there is no fsync(), closing a file writes it. */
+static uhttp_result uh_file_finish(void *user, void *file, const char *written,
+                                   const char *path)
+{
+    int fd = uh_file_fd(file);
+    uhttp_result result = UHTTP_OK;
+    (void)user;
+    if (path != NULL && fsync(fd) != 0 && errno != ENOSYS)
+        result = uh_file_result();
+    if (close(fd) != 0 && result == UHTTP_OK)
+        result = uh_file_result();
+    if (path != NULL && result == UHTTP_OK)
+        result = uh_file_rename(written, path);
+    if (path == NULL || result != UHTTP_OK)
+        unlink(written);
+    return path == NULL ? UHTTP_OK : result;
+}
+
+#define UH_PATH_BYTES 1
+
+static const char *uh_file_absolute(const char *path, char *out)
+{
+    (void)out;
+    return path;
+}
+
+static void uh_file_root_close(int kept) { (void)kept; }
+
+#else
 
 /* Nothing here may wait, as opening a pipe would. */
 #define UH_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -4034,6 +4164,8 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
     return result;
 }
 
+#endif
+
 #elif UH_FILES
 
 #define UH_PATH_BYTES 1
@@ -4048,7 +4180,7 @@ static void uh_file_root_close(int kept) { (void)kept; }
 
 #endif
 
-#if UH_FILES && (UH_POSIX || UH_WINSOCK)
+#if UH_FILES && (UH_POSIX || UH_WINSOCK || UH_ESP)
 
 static const uhttp_files uh_files_of_system = {
     NULL, uh_file_open, uh_file_read, uh_file_close, uh_file_create, uh_file_write,
@@ -17192,7 +17324,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        with glibc: select() alone);
  *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, on lwIP it is late; ESP-IDF's clock
- *        gives Date;
+ *        gives Date, its virtual file system files;
  *        on lwIP a connection the server ends closes with the client, or two seconds later;
  *        a system without memory for a send or a wait is asked again after 100 ms;
  *        JSON written and read;
