@@ -137,6 +137,11 @@
  *                         unacknowledged data after TCP_MAXRTX attempts
  *     Zephyr, ports       whatever the network stack does
  *
+ * A client that closes its connection is noticed at once, but for one that has sent more than
+ * there is room for before its request was answered: Linux, macOS and BSD are asked about it
+ * every second. Elsewhere a stream discards such bytes, and its connection closes at its end;
+ * a response that is held learns at its first write that the client has gone.
+ *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
  * defined, whatever its value.
  *
@@ -794,7 +799,7 @@ UHTTP_API bool uhttp_is_secure(const uhttp_conn *c);    /* arrived over a secure
  * buffer, with NUL. Returns the length, 0 if the client has presented no valid certificate,
  * UHTTP_ERR_MEMORY if size is too small, UHTTP_ERR_CLOSED if the client has disconnected, or
  * UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. */
-UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size);
+UHTTP_API int uhttp_client_subject(uhttp_conn *c, char *buffer, size_t size);
 UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is complete */
 /* False once the client has disconnected or has closed its sending side. A client that closed
  * only its sending side (as "nc -N" does) still gets its response. */
@@ -2213,6 +2218,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LINGER_MS     2000u
 #define UH_LINGER_MOST   0x1000000u     /* bytes discarded meanwhile, if UH_ROOMY: 16 MiB */
 #define UH_GRACE_MS      1000u      /* idle, kept alive or silent, before it may be evicted */
+#define UH_PEEK_MS       1000u      /* how often peers with full input are looked after */
 #define UH_QUARTER_MS    250u       /* how often something is done for newcomers that wait */
 #define UH_BACKOFF_MS    100u       /* until what failed for want of something is tried again */
 #define UH_EPISODE_MS    10000u     /* without newcomers that wait, until the log tells again */
@@ -2327,6 +2333,7 @@ typedef int uh_socket;
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -2338,7 +2345,7 @@ typedef int uh_socket;
 #include <time.h>
 #include <unistd.h>
 
-#if UH_QUEUE && UH_KQUEUE
+#if UH_KQUEUE
 #include <sys/event.h>
 #elif UH_QUEUE
 #include <sys/epoll.h>
@@ -3650,6 +3657,60 @@ static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
 }
 
 #endif
+
+/*--- what the system tells of a peer ----------------------------------------------*/
+
+/* Bytes that a connection has taken and not passed on, as the peer has no room; 0 where the
+ * system does not tell. What BSD and macOS count is what the peer has not acknowledged. */
+#define UH_TELLS_UNSENT UH_POSIX
+
+static uint32_t uh_sys_unsent(uh_socket fd)
+{
+    int bytes = 0;
+#if UH_LINUX
+    int failed = ioctl(fd, 0x894b, &bytes);     /* SIOCOUTQNSD; a Unix socket has none */
+#elif UH_POSIX && defined(SO_NWRITE)
+    socklen_t size = sizeof bytes;
+    int failed = getsockopt(fd, SOL_SOCKET, SO_NWRITE, &bytes, &size);
+#elif UH_POSIX && defined(FIONWRITE)
+    int failed = ioctl(fd, FIONWRITE, &bytes);
+#else
+    int failed = 1;
+    (void)fd;
+#endif
+    return failed == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+}
+
+/* Has a peer left behind bytes that nobody has read? By FIN it may have, by RST it has. */
+typedef enum uh_leaving { UH_STAYS, UH_SHUT, UH_GONE } uh_leaving;
+
+#define UH_TELLS_LEAVING (UH_LINUX || UH_KQUEUE)
+
+static uh_leaving uh_sys_leaving(uh_socket fd)
+{
+#if UH_KQUEUE
+    const struct timespec at_once = { 0, 0 };
+    struct kevent about;
+    int queue = kqueue();
+    EV_SET(&about, (uintptr_t)fd, EVFILT_READ, EV_ADD, 0, 0, 0);
+    int count = queue < 0 ? 0 : kevent(queue, &about, 1, &about, 1, &at_once);
+    if (queue >= 0)
+        close(queue);
+    if (count < 1 || (about.flags & EV_EOF) == 0)
+        return UH_STAYS;
+    return about.fflags != 0 ? UH_GONE : UH_SHUT;
+#elif UH_LINUX
+    struct pollfd about;
+    about.fd = fd;
+    about.events = 0x2000;      /* POLLRDHUP, for which <poll.h> wants _GNU_SOURCE */
+    if (poll(&about, 1, 0) < 1)
+        return UH_STAYS;
+    return (about.revents & (POLLERR | POLLHUP)) != 0 ? UH_GONE : UH_SHUT;
+#else
+    (void)fd;
+    return UH_STAYS;
+#endif
+}
 
 /*--- files: what config.files is by default -------------------------------------*/
 
@@ -10273,6 +10334,7 @@ typedef struct uh_request {
     bool dated, typed;          /* the response has the program's Date, its Content-Type */
     bool parts : 1;             /* the stream is multipart: its frames may have fields */
     bool live : 1;              /* it has events, and its client has not shut its side yet */
+    bool shut : 1;              /* its client has, behind input for which there is no room */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
     uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
@@ -10347,9 +10409,10 @@ struct uhttp_conn {
     uh_extent source_left;
     uh_socket fd;
     uint32_t since;             /* when its deadline began to run */
-    uint32_t progress;          /* bytes since the deadline was renewed */
-    uint32_t moved;             /* bytes in these quarters; of a handshake: since when its peer
-                                   is waited for */
+    uint32_t progress;          /* bytes since the deadline was renewed; while sending, with
+                                   those that the system held at that time */
+    uint32_t moved;             /* bytes in these quarters, counted alike; of a handshake: since
+                                   when its peer is waited for */
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
     uh_buf body;                /* on the heap only: see the window */
@@ -10385,6 +10448,7 @@ struct uhttp_server {
     bool said;                  /* the log was told of them */
     bool shaken;                /* a handshake has ended: others may wait for that */
     bool trimming;
+    bool full;                  /* somebody's input has had no room since peeked, when it was */
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
     bool handed;                /* or of sockets that are gone: now they may be closed */
@@ -10392,6 +10456,7 @@ struct uhttp_server {
     uint32_t waited;            /* when newcomers were last seen */
     uint32_t looked;            /* when they were last looked for */
     uint32_t thinned;           /* when slow peers were last sought */
+    uint32_t peeked;            /* when peers were last looked for that left unseen */
     uint32_t quarter;           /* when this quarter of a second began, and how many more */
     uint32_t partings;          /* responses may say close in it */
     int turns;                  /* left until the network is asked */
@@ -10594,6 +10659,19 @@ static void uh_conn_join(uhttp_conn *c, uint32_t list)
     uh_conn_note_due(c);
 }
 
+static bool uh_conn_owes(const uhttp_conn *c)
+{
+    return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
+}
+
+/* Bytes that the system has taken of what is owed, but still holds: its buffer takes megabytes
+ * for a peer that reads nothing, and that is no progress. */
+static uint32_t uh_conn_held(const uhttp_conn *c)
+{
+    return UH_TELLS_UNSENT && c->time == UH_TIME_SEND && uh_conn_owes(c) ? uh_sys_unsent(c->fd)
+                                                                          : 0;
+}
+
 /* Lets the deadline of its state run, from now on. */
 static void uh_conn_arm(uhttp_conn *c)
 {
@@ -10604,10 +10682,10 @@ static void uh_conn_arm(uhttp_conn *c)
         list = UH_TIME_SEND;
     if (list == UH_TIME_HANDSHAKE)
         list += c->listener;
-    c->progress = 0;
     c->since = c->server->now;
     if (list != UH_TIME_NONE)
         uh_conn_join(c, list);
+    c->progress = uh_conn_held(c);
 }
 
 /* Has the deadline of its list passed? */
@@ -10622,16 +10700,12 @@ static void uh_conn_made_progress(uhttp_conn *c, uint32_t bytes, bool all)
 {
     c->progress += bytes;
     c->moved += bytes;
-    if (c->time != UH_TIME_NONE && (all || c->progress >= UH_PROGRESS))
+    if (c->time != UH_TIME_NONE &&
+        (all || (c->progress >= UH_PROGRESS && c->progress - UH_PROGRESS >= uh_conn_held(c))))
         uh_conn_arm(c);
 }
 
 /*--- states -----------------------------------------------------------------------*/
-
-static bool uh_conn_owes(const uhttp_conn *c)
-{
-    return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
-}
 
 /* The source is used up, or nobody wants it any more. How much was left stays known. */
 static void uh_source_end(uhttp_conn *c)
@@ -11254,6 +11328,42 @@ static bool uh_conn_can_read(uhttp_conn *c)
     return uh_conn_room(c, &to) > 0 && !c->fin;
 }
 
+/* Will its peer send no more, as far as is known? */
+static bool uh_conn_is_shut(const uhttp_conn *c) { return c->fin || c->request.shut; }
+
+/* Has its input no room, so that its end is not read? */
+static bool uh_conn_is_full(uhttp_conn *c)
+{
+    return uh_state_reads[c->state] == UH_READ_ROOM && !c->fin && !uh_conn_can_read(c);
+}
+
+/* Such a socket is not watched either: now and then the system is asked. */
+static void uh_conn_peek(uhttp_conn *c)
+{
+    uh_leaving leaving = uh_sys_leaving(c->fd);
+    if (leaving == UH_GONE) {
+        uh_conn_lose(c);
+    } else if (leaving == UH_SHUT && !c->request.shut) {
+        c->request.shut = true;
+        uh_ready_push(c);
+    }
+}
+
+static void uh_server_peek(uhttp_server *s)
+{
+    if (!s->full || s->now - s->peeked < UH_PEEK_MS)
+        return;
+    s->peeked = s->now;
+    s->full = false;
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        uhttp_conn *c = &s->slots[i];
+        if (!uh_conn_is_full(c))
+            continue;
+        s->full = true;
+        uh_conn_peek(c);
+    }
+}
+
 /* Will a file go on through tx? Its block is kept then, and no memory can be missing midway. */
 static bool uh_source_needs_tx(const uhttp_conn *c)
 {
@@ -11289,6 +11399,10 @@ static void uh_conn_settle(uhttp_conn *c)
     bool can_read = uh_conn_can_read(c);
     unsigned interest = (c->wants & UH_REST) != 0 ? 0u : c->wants | (can_read ? UH_READ : 0u);
     bool peers_turn = true;
+    if (UH_TELLS_LEAVING && !can_read && !s->full && uh_conn_is_full(c)) {
+        s->full = true;
+        s->peeked = s->now;
+    }
     if (c->state == UH_BODY)
         peers_turn = can_read;
     else if (c->state == UH_STREAM)
@@ -12097,7 +12211,9 @@ static size_t uh_stream_limit(const uhttp_conn *c)
 static uh_next uh_step_stream(uhttp_conn *c)
 {
     uhttp_server *s = c->server;
-    if (c->fin && c->request.live)
+    if (!UH_TELLS_LEAVING && uh_conn_is_full(c))
+        c->keep = false;            /* what follows is thrown away, so that its end is read */
+    if (uh_conn_is_shut(c) && c->request.live)
         (s->last_comment)(c);
     uint32_t wanted = c->request.span.wanted;
     uint32_t used = uh_buf_used(&c->tx) - c->draft;
@@ -12116,11 +12232,12 @@ static bool uh_stream_settle(uhttp_conn *c)
     bool owes = uh_conn_owes(c);
     if (owes && c->time == UH_TIME_FIN)
         uh_conn_arm(c);
-    if (!owes && c->fin && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
+    bool shut = uh_conn_is_shut(c);
+    if (!owes && shut && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
         c->since = c->server->now;
         uh_conn_join(c, UH_TIME_FIN);
     }
-    return owes || c->fin;
+    return owes || shut;
 }
 
 static const uh_stream_calls uh_streams = { uh_step_stream, uh_stream_settle };
@@ -13636,17 +13753,18 @@ UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c)
     return c != NULL && uh_body_is_whole(&c->request);
 }
 
-UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size)
+UHTTP_API int uhttp_client_subject(uhttp_conn *c, char *buffer, size_t size)
 {
     if (c == NULL || buffer == NULL)
         return UHTTP_ERR_INVALID;
-    return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size) : UHTTP_ERR_CLOSED;
+    return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size)
+                        : (int)uh_conn_may(c, UH_IN_NONE);
 }
 
 
 UHTTP_API bool uhttp_is_open(const uhttp_conn *c)
 {
-    return c != NULL && c->state != UH_CLOSED && c->state != UH_FREE && !c->fin;
+    return c != NULL && c->state != UH_CLOSED && c->state != UH_FREE && !uh_conn_is_shut(c);
 }
 
 UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c)
@@ -15789,7 +15907,8 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
 static bool uh_conn_makes_progress(uhttp_conn *c)
 {
     c->blocked = false;
-    uh_conn_flush(c);
+    if (!uh_conn_flush(c) && UH_TELLS_UNSENT)
+        uh_conn_made_progress(c, 0, false);
     return c->state == UH_CLOSED || !uh_conn_owes(c) || !uh_conn_is_due(c);
 }
 
@@ -16094,6 +16213,12 @@ static bool uh_conn_is_stalled(const uhttp_conn *c)
            (s->now - c->moved >= UH_GRACE_MS || passed >= s->times[c->time] / 2);
 }
 
+/* Bytes that have come from the peer, or left for it, since its quarters are counted. */
+static uint32_t uh_conn_moved(const uhttp_conn *c)
+{
+    return c->moved - uh_min(c->moved, uh_conn_held(c));
+}
+
 /* Counts a quarter of a second of a body or of a response, if that waits for its peer; true:
  * too little has moved in the last of them. */
 static bool uh_conn_is_slow(uhttp_conn *c)
@@ -16102,10 +16227,10 @@ static bool uh_conn_is_slow(uhttp_conn *c)
     if (!peers_turn)
         return false;
     if (c->quarters++ == 0)
-        c->moved = 0;
+        c->moved = uh_conn_held(c);
     if (c->quarters <= UH_SLOW_QUARTERS)
         return false;
-    c->quarters = c->moved < UH_SLOW_BYTES ? UH_SLOW_QUARTERS : 0;
+    c->quarters = uh_conn_moved(c) < UH_SLOW_BYTES ? UH_SLOW_QUARTERS : 0;
     return c->quarters > 0;
 }
 
@@ -16114,6 +16239,7 @@ static bool uh_conn_is_slow(uhttp_conn *c)
 static void uh_server_thin_out(uhttp_server *s)
 {
     uhttp_conn *slowest = NULL;
+    uint32_t least = 0;
     if (s->now - s->thinned < UH_QUARTER_MS)
         return;
     s->thinned = s->now;
@@ -16125,8 +16251,11 @@ static void uh_server_thin_out(uhttp_server *s)
             c->moved = 0;
         else if (!uh_conn_is_slow(c))
             continue;
-        if (slowest == NULL || c->moved < slowest->moved)
+        uint32_t moved = uh_conn_moved(c);
+        if (slowest == NULL || moved < least) {
             slowest = c;
+            least = moved;
+        }
     }
     if (slowest == NULL)
         return;
@@ -16233,6 +16362,8 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         return 0;
     uint32_t time = uh_server_sooner(s, UH_WAKE_LOOK_MS, s->armed, s->next_deadline);
     time = uh_server_sooner(s, time, s->paused, s->accept_at);
+    if (UH_TELLS_LEAVING)
+        time = uh_server_sooner(s, time, s->full, s->peeked + UH_PEEK_MS);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
     return uh_server_sooner(s, time, s->hidden && !s->paused, s->looked + UH_BACKOFF_MS);
@@ -16371,6 +16502,8 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
             uh_server_mark(s, token, got);
         s->now = UHTTP_MILLIS();
         uh_server_expire(s);
+        if (UH_TELLS_LEAVING)
+            uh_server_peek(s);
         uh_server_look(s);
         uh_server_accept(s);
         if (signalled)
@@ -16559,6 +16692,8 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
             ready[i].token == uh_server_token(s, token))
             uh_server_mark(s, token, ready[i].ready);
     }
+    if (UH_TELLS_LEAVING)
+        uh_server_peek(s);
     uh_server_look(s);
     uh_server_accept(s);
     if (s->rested)                  /* what came while the program worked is not reported yet */
@@ -17356,6 +17491,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
  *        64 slots by default on the heap; keep_alive_hint;
  *        a stream whose client has shut its side ends after two seconds of silence;
+ *        clients that leave behind input for which there is no room are noticed; what the
+ *        system's buffer takes is no progress of a client that reads nothing;
  *        dead_peer_timeout_ms
  */
 

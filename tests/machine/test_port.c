@@ -59,6 +59,9 @@ static void begin(uhttp_conn *c)
         written = 0;
         assert_int_equal(uhttp_stream_begin(c, 200, "text/plain"), UHTTP_OK);
         stream_on(c);
+    } else if (strcmp(path, "/silent") == 0) {
+        assert_int_equal(uhttp_stream_begin(c, 200, "text/plain"), UHTTP_OK);
+        held = c;
     } else if (strcmp(path, "/hold") == 0) {
         held = c;
     } else if (strcmp(path, "/address") == 0) {
@@ -330,6 +333,24 @@ static void a_stream_waits_for_a_slow_reader(void **state)
     await(client, "\r\n0\r\n\r\n");
     assert_int_equal(written, 30);
     hang_up(client);
+}
+
+/* A port does not tell who has left behind input that nobody reads: a stream gives that up. */
+static void a_stream_whose_client_asks_on_sees_it_leave(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    net_start();
+    open_with(&config);
+    net_end *client = ask("/silent");
+    assert_non_null(held);
+    for (int i = 0; i < 1000; i++)
+        say_text(client, "GET /next HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_int_equal(uhttp_stream_write(held, "still there", 11), UHTTP_OK);
+    await(client, "still there");
+    hang_up(client);
+    pass(5000);
+    assert_null(held);
 }
 
 static void upload(void)
@@ -926,6 +947,7 @@ int main(void)
         TEST(requests_are_answered_and_pipelined_ones_in_order),
         TEST(a_large_body_arrives_through_any_window),
         TEST(a_stream_waits_for_a_slow_reader),
+        TEST(a_stream_whose_client_asks_on_sees_it_leave),
         TEST(an_upload_is_streamed_to_the_program),
         TEST(a_websocket_echoes),
         TEST(a_client_that_shuts_its_side_still_gets_its_answer),
