@@ -137,11 +137,6 @@
  *                         unacknowledged data after TCP_MAXRTX attempts
  *     Zephyr, ports       whatever the network stack does
  *
- * A client that closes its connection is noticed at once, but for one that has sent more than
- * there is room for before its request was answered: Linux, macOS and BSD are asked about it
- * every second. Elsewhere a stream discards such bytes, and its connection closes at its end;
- * a response that is held learns at its first write that the client has gone.
- *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
  * defined, whatever its value.
  *
@@ -218,11 +213,6 @@
  * program needs. The example used 988 bytes in all (TLS: 2672), lwIP's thread 444. An open TLS
  * connection takes 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the
  * handshake. Date is sent once the clock is set (SNTP); except with ESP-IDF, define UHTTP_TIME.
- *
- * Files need config.files; with ESP-IDF they are those of its virtual file system (which has
- * been run on Linux only): uhttp_serve_dir(c, "/spiffs", "/") serves what is mounted there. FAT
- * needs long names (CONFIG_FATFS_LFN_HEAP), SPIFFS CONFIG_SPIFFS_USE_MTIME for caching. Neither
- * can replace a file: the old one is removed before the new one gets its name.
  *
  * ZEPHYR  Automatic with Zephyr 4.0 or later (__ZEPHYR__); examples/zephyr/ is a project.
  * Compiled against stub headers, never run. Give the server a thread of its own.
@@ -305,7 +295,7 @@
  * moment to ask for it. */
 #if defined(UHTTP_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE) && \
     !defined(_FEATURES_H) && !defined(UHTTP_LWIP) && !defined(UHTTP_PLATFORM_HEADER) && \
-    !defined(ESP_PLATFORM) && !defined(__ZEPHYR__)
+    !defined(__ZEPHYR__)
 #define _GNU_SOURCE 1
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64    /* files beyond 2 GiB, also where a pointer has 32 bits */
@@ -799,7 +789,7 @@ UHTTP_API bool uhttp_is_secure(const uhttp_conn *c);    /* arrived over a secure
  * buffer, with NUL. Returns the length, 0 if the client has presented no valid certificate,
  * UHTTP_ERR_MEMORY if size is too small, UHTTP_ERR_CLOSED if the client has disconnected, or
  * UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. */
-UHTTP_API int uhttp_client_subject(uhttp_conn *c, char *buffer, size_t size);
+UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size);
 UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is complete */
 /* False once the client has disconnected or has closed its sending side. A client that closed
  * only its sending side (as "nc -N" does) still gets its response. */
@@ -1776,9 +1766,9 @@ typedef struct uhttp_port_watch {
 
 /*------------------------------------------------------------------------------
  * File functions (config.files): for LittleFS, FatFS or any other storage. Without them the
- * files are the system's (POSIX, Windows, ESP-IDF). They are called from within the server's
- * functions, must not call it back, and all clients wait until they return. open, read and
- * close are required; what they return is checked.
+ * files are the system's (POSIX, Windows). They are called from within the server's functions,
+ * must not call it back, and all clients wait until they return. open, read and close are
+ * required; what they return is checked.
  */
 typedef struct uhttp_file_info {
     uint64_t size;
@@ -2091,12 +2081,6 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LWIP 0
 #endif
 
-#if UH_LWIP && defined(ESP_PLATFORM)    /* files and a clock as in POSIX, or nearly */
-#define UH_ESP 1
-#else
-#define UH_ESP 0
-#endif
-
 #if defined(_WIN32) && !UH_LWIP && !UH_PORT
 #define UH_WINSOCK 1
 #else
@@ -2218,7 +2202,6 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LINGER_MS     2000u
 #define UH_LINGER_MOST   0x1000000u     /* bytes discarded meanwhile, if UH_ROOMY: 16 MiB */
 #define UH_GRACE_MS      1000u      /* idle, kept alive or silent, before it may be evicted */
-#define UH_PEEK_MS       1000u      /* how often peers with full input are looked after */
 #define UH_QUARTER_MS    250u       /* how often something is done for newcomers that wait */
 #define UH_BACKOFF_MS    100u       /* until what failed for want of something is tried again */
 #define UH_EPISODE_MS    10000u     /* without newcomers that wait, until the log tells again */
@@ -2262,7 +2245,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #include <stdarg.h>
 #include <string.h>
 
-#if UH_LWIP && !UH_ESP  /* newlib's <stdio.h> may bring a timeval and an fd_set of its own */
+#if UH_LWIP         /* newlib's <stdio.h> may bring a timeval and an fd_set of its own */
 #ifdef __cplusplus
 extern "C"
 #endif
@@ -2298,13 +2281,6 @@ typedef SOCKET uh_socket;
 
 #elif UH_LWIP
 
-#if UH_ESP
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-#endif
 #include "lwip/opt.h"
 #include "lwip/sockets.h"
 #include "lwip/inet.h"
@@ -2312,6 +2288,9 @@ typedef SOCKET uh_socket;
 
 #if !LWIP_SOCKET || !LWIP_SOCKET_SELECT
 #error "uhttp_server.h: lwIP needs LWIP_SOCKET and LWIP_SOCKET_SELECT set to 1 in lwipopts.h"
+#endif
+#ifdef ESP_PLATFORM
+#include <time.h>
 #endif
 
 typedef int uh_socket;
@@ -2333,7 +2312,6 @@ typedef int uh_socket;
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -2345,7 +2323,7 @@ typedef int uh_socket;
 #include <time.h>
 #include <unistd.h>
 
-#if UH_KQUEUE
+#if UH_QUEUE && UH_KQUEUE
 #include <sys/event.h>
 #elif UH_QUEUE
 #include <sys/epoll.h>
@@ -3032,7 +3010,7 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 #ifndef UHTTP_MILLIS
 #define UHTTP_MILLIS() ((uint32_t)sys_now())
 #endif
-#if !defined(UHTTP_TIME) && UH_ESP
+#if !defined(UHTTP_TIME) && defined(ESP_PLATFORM)
 #define UHTTP_TIME() ((int64_t)time(NULL))      /* right once SNTP has set it; 1970 before */
 #elif !defined(UHTTP_TIME)
 #define UHTTP_TIME() ((int64_t)0)       /* the program's to define where there is a clock */
@@ -3658,60 +3636,6 @@ static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
 
 #endif
 
-/*--- what the system tells of a peer ----------------------------------------------*/
-
-/* Bytes that a connection has taken and not passed on, as the peer has no room; 0 where the
- * system does not tell. What BSD and macOS count is what the peer has not acknowledged. */
-#define UH_TELLS_UNSENT UH_POSIX
-
-static uint32_t uh_sys_unsent(uh_socket fd)
-{
-    int bytes = 0;
-#if UH_LINUX
-    int failed = ioctl(fd, 0x894b, &bytes);     /* SIOCOUTQNSD; a Unix socket has none */
-#elif UH_POSIX && defined(SO_NWRITE)
-    socklen_t size = sizeof bytes;
-    int failed = getsockopt(fd, SOL_SOCKET, SO_NWRITE, &bytes, &size);
-#elif UH_POSIX && defined(FIONWRITE)
-    int failed = ioctl(fd, FIONWRITE, &bytes);
-#else
-    int failed = 1;
-    (void)fd;
-#endif
-    return failed == 0 && bytes > 0 ? (uint32_t)bytes : 0;
-}
-
-/* Has a peer left behind bytes that nobody has read? By FIN it may have, by RST it has. */
-typedef enum uh_leaving { UH_STAYS, UH_SHUT, UH_GONE } uh_leaving;
-
-#define UH_TELLS_LEAVING (UH_LINUX || UH_KQUEUE)
-
-static uh_leaving uh_sys_leaving(uh_socket fd)
-{
-#if UH_KQUEUE
-    const struct timespec at_once = { 0, 0 };
-    struct kevent about;
-    int queue = kqueue();
-    EV_SET(&about, (uintptr_t)fd, EVFILT_READ, EV_ADD, 0, 0, 0);
-    int count = queue < 0 ? 0 : kevent(queue, &about, 1, &about, 1, &at_once);
-    if (queue >= 0)
-        close(queue);
-    if (count < 1 || (about.flags & EV_EOF) == 0)
-        return UH_STAYS;
-    return about.fflags != 0 ? UH_GONE : UH_SHUT;
-#elif UH_LINUX
-    struct pollfd about;
-    about.fd = fd;
-    about.events = 0x2000;      /* POLLRDHUP, for which <poll.h> wants _GNU_SOURCE */
-    if (poll(&about, 1, 0) < 1)
-        return UH_STAYS;
-    return (about.revents & (POLLERR | POLLHUP)) != 0 ? UH_GONE : UH_SHUT;
-#else
-    (void)fd;
-    return UH_STAYS;
-#endif
-}
-
 /*--- files: what config.files is by default -------------------------------------*/
 
 #define UH_FILE_CANNOT (-6)     /* sendfile() does not work between these two */
@@ -3873,7 +3797,7 @@ static const char *uh_file_absolute(const char *path, char *out)
 
 static void uh_file_root_close(int kept) { (void)kept; }
 
-#elif UH_FILES && (UH_POSIX || UH_ESP)
+#elif UH_FILES && UH_POSIX
 
 /* Failures of files, in the words of uhttp_files. */
 static uhttp_result uh_file_result(void)
@@ -3901,121 +3825,6 @@ static uhttp_result uh_file_result(void)
 
 /* Its pointer is the descriptor plus one, as 0 is a valid descriptor. */
 static int uh_file_fd(void *file) { return (int)((intptr_t)file - 1); }
-
-#if UH_ESP
-
-/* The virtual file system of ESP-IDF: no links, no current directory. FAT does not tell the
- * time of an open file, and a directory cannot be opened: NULL stands for it. */
-static uhttp_result uh_file_open(void *user, const char *path, const char *root, void **file,
-                                 uhttp_file_info *info)
-{
-    char bare[256];             /* without a slash at its end, which FAT does not find */
-    struct stat about;
-    size_t length = strlen(path);
-    (void)user;
-    (void)root;
-    if (length >= sizeof bare)
-        return UHTTP_ERR_SYSTEM;
-    memcpy(bare, path, length + 1);
-    while (length > 1 && bare[length - 1] == '/')
-        bare[--length] = '\0';
-    if (stat(bare, &about) != 0)
-        return uh_file_result();
-    info->is_dir = S_ISDIR(about.st_mode);
-    if (!info->is_dir && (!S_ISREG(about.st_mode) || path[length] == '/'))
-        return UHTTP_ERR_SYSTEM;
-    int fd = info->is_dir ? -1 : open(bare, O_RDONLY);
-    if (fd < 0 && !info->is_dir)
-        return uh_file_result();
-    info->size = (uint64_t)about.st_size;
-    info->modified = (int64_t)about.st_mtime;
-    *file = (void *)((intptr_t)fd + 1);
-    return UHTTP_OK;
-}
-
-/* Not every file system there knows pread(). */
-static size_t uh_file_read(void *user, void *file, uint64_t offset, void *to, size_t length)
-{
-    int fd = uh_file_fd(file);
-    (void)user;
-    if (lseek(fd, (off_t)offset, SEEK_SET) != (off_t)offset)
-        return 0;
-    ssize_t n = read(fd, to, length);
-    return n > 0 ? (size_t)n : 0;
-}
-
-static void uh_file_close(void *user, void *file)
-{
-    (void)user;
-    if (file != NULL)
-        close(uh_file_fd(file));
-}
-
-static uhttp_result uh_file_create(void *user, const char *path, void **file)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
-    (void)user;
-    if (fd < 0)
-        return uh_file_result();
-    *file = (void *)((intptr_t)fd + 1);
-    return UHTTP_OK;
-}
-
-static uhttp_result uh_file_write(void *user, void *file, const void *data, size_t length)
-{
-    const char *p = (const char *)data;
-    const char *end = p + length;
-    (void)user;
-    while (p < end) {
-        ssize_t n = write(uh_file_fd(file), p, (size_t)(end - p));
-        if (n <= 0)
-            return n < 0 ? uh_file_result() : UHTTP_ERR_MEMORY;
-        p += n;
-    }
-    return UHTTP_OK;
-}
-
-/* FAT and SPIFFS do not rename to the name of a file that is there: it is removed first. */
-static uhttp_result uh_file_rename(const char *from, const char *to)
-{
-    struct stat about;
-    if (rename(from, to) == 0)
-        return UHTTP_OK;
-    uhttp_result result = uh_file_result();
-    if (stat(to, &about) != 0 || !S_ISREG(about.st_mode) || unlink(to) != 0)
-        return result;
-    return rename(from, to) == 0 ? UHTTP_OK : uh_file_result();
-}
-
-/* Where there is no fsync(), closing a file writes it. */
-static uhttp_result uh_file_finish(void *user, void *file, const char *written,
-                                   const char *path)
-{
-    int fd = uh_file_fd(file);
-    uhttp_result result = UHTTP_OK;
-    (void)user;
-    if (path != NULL && fsync(fd) != 0 && errno != ENOSYS)
-        result = uh_file_result();
-    if (close(fd) != 0 && result == UHTTP_OK)
-        result = uh_file_result();
-    if (path != NULL && result == UHTTP_OK)
-        result = uh_file_rename(written, path);
-    if (path == NULL || result != UHTTP_OK)
-        unlink(written);
-    return path == NULL ? UHTTP_OK : result;
-}
-
-#define UH_PATH_BYTES 1
-
-static const char *uh_file_absolute(const char *path, char *out)
-{
-    (void)out;
-    return path;
-}
-
-static void uh_file_root_close(int kept) { (void)kept; }
-
-#else
 
 /* Nothing here may wait, as opening a pipe would. */
 #define UH_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -4225,8 +4034,6 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
     return result;
 }
 
-#endif
-
 #elif UH_FILES
 
 #define UH_PATH_BYTES 1
@@ -4241,7 +4048,7 @@ static void uh_file_root_close(int kept) { (void)kept; }
 
 #endif
 
-#if UH_FILES && (UH_POSIX || UH_WINSOCK || UH_ESP)
+#if UH_FILES && (UH_POSIX || UH_WINSOCK)
 
 static const uhttp_files uh_files_of_system = {
     NULL, uh_file_open, uh_file_read, uh_file_close, uh_file_create, uh_file_write,
@@ -5280,7 +5087,7 @@ static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
 
 /* Each looks at UH_VECTOR_BYTES bytes from p on and answers how many come before the first
  *
- *   until_control   control character but the tab
+ *   until_odd       that is neither a visible character of ASCII nor a space
  *   until_rare      that is neither a letter, a digit, '-' nor '.'
  *
  * Where the compiler's baseline has no vectors nobody asks. */
@@ -5291,35 +5098,34 @@ static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
 #include <emmintrin.h>
 #define UH_VECTOR 1
 
-static UH_INLINE unsigned uh_vector_until_control(const char *p)
+/* Sets the top bit of all bytes but those from first on, count of them. */
+static UH_INLINE __m128i uh_vector_without(__m128i bytes, char first, int count)
+{
+    const __m128i places = _mm_sub_epi8(bytes, _mm_set1_epi8(first));
+    return _mm_adds_epu8(places, _mm_set1_epi8((char)(0x80 - count)));
+}
+
+/* The first byte whose top bit is set. */
+static UH_INLINE size_t uh_vector_first(__m128i found)
+{
+    unsigned bits = (unsigned)_mm_movemask_epi8(found);
+    return bits != 0 ? (unsigned)__builtin_ctz(bits) : UH_VECTOR_BYTES;
+}
+
+static UH_INLINE size_t uh_vector_until_odd(const char *p)
 {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-    const __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-    unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(low, del));
-    if (found == 0)
-        return UH_VECTOR_BYTES;
-    found &= ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')));
-    return found != 0 ? (unsigned)__builtin_ctz(found) : UH_VECTOR_BYTES;
+    return uh_vector_first(uh_vector_without(bytes, ' ', '~' - ' ' + 1));
 }
 
-/* The bytes from first on, count of them: shifted to where the signed numbers begin, as only
- * those are compared. */
-static UH_INLINE __m128i uh_vector_range(__m128i bytes, char first, char count)
-{
-    const __m128i shifted = _mm_add_epi8(bytes, _mm_set1_epi8((char)(-128 - first)));
-    return _mm_cmplt_epi8(shifted, _mm_set1_epi8((char)(-128 + count)));
-}
-
-static UH_INLINE unsigned uh_vector_until_rare(const char *p)
+static UH_INLINE size_t uh_vector_until_rare(const char *p)
 {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
     const __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
-    const __m128i letters = uh_vector_range(folded, 'a', 26);
-    const __m128i others = uh_vector_range(bytes, '-', '9' - '-' + 1);      /* with the '/' */
+    const __m128i no_letters = uh_vector_without(folded, 'a', 26);
+    const __m128i no_others = uh_vector_without(bytes, '-', '9' - '-' + 1);     /* nor '/' */
     const __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/'));
-    const __m128i plain = _mm_or_si128(letters, _mm_andnot_si128(slash, others));
-    return (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(plain));
+    return uh_vector_first(_mm_and_si128(no_letters, _mm_or_si128(no_others, slash)));
 }
 
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && \
@@ -5329,23 +5135,21 @@ static UH_INLINE unsigned uh_vector_until_rare(const char *p)
 #define UH_VECTOR 1
 
 /* The first byte that is not 0 of a vector of 0 and 255: four bits are kept of each. */
-static UH_INLINE unsigned uh_vector_first(uint8x16_t found)
+static UH_INLINE size_t uh_vector_first(uint8x16_t found)
 {
     const uint8x8_t narrow = vshrn_n_u16(vreinterpretq_u16_u8(found), 4);
     const uint64_t bits = vget_lane_u64(vreinterpret_u64_u8(narrow), 0);
     return bits != 0 ? (unsigned)__builtin_ctzll(bits) / 4u : UH_VECTOR_BYTES;
 }
 
-static UH_INLINE unsigned uh_vector_until_control(const char *p)
+static UH_INLINE size_t uh_vector_until_odd(const char *p)
 {
     const uint8x16_t bytes = vld1q_u8((const uint8_t *)(const void *)p);
-    const uint8x16_t low = vcltq_u8(bytes, vdupq_n_u8(0x20));
-    const uint8x16_t tab = vceqq_u8(bytes, vdupq_n_u8('\t'));
-    const uint8x16_t del = vceqq_u8(bytes, vdupq_n_u8(0x7f));
-    return uh_vector_first(vorrq_u8(vbicq_u8(low, tab), del));
+    const uint8x16_t places = vsubq_u8(bytes, vdupq_n_u8(' '));
+    return uh_vector_first(vcgtq_u8(places, vdupq_n_u8('~' - ' ')));
 }
 
-static UH_INLINE unsigned uh_vector_until_rare(const char *p)
+static UH_INLINE size_t uh_vector_until_rare(const char *p)
 {
     const uint8x16_t bytes = vld1q_u8((const uint8_t *)(const void *)p);
     const uint8x16_t folded = vorrq_u8(bytes, vdupq_n_u8(0x20));
@@ -5359,13 +5163,13 @@ static UH_INLINE unsigned uh_vector_until_rare(const char *p)
 
 #define UH_VECTOR 0
 
-static UH_INLINE unsigned uh_vector_until_control(const char *p)
+static UH_INLINE size_t uh_vector_until_odd(const char *p)
 {
     (void)p;
     return 0;
 }
 
-static UH_INLINE unsigned uh_vector_until_rare(const char *p)
+static UH_INLINE size_t uh_vector_until_rare(const char *p)
 {
     (void)p;
     return 0;
@@ -5458,7 +5262,7 @@ static bool uh_buf_begin(uh_pool *m, uh_buf *b)
 }
 
 /* A larger block with room for n more bytes, those there are at its front. */
-static bool uh_buf_grow(uh_pool *m, uh_buf *b, size_t n)
+UH_SELDOM static bool uh_buf_grow(uh_pool *m, uh_buf *b, size_t n)
 {
     uint32_t used = uh_buf_used(b);
     if (uh_pool_is_fixed(m) || n > UH_SIZE_MAX - used)
@@ -5666,19 +5470,19 @@ static bool uh_text_is_ascii4(const char *p)
 static UH_INLINE const char *uh_text_until_rare(const char *p, const char *end)
 {
     for (; UH_VECTOR && end - p >= UH_VECTOR_BYTES; p += UH_VECTOR_BYTES) {
-        unsigned plain = uh_vector_until_rare(p);
+        size_t plain = uh_vector_until_rare(p);
         if (plain < UH_VECTOR_BYTES)
             return p + plain;
     }
     return p;
 }
 
-/* Skips a token, a vector or four characters a round; the first byte behind it, p if there is
- * none. */
+/* Skips a token, vectors first, then four characters a round; the first byte behind it, p if
+ * there is none. */
 static const char *uh_text_token(const char *p, const char *end)
 {
     p = uh_text_until_rare(p, end);
-    for (; UH_WIDE && !UH_VECTOR && end - p >= 4 && uh_text_is_ascii4(p); p += 4) {
+    for (; UH_WIDE && end - p >= 4 && uh_text_is_ascii4(p); p += 4) {
         if (!uh_ascii_is(p[0], UH_IS_TOKEN))
             return p;
         if (!uh_ascii_is(p[1], UH_IS_TOKEN))
@@ -5693,6 +5497,13 @@ static const char *uh_text_token(const char *p, const char *end)
     return p;
 }
 
+/* Skips a token that mostly ends in last, behind letters, digits, '-' and '.'. */
+static UH_INLINE const char *uh_text_token_to(const char *p, const char *end, char last)
+{
+    const char *at = uh_text_until_rare(p, end);
+    return UH_VECTOR && at < end && *at == last ? at : uh_text_token(at, end);
+}
+
 /* Does a word hold a byte that may be a control character? Subtracting 0x20 borrows into the
  * top bit of a byte below it, adding one carries 0x7f into it; tabs and the neighbours of such
  * bytes may be hit too. */
@@ -5704,8 +5515,7 @@ static size_t uh_word_may_control(const char *p)
     return ((word - ones * 0x20) | (word + ones)) & ~word & ones * 0x80;
 }
 
-/* The same of a text of less than a vector, or where there is none: whole words are asked
- * first. */
+/* The same where a vector found something, or does not fit: whole words are asked first. */
 static const char *uh_text_until_control_by_word(const char *p, const char *end)
 {
     while (UH_WIDE && end - p >= (ptrdiff_t)sizeof(size_t)) {
@@ -5728,15 +5538,10 @@ static const char *uh_text_until_control_by_word(const char *p, const char *end)
 /* The first control character but the tab, or end. Most text has none for long. */
 static UH_INLINE const char *uh_text_until_control(const char *p, const char *end)
 {
-    if (!UH_VECTOR || end - p < UH_VECTOR_BYTES)
-        return uh_text_until_control_by_word(p, end);
-    const char *last = end - UH_VECTOR_BYTES;       /* may overlap the one before */
-    for (; p < last; p += UH_VECTOR_BYTES) {
-        unsigned free = uh_vector_until_control(p);
-        if (free < UH_VECTOR_BYTES)
-            return p + free;
-    }
-    return last + uh_vector_until_control(last);
+    size_t plain = UH_VECTOR_BYTES;
+    for (; UH_VECTOR && end - p >= UH_VECTOR_BYTES && plain == UH_VECTOR_BYTES; p += plain)
+        plain = uh_vector_until_odd(p);
+    return uh_text_until_control_by_word(p, end);
 }
 
 static bool uh_text_has_control(uhttp_str s)
@@ -5780,7 +5585,7 @@ static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
     return large || n > INT64_MAX ? UH_NUMBER_LARGE : UH_NUMBER_OK;
 }
 
-static char *uh_text_put(char *out, const void *text, size_t length)
+UH_APART static char *uh_text_put(char *out, const void *text, size_t length)
 {
     if (length > 0)
         memcpy(out, text, length);
@@ -5790,13 +5595,12 @@ static char *uh_text_put(char *out, const void *text, size_t length)
 /* Writes n in decimal; the end of what was written (at most 20 digits). */
 static char *uh_text_put_decimal(char *out, uint64_t n)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    return uh_text_put(out, digits + at, sizeof digits - at);
+    char *end = out + 1;
+    for (uint64_t rest = n / 10; rest > 0; rest /= 10)
+        end++;
+    for (char *p = end; p > out; n /= 10)
+        *--p = (char)('0' + n % 10);
+    return end;
 }
 
 /* The byte an escape ("%41") stands for, 0 for the NUL nobody takes; -1: no escape begins. */
@@ -6443,9 +6247,7 @@ static bool uh_text_forwarded(uhttp_str text, uh_peer *peer)
  * space before the colon and folded lines end here (RFC 9112 sections 5.1 and 5.2). */
 static UH_INLINE const char *uh_head_name(const char *p, const char *end, uhttp_str *name)
 {
-    const char *colon = uh_text_until_rare(p, end);
-    if (!UH_VECTOR || colon == end || *colon != ':')
-        colon = uh_text_token(colon, end);
+    const char *colon = uh_text_token_to(p, end, ':');
     *name = uh_text_slice(p, colon);
     return colon > p && colon < end && *colon == ':' ? colon + 1 : NULL;
 }
@@ -6576,11 +6378,14 @@ static int uh_head_host(uhttp_head *head, uh_head_seen *seen, uhttp_str value)
     return 0;
 }
 
-/* Could a name of this length be one that decides something? */
-static bool uh_head_may_decide(size_t length)
+/* Could a name of this first letter and length be one that decides something? */
+static bool uh_head_may_decide(uhttp_str name)
 {
+    const unsigned letters = 1u << ('c' & 31) | 1u << ('e' & 31) | 1u << ('h' & 31) |
+                             1u << ('t' & 31);
     const unsigned lengths = 1u << 4 | 1u << 6 | 1u << 10 | 1u << 14 | 1u << 17;
-    return length < 18 && (lengths >> length & 1u) != 0;
+    return (letters >> (*name.ptr & 31) & 1u) != 0 && name.len < 18 &&
+           (lengths >> name.len & 1u) != 0;
 }
 
 /* Notes what a field decides; 0 or a negated status. Names are told apart by length first. */
@@ -6634,6 +6439,10 @@ UH_SELDOM static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_s
 /* Reads "HTTP/1.1"; 0 or a negated status. RFC 9112 section 2.3 */
 static int uh_head_version(uhttp_head *head, const char *p, const char *end)
 {
+    if (UH_WIDE && end - p == 8 && memcmp(p, "HTTP/1.1", 8) == 0) {
+        head->version_minor = 1;
+        return 0;
+    }
     if (end - p != 8 || memcmp(p, "HTTP/", 5) != 0 || !uh_char_is_digit(p[5]) || p[6] != '.' ||
         !uh_char_is_digit(p[7]))
         return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
@@ -6699,7 +6508,7 @@ static int uh_head_line(uhttp_head *head, const char **p, const char *end)
     const char *cr = uh_head_line_end(*p, end);
     if (cr == NULL)
         return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
-    const char *method_end = uh_text_token(*p, cr);
+    const char *method_end = uh_text_token_to(*p, end, ' ');    /* no further than cr */
     const char *target = method_end + 1;
     const char *target_end = uh_text_find(target, cr, ' ');
     if (method_end == *p || *method_end != ' ' || target_end == target || target_end == cr)
@@ -6721,31 +6530,30 @@ static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
         return UH_REFUSE(head, 400, UH_WHY("Transfer-Encoding with Content-Length or 1.0"));
     if (seen->expect_unknown > 0 && has_body)
         return UH_REFUSE(head, 417, UH_WHY("unknown expectation"));
-    head->expect_continue = head->expect_continue && has_body;
+    if (!has_body)
+        head->expect_continue = false;
     return 0;
 }
 
 static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len) = '\0'; }
 
 /* Reads a field line as they mostly come, where vectors are certain: ": " behind a name of
- * common characters, then a value without blanks around it. The byte behind its CRLF; NULL: the
- * line is another, or none, or the end is too near for a vector. The text ends with CRLF CRLF,
- * so that a vector that reaches the end has found something. */
+ * common characters, then a value of ASCII without blanks around it. The byte behind its CRLF;
+ * NULL: the line is another, or none, or the end is too near for a vector. The text ends with
+ * CRLF CRLF, so that a vector that reaches the end has found something. */
 static UH_INLINE const char *uh_head_usual_line(const char *p, const char *end, uhttp_str *name,
                                                 uhttp_str *value)
 {
     const char *colon = uh_text_until_rare(p, end);
-    if (colon == p || end - colon <= UH_VECTOR_BYTES || colon[0] != ':' || colon[1] != ' ')
-        return NULL;
     const char *last = end - UH_VECTOR_BYTES;
-    const char *at = colon + 2;
-    unsigned free = UH_VECTOR_BYTES;
-    while (at < last && (free = uh_vector_until_control(at)) == UH_VECTOR_BYTES)
-        at += UH_VECTOR_BYTES;
-    if (at >= last)                     /* the last one overlaps the one before */
-        free = uh_vector_until_control(at = last);
-    const char *cr = at + free;
-    if (!uh_head_is_crlf(cr) || colon[2] <= ' ' || cr[-1] <= ' ')
+    const char *cr = colon + 2 < last ? colon + 2 : last;
+    size_t plain;
+    if (colon == p || memcmp(colon, ": ", 2) != 0)
+        return NULL;
+    while ((plain = uh_vector_until_odd(cr)) == UH_VECTOR_BYTES)
+        cr = cr < last - UH_VECTOR_BYTES ? cr + UH_VECTOR_BYTES : last;
+    cr += plain;
+    if (!uh_head_is_crlf(cr) || colon[2] <= ' ' || cr[-1] == ' ')
         return NULL;
     *name = uh_text_slice(p, colon);
     *value = uh_text_slice(colon + 2, cr);
@@ -6767,24 +6575,29 @@ static UH_INLINE const char *uh_head_field_line(const char *p, const char *end, 
  * there; 0 or a negated status. */
 static int uh_head_fields(uhttp_head *head, uh_head_seen *seen, const char **at, bool terminate)
 {
+    uhttp_str name, value;
+    const char *p = *at;
+    const char *end = seen->end;
+    int status = 0;
     for (;;) {
-        uhttp_str name, value;
-        if (uh_head_is_crlf(*at))
-            return 0;
-        const char *next = uh_head_field_line(*at, seen->end, &name, &value);
+        const char *next = uh_head_field_line(p, end, &name, &value);
         if (next == NULL)
-            return UH_REFUSE(head, 400, UH_WHY("malformed header field"));
-        int status = !UH_WIDE || uh_head_may_decide(name.len)
-            ? uh_head_field(head, seen, name, value) : 0;
+            break;
+        if (!UH_WIDE || uh_head_may_decide(name))
+            status = uh_head_field(head, seen, name, value);
         if (status != 0)
-            return status;
+            break;
         if (terminate) {
             uh_head_terminate(name);
             uh_head_terminate(value);
         }
-        head->fields.len += (size_t)(next - *at);
-        *at = next;
+        p = next;
     }
+    head->fields.len = (size_t)(p - *at);
+    *at = p;
+    if (status == 0 && !uh_head_is_crlf(p))
+        return UH_REFUSE(head, 400, UH_WHY("malformed header field"));
+    return status;
 }
 
 /* Reads a whole head from a text that ends with an empty line, the head's or a later one. Its
@@ -10192,8 +10005,11 @@ static int uh_tls_subject(const uhttp_transport *transport, const void *t, char 
  * transport. Later sections decide; this one moves the bytes.
  */
 
-/* What a state lets the connection read, and which deadline it arms. */
-typedef enum uh_reads { UH_READ_NONE, UH_READ_ROOM, UH_READ_TRASH } uh_reads;
+/* What a state lets the connection read: NEXT is between two requests, or what is skipped to
+ * get there; AHEAD what comes while a request is answered. */
+typedef enum uh_reads {
+    UH_READ_NONE, UH_READ_NEXT, UH_READ_BODY, UH_READ_AHEAD, UH_READ_FRAME, UH_READ_TRASH
+} uh_reads;
 
 /* The deadlines by their length; each is a list of the connections that have it, in the order
  * in which they are due. SILENT has not spoken yet; TURN has, and waits until fewer shake
@@ -10214,25 +10030,25 @@ typedef enum uh_time {
       UH_IN_IDLE)                                                            \
     X(HANDSHAKE,  uh_step_handshake,  UH_READ_NONE,  UH_TIME_HANDSHAKE,                        \
       UH_IN_IDLE | UH_IN_SEND)                                                                 \
-    X(IDLE,       uh_step_idle,       UH_READ_ROOM,  UH_TIME_IDLE,                             \
+    X(IDLE,       uh_step_idle,       UH_READ_NEXT,  UH_TIME_IDLE,                             \
       UH_IN_HANDSHAKE | UH_IN_HEAD | UH_IN_SEND)                                               \
-    X(HEAD,       uh_step_head,       UH_READ_ROOM,  UH_TIME_REQUEST,                          \
+    X(HEAD,       uh_step_head,       UH_READ_NEXT,  UH_TIME_REQUEST,                          \
       UH_IN_IDLE | UH_IN_OFFER | UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND)                       \
-    X(OFFER,      uh_step_of_offer,   UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
+    X(OFFER,      uh_step_of_offer,   UH_READ_BODY,  UH_TIME_RESPONSE,                         \
       UH_IN_BODY | UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                   \
-    X(BODY,       uh_step_body,       UH_READ_ROOM,  UH_TIME_BODY,                             \
+    X(BODY,       uh_step_body,       UH_READ_BODY,  UH_TIME_BODY,                             \
       UH_IN_ANSWER | UH_IN_SEND | UH_IN_STREAM)                                                \
-    X(ANSWER,     uh_step_none,       UH_READ_ROOM,  UH_TIME_RESPONSE,                         \
+    X(ANSWER,     uh_step_none,       UH_READ_AHEAD, UH_TIME_RESPONSE,                         \
       UH_IN_OFFER | UH_IN_SEND | UH_IN_STREAM | UH_IN_WEBSOCKET)                               \
-    X(SEND,       uh_step_send,       UH_READ_ROOM,  UH_TIME_SEND,                             \
+    X(SEND,       uh_step_send,       UH_READ_AHEAD, UH_TIME_SEND,                             \
       UH_IN_IDLE | UH_IN_SKIP | UH_IN_LINGER)                                                  \
-    X(STREAM,     uh_step_of_stream,  UH_READ_ROOM,  UH_TIME_SEND,                             \
+    X(STREAM,     uh_step_of_stream,  UH_READ_AHEAD, UH_TIME_SEND,                             \
       UH_IN_SEND)                                                                              \
-    X(SKIP,       uh_step_skip,       UH_READ_ROOM,  UH_TIME_BODY,                             \
+    X(SKIP,       uh_step_skip,       UH_READ_NEXT,  UH_TIME_BODY,                             \
       UH_IN_IDLE | UH_IN_LINGER)                                                               \
-    X(WEBSOCKET,  uh_step_websocket,  UH_READ_ROOM,  UH_TIME_WEBSOCKET,                        \
+    X(WEBSOCKET,  uh_step_websocket,  UH_READ_FRAME, UH_TIME_WEBSOCKET,                        \
       UH_IN_SEND | UH_IN_GOODBYE)                                                              \
-    X(GOODBYE,    uh_step_websocket,  UH_READ_ROOM,  UH_TIME_LINGER,                           \
+    X(GOODBYE,    uh_step_websocket,  UH_READ_FRAME, UH_TIME_LINGER,                           \
       UH_IN_SEND)                                                                              \
     X(LINGER,     uh_step_linger,     UH_READ_TRASH, UH_TIME_LINGER,                           \
       0)                                                                                       \
@@ -10334,7 +10150,6 @@ typedef struct uh_request {
     bool dated, typed;          /* the response has the program's Date, its Content-Type */
     bool parts : 1;             /* the stream is multipart: its frames may have fields */
     bool live : 1;              /* it has events, and its client has not shut its side yet */
-    bool shut : 1;              /* its client has, behind input for which there is no room */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
     uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
@@ -10409,10 +10224,9 @@ struct uhttp_conn {
     uh_extent source_left;
     uh_socket fd;
     uint32_t since;             /* when its deadline began to run */
-    uint32_t progress;          /* bytes since the deadline was renewed; while sending, with
-                                   those that the system held at that time */
-    uint32_t moved;             /* bytes in these quarters, counted alike; of a handshake: since
-                                   when its peer is waited for */
+    uint32_t progress;          /* bytes since the deadline was renewed */
+    uint32_t moved;             /* bytes in these quarters; of a handshake: since when its peer
+                                   is waited for */
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
     uh_buf body;                /* on the heap only: see the window */
@@ -10448,7 +10262,6 @@ struct uhttp_server {
     bool said;                  /* the log was told of them */
     bool shaken;                /* a handshake has ended: others may wait for that */
     bool trimming;
-    bool full;                  /* somebody's input has had no room since peeked, when it was */
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
     bool handed;                /* or of sockets that are gone: now they may be closed */
@@ -10456,7 +10269,6 @@ struct uhttp_server {
     uint32_t waited;            /* when newcomers were last seen */
     uint32_t looked;            /* when they were last looked for */
     uint32_t thinned;           /* when slow peers were last sought */
-    uint32_t peeked;            /* when peers were last looked for that left unseen */
     uint32_t quarter;           /* when this quarter of a second began, and how many more */
     uint32_t partings;          /* responses may say close in it */
     int turns;                  /* left until the network is asked */
@@ -10495,7 +10307,7 @@ struct uhttp_server {
     uh_wake wake;
     uint32_t date_at;           /* now, when date was last compared with the clock */
     int64_t date_seconds;
-    char date[40];              /* "Date: ...\r\n", "" without a clock */
+    char date[37];              /* "Date: ...\r\n" */
     void *memory;               /* to be freed at close; NULL: the program's */
     uh_poller poller;
 };
@@ -10659,19 +10471,6 @@ static void uh_conn_join(uhttp_conn *c, uint32_t list)
     uh_conn_note_due(c);
 }
 
-static bool uh_conn_owes(const uhttp_conn *c)
-{
-    return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
-}
-
-/* Bytes that the system has taken of what is owed, but still holds: its buffer takes megabytes
- * for a peer that reads nothing, and that is no progress. */
-static uint32_t uh_conn_held(const uhttp_conn *c)
-{
-    return UH_TELLS_UNSENT && c->time == UH_TIME_SEND && uh_conn_owes(c) ? uh_sys_unsent(c->fd)
-                                                                          : 0;
-}
-
 /* Lets the deadline of its state run, from now on. */
 static void uh_conn_arm(uhttp_conn *c)
 {
@@ -10682,10 +10481,10 @@ static void uh_conn_arm(uhttp_conn *c)
         list = UH_TIME_SEND;
     if (list == UH_TIME_HANDSHAKE)
         list += c->listener;
+    c->progress = 0;
     c->since = c->server->now;
     if (list != UH_TIME_NONE)
         uh_conn_join(c, list);
-    c->progress = uh_conn_held(c);
 }
 
 /* Has the deadline of its list passed? */
@@ -10700,12 +10499,16 @@ static void uh_conn_made_progress(uhttp_conn *c, uint32_t bytes, bool all)
 {
     c->progress += bytes;
     c->moved += bytes;
-    if (c->time != UH_TIME_NONE &&
-        (all || (c->progress >= UH_PROGRESS && c->progress - UH_PROGRESS >= uh_conn_held(c))))
+    if (c->time != UH_TIME_NONE && (all || c->progress >= UH_PROGRESS))
         uh_conn_arm(c);
 }
 
 /*--- states -----------------------------------------------------------------------*/
+
+static bool uh_conn_owes(const uhttp_conn *c)
+{
+    return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
+}
 
 /* The source is used up, or nobody wants it any more. How much was left stays known. */
 static void uh_source_end(uhttp_conn *c)
@@ -10740,6 +10543,13 @@ static void uh_conn_hang_up(uhttp_conn *c)
     c->fd = UH_NO_SOCKET;
 }
 
+UH_SELDOM static void uh_conn_close(uhttp_conn *c)
+{
+    uh_conn_hang_up(c);
+    if (!c->told)
+        uh_conn_set_aside(&c->server->closed, c);
+}
+
 /* The single transition: does what belongs to arriving. Its deadline runs from the end of the
  * turn, which follows. */
 static void uh_conn_enter(uhttp_conn *c, uh_state state)
@@ -10756,9 +10566,7 @@ static void uh_conn_enter(uhttp_conn *c, uh_state state)
         UHTTP_ASSERT(!uh_conn_owes(c));
         (c->transport->close)(c->t, true);
     } else if (state == UH_CLOSED) {
-        uh_conn_hang_up(c);
-        if (!c->told)
-            uh_conn_set_aside(&s->closed, c);
+        uh_conn_close(c);
     }
 }
 
@@ -11148,18 +10956,20 @@ static uint32_t uh_conn_room(uhttp_conn *c, uh_buf **to)
     *to = NULL;
     if (reads == UH_READ_NONE || c->t == NULL)
         return 0;
+    if (reads == UH_READ_NEXT) {
+        *to = &c->rx;
+        return UH_SIZE_MAX;
+    }
     if (reads == UH_READ_TRASH)     /* one that sends on for ever is left to its full window */
         return !UH_ROOMY || c->progress < UH_LINGER_MOST ? UH_SIZE_MAX : 0;
     if (c->state == UH_STREAM && !c->keep)
         return UH_SIZE_MAX;
-    if ((c->state == UH_OFFER || c->state == UH_BODY) && !uh_body_is_whole(&c->request)) {
+    if (reads == UH_READ_BODY && !uh_body_is_whole(&c->request)) {
         *to = uh_window(c);
         return uh_min(uh_window_room(c), uh_window_bound(c));
     }
     *to = &c->rx;
-    if (c->state == UH_IDLE || c->state == UH_HEAD || c->state == UH_SKIP)
-        return UH_SIZE_MAX;
-    if (UH_WS && (c->state == UH_WEBSOCKET || c->state == UH_GOODBYE))
+    if (UH_WS && reads == UH_READ_FRAME)
         return c->request.ws.stuck ? 0 : UH_SIZE_MAX;
     return uh_min(uh_conn_rx_room(c), uh_conn_read_ahead(c, uh_buf_used(&c->rx)));
 }
@@ -11265,12 +11075,10 @@ static int uh_conn_offer(uhttp_conn *c, size_t *offered)
     return (c->transport->send)(c->t, parts, count);
 }
 
-/* Sends what is owed, once; true when some of it went. */
-static bool uh_conn_flush(uhttp_conn *c)
+/* Sends what is owed; true when some of it went. */
+UH_SELDOM static bool uh_conn_send(uhttp_conn *c)
 {
     size_t offered;
-    if (c->blocked || c->t == NULL || !uh_conn_owes(c))
-        return false;
     int n = UH_FILES && c->source_kind != UH_SOURCE_STATIC && c->source_left > 0
                 ? (c->server->files->send)(c, &offered)
                 : uh_conn_offer(c, &offered);
@@ -11297,6 +11105,12 @@ static bool uh_conn_flush(uhttp_conn *c)
         (UH_WS && (c->state == UH_GOODBYE || c->request.ws.owing)))
         uh_conn_made_progress(c, sent, !uh_conn_owes(c));
     return true;
+}
+
+/* Does so once, if something is owed and may go. */
+static bool uh_conn_flush(uhttp_conn *c)
+{
+    return !c->blocked && c->t != NULL && uh_conn_owes(c) && uh_conn_send(c);
 }
 
 /* The program writes to another stream: a broadcast needs one block, not one a listener. */
@@ -11326,42 +11140,6 @@ static bool uh_conn_can_read(uhttp_conn *c)
 {
     uh_buf *to;
     return uh_conn_room(c, &to) > 0 && !c->fin;
-}
-
-/* Will its peer send no more, as far as is known? */
-static bool uh_conn_is_shut(const uhttp_conn *c) { return c->fin || c->request.shut; }
-
-/* Has its input no room, so that its end is not read? */
-static bool uh_conn_is_full(uhttp_conn *c)
-{
-    return uh_state_reads[c->state] == UH_READ_ROOM && !c->fin && !uh_conn_can_read(c);
-}
-
-/* Such a socket is not watched either: now and then the system is asked. */
-static void uh_conn_peek(uhttp_conn *c)
-{
-    uh_leaving leaving = uh_sys_leaving(c->fd);
-    if (leaving == UH_GONE) {
-        uh_conn_lose(c);
-    } else if (leaving == UH_SHUT && !c->request.shut) {
-        c->request.shut = true;
-        uh_ready_push(c);
-    }
-}
-
-static void uh_server_peek(uhttp_server *s)
-{
-    if (!s->full || s->now - s->peeked < UH_PEEK_MS)
-        return;
-    s->peeked = s->now;
-    s->full = false;
-    for (uint32_t i = 0; i < s->config.max_connections; i++) {
-        uhttp_conn *c = &s->slots[i];
-        if (!uh_conn_is_full(c))
-            continue;
-        s->full = true;
-        uh_conn_peek(c);
-    }
 }
 
 /* Will a file go on through tx? Its block is kept then, and no memory can be missing midway. */
@@ -11399,10 +11177,6 @@ static void uh_conn_settle(uhttp_conn *c)
     bool can_read = uh_conn_can_read(c);
     unsigned interest = (c->wants & UH_REST) != 0 ? 0u : c->wants | (can_read ? UH_READ : 0u);
     bool peers_turn = true;
-    if (UH_TELLS_LEAVING && !can_read && !s->full && uh_conn_is_full(c)) {
-        s->full = true;
-        s->peeked = s->now;
-    }
     if (c->state == UH_BODY)
         peers_turn = can_read;
     else if (c->state == UH_STREAM)
@@ -11433,22 +11207,23 @@ static void uh_conn_settle(uhttp_conn *c)
 
 #define UH_STREAM_END 5u        /* "0\r\n\r\n", which joins the last piece if it can */
 
-/* Compares the clock once a millisecond and formats once a second. */
-static const char *uh_server_date(uhttp_server *s)
+/* Has date say the time: compares the clock once a millisecond and formats once a second. Its
+ * length; 0: the clock is not set. */
+static size_t uh_server_date(uhttp_server *s)
 {
     if (s->date_at == s->now && s->date_seconds != 0)
-        return s->date;
+        return sizeof s->date;
     int64_t seconds = UHTTP_TIME();
-    if (seconds < 1577836800)               /* 2020: earlier means a clock not set */
-        return "";
+    if (seconds < 1577836800)               /* 2020 */
+        return 0;
     s->date_at = s->now;
     if (seconds != s->date_seconds) {
         s->date_seconds = seconds;
         memcpy(s->date, "Date: ", 6);
         uhttp_date_format(seconds, s->date + 6);
-        memcpy(s->date + 35, "\r\n", 3);
+        memcpy(s->date + 35, "\r\n", 2);
     }
-    return s->date;
+    return sizeof s->date;
 }
 
 static bool uh_value_is_good(const char *value)
@@ -11632,7 +11407,7 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     else
         p = uh_text_puts(uh_put_status(uh_text_puts(p, "HTTP/1.1 "), status), "\r\n");
     if (!c->request.dated)
-        p = uh_text_puts(p, uh_server_date(s));
+        p = uh_text_put(p, s->date, uh_server_date(s));
     if (c->request.typed)
         content_type = NULL;
     bool was_keep = c->keep;
@@ -11654,8 +11429,10 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
     }
     size_t fields = c->draft - c->request.composed;
     char *to = (char *)c->tx.data + c->tx.tail - c->draft;
-    memmove(to + head + fields, to + fields, c->request.composed);
-    memmove(to + before, to, fields);
+    if (c->draft > 0) {
+        memmove(to + head + fields, to + fields, c->request.composed);
+        memmove(to + before, to, fields);
+    }
     to = uh_text_put(to, start, start_length);
     if (s->defaults != NULL) {
         const char *drafted = to - start_length + before;
@@ -12211,9 +11988,7 @@ static size_t uh_stream_limit(const uhttp_conn *c)
 static uh_next uh_step_stream(uhttp_conn *c)
 {
     uhttp_server *s = c->server;
-    if (!UH_TELLS_LEAVING && uh_conn_is_full(c))
-        c->keep = false;            /* what follows is thrown away, so that its end is read */
-    if (uh_conn_is_shut(c) && c->request.live)
+    if (c->fin && c->request.live)
         (s->last_comment)(c);
     uint32_t wanted = c->request.span.wanted;
     uint32_t used = uh_buf_used(&c->tx) - c->draft;
@@ -12232,12 +12007,11 @@ static bool uh_stream_settle(uhttp_conn *c)
     bool owes = uh_conn_owes(c);
     if (owes && c->time == UH_TIME_FIN)
         uh_conn_arm(c);
-    bool shut = uh_conn_is_shut(c);
-    if (!owes && shut && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
+    if (!owes && c->fin && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
         c->since = c->server->now;
         uh_conn_join(c, UH_TIME_FIN);
     }
-    return owes || shut;
+    return owes || c->fin;
 }
 
 static const uh_stream_calls uh_streams = { uh_step_stream, uh_stream_settle };
@@ -13753,18 +13527,17 @@ UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c)
     return c != NULL && uh_body_is_whole(&c->request);
 }
 
-UHTTP_API int uhttp_client_subject(uhttp_conn *c, char *buffer, size_t size)
+UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size)
 {
     if (c == NULL || buffer == NULL)
         return UHTTP_ERR_INVALID;
-    return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size)
-                        : (int)uh_conn_may(c, UH_IN_NONE);
+    return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size) : UHTTP_ERR_CLOSED;
 }
 
 
 UHTTP_API bool uhttp_is_open(const uhttp_conn *c)
 {
-    return c != NULL && c->state != UH_CLOSED && c->state != UH_FREE && !uh_conn_is_shut(c);
+    return c != NULL && c->state != UH_CLOSED && c->state != UH_FREE && !c->fin;
 }
 
 UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c)
@@ -15907,8 +15680,7 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
 static bool uh_conn_makes_progress(uhttp_conn *c)
 {
     c->blocked = false;
-    if (!uh_conn_flush(c) && UH_TELLS_UNSENT)
-        uh_conn_made_progress(c, 0, false);
+    uh_conn_flush(c);
     return c->state == UH_CLOSED || !uh_conn_owes(c) || !uh_conn_is_due(c);
 }
 
@@ -16213,12 +15985,6 @@ static bool uh_conn_is_stalled(const uhttp_conn *c)
            (s->now - c->moved >= UH_GRACE_MS || passed >= s->times[c->time] / 2);
 }
 
-/* Bytes that have come from the peer, or left for it, since its quarters are counted. */
-static uint32_t uh_conn_moved(const uhttp_conn *c)
-{
-    return c->moved - uh_min(c->moved, uh_conn_held(c));
-}
-
 /* Counts a quarter of a second of a body or of a response, if that waits for its peer; true:
  * too little has moved in the last of them. */
 static bool uh_conn_is_slow(uhttp_conn *c)
@@ -16227,10 +15993,10 @@ static bool uh_conn_is_slow(uhttp_conn *c)
     if (!peers_turn)
         return false;
     if (c->quarters++ == 0)
-        c->moved = uh_conn_held(c);
+        c->moved = 0;
     if (c->quarters <= UH_SLOW_QUARTERS)
         return false;
-    c->quarters = uh_conn_moved(c) < UH_SLOW_BYTES ? UH_SLOW_QUARTERS : 0;
+    c->quarters = c->moved < UH_SLOW_BYTES ? UH_SLOW_QUARTERS : 0;
     return c->quarters > 0;
 }
 
@@ -16239,7 +16005,6 @@ static bool uh_conn_is_slow(uhttp_conn *c)
 static void uh_server_thin_out(uhttp_server *s)
 {
     uhttp_conn *slowest = NULL;
-    uint32_t least = 0;
     if (s->now - s->thinned < UH_QUARTER_MS)
         return;
     s->thinned = s->now;
@@ -16251,11 +16016,8 @@ static void uh_server_thin_out(uhttp_server *s)
             c->moved = 0;
         else if (!uh_conn_is_slow(c))
             continue;
-        uint32_t moved = uh_conn_moved(c);
-        if (slowest == NULL || moved < least) {
+        if (slowest == NULL || c->moved < slowest->moved)
             slowest = c;
-            least = moved;
-        }
     }
     if (slowest == NULL)
         return;
@@ -16362,8 +16124,6 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         return 0;
     uint32_t time = uh_server_sooner(s, UH_WAKE_LOOK_MS, s->armed, s->next_deadline);
     time = uh_server_sooner(s, time, s->paused, s->accept_at);
-    if (UH_TELLS_LEAVING)
-        time = uh_server_sooner(s, time, s->full, s->peeked + UH_PEEK_MS);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
     return uh_server_sooner(s, time, s->hidden && !s->paused, s->looked + UH_BACKOFF_MS);
@@ -16502,8 +16262,6 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
             uh_server_mark(s, token, got);
         s->now = UHTTP_MILLIS();
         uh_server_expire(s);
-        if (UH_TELLS_LEAVING)
-            uh_server_peek(s);
         uh_server_look(s);
         uh_server_accept(s);
         if (signalled)
@@ -16692,8 +16450,6 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
             ready[i].token == uh_server_token(s, token))
             uh_server_mark(s, token, ready[i].ready);
     }
-    if (UH_TELLS_LEAVING)
-        uh_server_peek(s);
     uh_server_look(s);
     uh_server_accept(s);
     if (s->rested)                  /* what came while the program worked is not reported yet */
@@ -17459,7 +17215,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        with glibc: select() alone);
  *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, on lwIP it is late; ESP-IDF's clock
- *        gives Date, its virtual file system files;
+ *        gives Date;
  *        on lwIP a connection the server ends closes with the client, or two seconds later;
  *        a system without memory for a send or a wait is asked again after 100 ms;
  *        JSON written and read;
@@ -17491,8 +17247,6 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
  *        64 slots by default on the heap; keep_alive_hint;
  *        a stream whose client has shut its side ends after two seconds of silence;
- *        clients that leave behind input for which there is no room are noticed; what the
- *        system's buffer takes is no progress of a client that reads nothing;
  *        dead_peer_timeout_ms
  */
 

@@ -11,7 +11,7 @@ root=$(cd "$here/../.." && pwd)
 out=$root/build/size
 lwip=${LWIP_INCLUDE:-/usr/include/lwip}
 ceiling=13736
-websocket_ceiling=6144
+websocket_ceiling=6124
 list=${1:-}
 
 smallest="-DUHTTP_NO_FILES -DUHTTP_NO_WEBSOCKET -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART
