@@ -12945,6 +12945,8 @@ static uh_next uh_step_head(uhttp_conn *c)
         return UH_MORE;
     }
     const char *text = (const char *)c->rx.data + c->rx.head;
+    /* Also for a head that is refused before its line is read (RFC 9110 section 9.3.2). */
+    r->is_head = uh_buf_used(&c->rx) > 4 && memcmp(text, "HEAD ", 5) == 0;
     if (*text == 0x16)                  /* a handshake record, RFC 8446 section 5.1 */
         return uh_refuse(c, 400, UH_WHY("TLS spoken to a plain listener"));
     uint32_t limit = (uint32_t)c->server->config.max_headers_length;
@@ -12957,7 +12959,6 @@ static uh_next uh_step_head(uhttp_conn *c)
     if (end == text)
         return uh_refuse(c, 400, UH_WHY("LF without CR"));
     int length = uh_head_parse(text, end, true, &head);
-    r->is_head = uh_text_is(head.method, "HEAD");
     r->minor = head.version_minor > 0;
     if (length < 0) {
         /* An LF without CR in the rest is what is said of it, as if it came byte by byte. */
@@ -12970,12 +12971,12 @@ static uh_next uh_step_head(uhttp_conn *c)
         return uh_refuse(c, 421, UH_WHY("https target on a plain listener"));
     if (!uh_request_begin(c, &head, (uint32_t)length))
         return uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
-    if (UH_WS && uh_body_is_whole(r) && head.upgrade && c->server->config.event_mode &&
-        uhttp_is_websocket_request(c))
+    bool events = c->server->config.event_mode;
+    if (UH_WS && uh_body_is_whole(r) && head.upgrade && events && uhttp_is_websocket_request(c))
         return uh_conn_deliver(c, UHTTP_EVENT_WS_REQUEST);
     if (uh_body_is_whole(r))
         return uh_conn_deliver(c, UHTTP_EVENT_REQUEST);
-    uh_conn_enter(c, c->server->config.event_mode ? UH_OFFER : UH_BODY);
+    uh_conn_enter(c, events ? UH_OFFER : UH_BODY);
     return UH_MORE;
 }
 
@@ -17236,6 +17237,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        of a form are skipped, a .gz alone is sent to clients without
  *        Accept-Encoding, 421 for https targets on plain listeners;
  *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
+ *        a refused HEAD gets no body, also one that is refused before its line is read;
  *        fields that may occur once occur once in every response: the program's replace
  *        the server's own and those of default_headers;
  *        mistakes in a configuration are logged with the field's name;

@@ -57,7 +57,7 @@ fi
 [ $quick = no ] || stages=unit
 if [ $full = yes ]; then
     [ -n "$stages" ] || stages=$all
-    fuzz_seconds=${FUZZ_SECONDS:-30}
+    fuzz_seconds=${FUZZ_SECONDS:-25}
     driver_seconds=${DRIVER_SECONDS:-60}
 else
     [ -n "$stages" ] || stages=$everyday
@@ -788,6 +788,7 @@ fuzz_one() {
     mkdir -p "$out/corpus" "$out/found"
     rm -f "$out"/found/*
     set -- "$1" "$out/corpus"
+    [ ! -f "tests/fuzz/$name.dict" ] || set -- "$@" "-dict=tests/fuzz/$name.dict"
     [ -d "tests/fuzz/corpus/$name" ] && set -- "$@" "tests/fuzz/corpus/$name"
     source=$1
     shift

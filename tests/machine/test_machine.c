@@ -752,6 +752,9 @@ static const script scripts[] = {
       0 },
     { "413, beyond all numbers", POST("/echo", LENGTH(99999999999999999999)), "413!", 0 },
     { "400, LF alone", "GET /hello HTTP/1.1" CRLF "Host: a\n\n", "400!", 0 },
+    { "400, LF alone, to HEAD", "HEAD /hello HTTP/1.1" CRLF "Host: a\n\n", "400h!", 0 },
+    { "400, LF alone before a whole head, to HEAD", "HEAD /hello HTTP/1.1" CRLF "\n"
+      GET("/hello"), "400h!", 0 },
     { "400, CR inside", "GET /hel\rlo HTTP/1.1" CRLF HOST CRLF, "400!", 0 },
     { "400, nonsense", "nonsense" CRLF CRLF GET("/hello"), "400!", 0 },
     { "400, two empty lines first", CRLF CRLF GET("/hello"), "400!", 0 },
@@ -784,6 +787,7 @@ static const script scripts[] = {
     { "431", "GET /hello HTTP/1.1" CRLF HOST "A: {4096*a}" CRLF CRLF GET("/hello"), "431!", 0 },
     { "431, LF alone beyond the limit", "GET /hello HTTP/1.1" CRLF HOST "A: {4096*a}" CRLF
       "B: b\n" CRLF, "431!", 0 },
+    { "431, to HEAD", "HEAD /hello HTTP/1.1" CRLF HOST "A: {4096*a}" CRLF CRLF, "431h!", 0 },
     { "431, many fields", "GET /hello HTTP/1.1" CRLF HOST "{800*A: 9" CRLF "}" CRLF,
       "431!", 0 },
     { "a head of just the limit", "GET /hello HTTP/1.1" CRLF HOST "A: {4059*a}" CRLF CRLF
