@@ -1936,7 +1936,8 @@ UHTTP_API uhttp_result uhttp_chunked_decode(uhttp_chunked *chunked, const char *
                                             size_t *in_length, char *out, size_t *out_length);
 
 /* Writes an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT") and a NUL: 30 bytes. seconds count from
- * 1970, to the year 9999; times before the year 0 become its start. RFC 9110 section 5.6.7. */
+ * 1970; times before the year 0 become its start, after the year 9999 its end. RFC 9110 section
+ * 5.6.7. */
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out);
 
 /* Decodes base64 strictly: padding is required, and unused bits must be zero. out has room for
@@ -5412,6 +5413,20 @@ static bool uh_text_is_nocase(uhttp_str s, const char *word)
     return word[s.len] == '\0';
 }
 
+/* Is the word, whatever its case, one of a list of strings in lower case that ends with ""? */
+static bool uh_text_is_one_of(uhttp_str word, const char *list)
+{
+    while (*list != '\0' && !uh_text_is_nocase(word, list))
+        list += strlen(list) + 1;
+    return *list != '\0';
+}
+
+static bool uh_text_begins_nocase(uhttp_str s, const char *word)
+{
+    size_t n = strlen(word);
+    return s.len >= n && uh_text_is_nocase(uh_text_slice(s.ptr, s.ptr + n), word);
+}
+
 /* The next eight, or four, characters, letters in lower case and all others that are no
  * control characters as they are or as a control character could be. */
 static UH_INLINE uint64_t uh_text_fold8(const char *p)
@@ -6098,22 +6113,19 @@ static size_t uh_file_copy(const char *p, const char *end, char *to, size_t room
 /* Is this the name of a device on Windows, whatever stands behind its dot? */
 static bool uh_file_is_device(const char *name, const char *end)
 {
-    static const char devices[][8] = { "con", "prn", "aux", "nul", "conin$", "conout$",
-                                      "clock$" };
+    static const char devices[] =
+        "con\0" "prn\0" "aux\0" "nul\0" "conin$\0" "conout$\0" "clock$\0";
     uhttp_str stem = uh_text_trim(uh_text_slice(name, uh_text_find(name, end, '.')));
-    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
-        if (uh_text_is_nocase(stem, devices[i]))
-            return true;
-    }
+    if (uh_text_is_one_of(stem, devices))
+        return true;
     if (stem.len < 4)
         return false;
-    uhttp_str port = uh_text_slice(stem.ptr, stem.ptr + 3);
-    uhttp_str number = uh_text_slice(stem.ptr + 3, stem.ptr + stem.len);
-    if (!uh_text_is_nocase(port, "com") && !uh_text_is_nocase(port, "lpt"))
+    const char *number = stem.ptr + 3;
+    if (!uh_text_is_one_of(uh_text_slice(stem.ptr, number), "com\0" "lpt\0"))
         return false;
-    return (number.len == 1 && uh_char_is_digit(*number.ptr)) ||
-           uh_text_is(number, "\xc2\xb9") || uh_text_is(number, "\xc2\xb2") ||
-           uh_text_is(number, "\xc2\xb3");     /* superscript one, two and three */
+    return (stem.len == 4 && uh_char_is_digit(*number)) ||
+           (stem.len == 5 && *number == '\xc2' &&       /* superscript one, two and three */
+            memchr("\xb9\xb2\xb3", number[1], 3) != NULL);
 }
 
 /* Where a stem ends as that of the short name which FAT and NTFS give to a longer one,
@@ -6285,14 +6297,6 @@ UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *
     if (p != NULL)
         *fields = uh_text_slice(p, end);
     return p != NULL;
-}
-
-/* Is the word, whatever its case, one of a list of strings in lower case that ends with ""? */
-static bool uh_text_is_one_of(uhttp_str word, const char *list)
-{
-    while (*list != '\0' && !uh_text_is_nocase(word, list))
-        list += strlen(list) + 1;
-    return *list != '\0';
 }
 
 /* Finds the line of a field by its name, in lower case or as another has it; ptr NULL: there is
@@ -6840,7 +6844,8 @@ static void uh_form_enter_data(uhttp_formdata *f)
     f->matched = f->assumed = 2;
 }
 
-static uhttp_formdata_event uh_form_fail(uhttp_formdata *f, uhttp_result error, const char *why)
+UH_APART static uhttp_formdata_event uh_form_fail(uhttp_formdata *f, uhttp_result error,
+                                                  const char *why)
 {
     f->state = UH_FORM_PAST;
     f->error = error;
@@ -6962,8 +6967,7 @@ static bool uh_form_read_headers(uhttp_str headers, uh_form_fields *fields)
         else if (uh_text_is_nocase(name, "content-type"))
             good = uh_form_note(&fields->type, value);
         else if (uh_text_is_nocase(name, "content-transfer-encoding"))
-            good = uh_text_is_nocase(value, "binary") || uh_text_is_nocase(value, "8bit") ||
-                   uh_text_is_nocase(value, "7bit");
+            good = uh_text_is_one_of(value, "binary\0" "8bit\0" "7bit\0");
     }
     return good && headers.len == 0;
 }
@@ -7389,37 +7393,38 @@ static char *uh_text_put_two(char *out, int n)
     return out + 2;
 }
 
+static const char uh_date_days[] = "SunMonTueWedThuFriSat";
+static const char uh_date_months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+/* Days from the first of March of the year -400 to 1970. Days are counted from there, so that
+ * the leap day is a year's last, all 400 years from then on have 146097 days, and no number is
+ * negative. */
+#define UH_DATE_DAYS (146097 + 719468)
+
 UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
 {
-    static const char names[] = "ThuFriSatSunMonTueWedMarAprMayJunJulAugSepOctNovDecJanFeb";
     if (out == NULL)
         return;
     if (seconds < -62167219200)             /* the year 0, which has four digits still */
         seconds = -62167219200;
-    int64_t days = seconds / 86400;
+    if (seconds > 253402300799)             /* the year 9999 */
+        seconds = 253402300799;
+    seconds += (int64_t)UH_DATE_DAYS * 86400;
+    int days = (int)(seconds / 86400);
     int second = (int)(seconds % 86400);
-    if (second < 0) {
-        second += 86400;
-        days--;
-    }
-    /* Years begin in March here, so that the leap day is a year's last, and are counted in
-     * eras of 400 years, which all have 146097 days. */
-    int64_t from_era = days + 719468;
-    int64_t era = (from_era >= 0 ? from_era : from_era - 146096) / 146097;
-    int day_of_era = (int)(from_era - era * 146097);
-    int year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int quarters = days * 4 + 3;            /* of days: a century, or a year, has one over */
+    int in_century = quarters % 146097 | 3;
+    int day_of_year = in_century % 1461 / 4;
     int month = (5 * day_of_year + 2) / 153;        /* 0: March */
     int day = day_of_year - (153 * month + 2) / 5 + 1;
-    int year = (int)(era * 400 + year_of_era) + (month >= 10 ? 1 : 0);
-    char *p = uh_text_put(out, names + (days % 7 + 7) % 7 * 3, 3);
+    int year = quarters / 146097 * 100 + in_century / 1461 - 400 + (month >= 10 ? 1 : 0);
+    char *p = uh_text_put(out, uh_date_days + (days + 3) % 7 * 3, 3);
     p = uh_text_put(p, ", ", 2);
     p = uh_text_put_two(p, day);
     *p++ = ' ';
-    p = uh_text_put(p, names + 21 + month * 3, 3);
+    p = uh_text_put(p, uh_date_months + (month + 2) % 12 * 3, 3);
     *p++ = ' ';
-    p = uh_text_put_two(p, year / 100 % 100);
+    p = uh_text_put_two(p, year / 100);
     p = uh_text_put_two(p, year % 100);
     *p++ = ' ';
     p = uh_text_put_two(p, second / 3600);
@@ -7494,15 +7499,13 @@ static bool uh_date_time(uhttp_str *p, uh_date *date)
 
 static bool uh_date_piece(uhttp_str *p, char piece, uh_date *date)
 {
-    static const char days[] = "SunMonTueWedThuFriSat";
     static const char rests[] = "day\0day\0sday\0nesday\0rsday\0day\0urday";
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     const char *rest = rests;
     int name;
     switch (piece) {
     case 'w':
     case 'W':
-        name = uh_date_name(p, days, 7);
+        name = uh_date_name(p, uh_date_days, 7);
         for (int i = 0; i < name; i++)
             rest += strlen(rest) + 1;
         return name >= 0 && (piece == 'w' || uh_date_take(p, rest, strlen(rest)));
@@ -7511,7 +7514,7 @@ static bool uh_date_piece(uhttp_str *p, char piece, uh_date *date)
     case 'e':
         return (date->day = uh_date_digits(p, uh_date_take(p, " ", 1) ? 1 : 2)) > 0;
     case 'M':
-        return (date->month = uh_date_name(p, months, 12)) >= 0;
+        return (date->month = uh_date_name(p, uh_date_months, 12)) >= 0;
     case 'y':
     case 'Y':
         date->short_year = piece == 'y';
@@ -7552,8 +7555,8 @@ static int64_t uh_date_seconds(const uh_date *date)
     int year = date->year - (date->month < 2 ? 1 : 0) + 400;    /* never negative */
     int month = (date->month + 10) % 12;
     int day = (153 * month + 2) / 5 + date->day - 1;
-    int64_t days = (int64_t)year * 365 + year / 4 - year / 100 + year / 400 + day;
-    return (days - 146097 - 719468) * 86400 + date->second;
+    int days = year * 365 + year / 4 - year / 100 + year / 400 + day;
+    return (int64_t)(days - UH_DATE_DAYS) * 86400 + date->second;
 }
 
 UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds)
@@ -7570,8 +7573,8 @@ UHTTP_API bool uhttp_date_parse(uhttp_str text, int64_t now, int64_t *seconds)
     if (date.short_year) {
         if (now < -1870 * year || now > 7030 * year)    /* the years 100 to 9000 */
             now = 30 * year;
-        int64_t this_year = 1970 + now / year;
-        date.year += (int)(this_year / 100 + 1) * 100;
+        int this_year = 1970 + (int)(now / year);
+        date.year += (this_year / 100 + 1) * 100;
         while (date.year > this_year - 100 && uh_date_seconds(&date) - now > 50 * year)
             date.year -= 100;
     }
@@ -7638,23 +7641,20 @@ UHTTP_API uhttp_range_kind uhttp_range_parse(uhttp_str value, uint64_t size, uin
     return UHTTP_RANGE_PART;
 }
 
-/* Extensions, each with its type behind it. */
+/* Extensions, with the type of those before it behind them. */
 static const char uh_mime_types[] =
-    "html\0" "text/html; charset=utf-8\0" "htm\0" "text/html; charset=utf-8\0"
-    "css\0" "text/css; charset=utf-8\0" "js\0" "text/javascript; charset=utf-8\0"
-    "mjs\0" "text/javascript; charset=utf-8\0" "json\0" "application/json\0"
-    "map\0" "application/json\0" "txt\0" "text/plain; charset=utf-8\0"
-    "log\0" "text/plain; charset=utf-8\0" "md\0" "text/markdown; charset=utf-8\0"
+    "html\0" "htm\0" "text/html; charset=utf-8\0" "css\0" "text/css; charset=utf-8\0"
+    "js\0" "mjs\0" "text/javascript; charset=utf-8\0" "json\0" "map\0" "application/json\0"
+    "txt\0" "log\0" "text/plain; charset=utf-8\0" "md\0" "text/markdown; charset=utf-8\0"
     "csv\0" "text/csv; charset=utf-8\0" "xml\0" "application/xml\0"
     "ics\0" "text/calendar; charset=utf-8\0" "webmanifest\0" "application/manifest+json\0"
-    "svg\0" "image/svg+xml\0" "png\0" "image/png\0" "jpg\0" "image/jpeg\0"
-    "jpeg\0" "image/jpeg\0" "gif\0" "image/gif\0" "webp\0" "image/webp\0"
-    "avif\0" "image/avif\0" "ico\0" "image/vnd.microsoft.icon\0" "bmp\0" "image/bmp\0"
-    "mp4\0" "video/mp4\0" "m4v\0" "video/mp4\0" "webm\0" "video/webm\0"
-    "mov\0" "video/quicktime\0" "mp3\0" "audio/mpeg\0" "m4a\0" "audio/mp4\0"
-    "ogg\0" "audio/ogg\0" "opus\0" "audio/ogg\0" "wav\0" "audio/wav\0"
-    "flac\0" "audio/flac\0" "woff\0" "font/woff\0" "woff2\0" "font/woff2\0"
-    "ttf\0" "font/ttf\0" "otf\0" "font/otf\0"
+    "svg\0" "image/svg+xml\0" "png\0" "image/png\0" "jpg\0" "jpeg\0" "image/jpeg\0"
+    "gif\0" "image/gif\0" "webp\0" "image/webp\0" "avif\0" "image/avif\0"
+    "ico\0" "image/vnd.microsoft.icon\0" "bmp\0" "image/bmp\0"
+    "mp4\0" "m4v\0" "video/mp4\0" "webm\0" "video/webm\0" "mov\0" "video/quicktime\0"
+    "mp3\0" "audio/mpeg\0" "m4a\0" "audio/mp4\0" "ogg\0" "opus\0" "audio/ogg\0"
+    "wav\0" "audio/wav\0" "flac\0" "audio/flac\0" "woff\0" "font/woff\0"
+    "woff2\0" "font/woff2\0" "ttf\0" "font/ttf\0" "otf\0" "font/otf\0"
     "wasm\0" "application/wasm\0" "pdf\0" "application/pdf\0" "zip\0" "application/zip\0"
     "gz\0" "application/gzip\0" "tar\0" "application/x-tar\0";
 
@@ -7664,15 +7664,15 @@ UHTTP_API const char *uhttp_mime_type(uhttp_str name)
     const char *dot = end;
     while (dot > name.ptr && dot[-1] != '.' && dot[-1] != '/')
         dot--;
+    if (dot == name.ptr || dot[-1] != '.')
+        dot = end;                      /* there is none */
     uhttp_str extension = uh_text_slice(dot, end);
-    bool has_one = dot > name.ptr && dot[-1] == '.';
-    for (const char *p = uh_mime_types; *p != '\0' && has_one; ) {
-        const char *type = p + strlen(p) + 1;
-        if (uh_text_is_nocase(extension, p))
-            return type;
-        p = type + strlen(type) + 1;
-    }
-    return "application/octet-stream";
+    const char *p = uh_mime_types;
+    while (*p != '\0' && !uh_text_is_nocase(extension, p))
+        p += strlen(p) + 1;
+    while (*p != '\0' && strchr(p, '/') == NULL)
+        p += strlen(p) + 1;
+    return *p != '\0' ? p : "application/octet-stream";
 }
 
 /* Registered phrases (RFC 9110 section 15, RFC 6585, RFC 7725, RFC 4918). One that does not
@@ -7870,7 +7870,7 @@ static const char *uh_json_space(const char *p, const char *end)
 static const char *uh_json_plain(const char *p, const char *end)
 {
     size_t word;
-    for (; (size_t)(end - p) >= sizeof word; p += sizeof word) {
+    for (; UH_WIDE && (size_t)(end - p) >= sizeof word; p += sizeof word) {
         memcpy(&word, p, sizeof word);
         size_t quote = (word ^ UH_JSON_ONES * '"') - UH_JSON_ONES;
         size_t backslash = (word ^ UH_JSON_ONES * '\\') - UH_JSON_ONES;
@@ -8207,57 +8207,49 @@ UHTTP_API uhttp_json_value uhttp_json_find(uhttp_str text, const char *path)
     return uh_json_value_at(path == NULL ? end : p, end);
 }
 
-/* Reads an integer from -lowest to highest, a negative one as its complement; number is where
- * the program wants it. */
-static bool uh_json_integer(uhttp_json_value value, uint64_t lowest, uint64_t highest,
-                            const void *number, uint64_t *bits)
+/* Reads an integer into a number of four or eight bytes, where it fits. */
+static uhttp_result uh_json_integer(const uhttp_json_value *value, bool has_sign, size_t size,
+                                    void *number)
 {
-    if (value.type != UHTTP_JSON_NUMBER || number == NULL)
-        return false;
-    bool negative = *value.text.ptr == '-';
-    uint64_t limit = negative ? lowest : highest;
-    uint64_t magnitude = 0;
-    for (size_t i = negative; i < value.text.len; i++) {
-        uint64_t digit = (uint64_t)(value.text.ptr[i] - '0');
-        if (digit > 9 || digit > limit || magnitude > (limit - digit) / 10)
-            return false;
-        magnitude = magnitude * 10 + digit;
+    if (value->type != UHTTP_JSON_NUMBER || number == NULL)
+        return UHTTP_ERR_INVALID;
+    bool negative = *value->text.ptr == '-';
+    uint64_t limit = UINT64_MAX >> (64 - 8 * size + has_sign);
+    if (negative)                       /* the lowest is one further from zero */
+        limit = has_sign ? limit + 1 : 0;
+    uint64_t bits = 0;
+    for (size_t i = negative; i < value->text.len; i++) {
+        uint64_t digit = (uint64_t)(value->text.ptr[i] - '0');
+        if (digit > 9 || digit > limit || bits > (limit - digit) / 10)
+            return UHTTP_ERR_INVALID;
+        bits = bits * 10 + digit;
     }
-    *bits = negative ? 0 - magnitude : magnitude;
-    return true;
+    bits = negative ? 0 - bits : bits;
+    if (size == sizeof(uint32_t))
+        *(uint32_t *)number = (uint32_t)bits;
+    else
+        *(uint64_t *)number = bits;
+    return UHTTP_OK;
 }
 
 UHTTP_API uhttp_result uhttp_json_to_int32(uhttp_json_value value, int32_t *number)
 {
-    uint64_t bits;
-    if (!uh_json_integer(value, (uint64_t)INT32_MAX + 1, INT32_MAX, number, &bits))
-        return UHTTP_ERR_INVALID;
-    *number = (int32_t)bits;
-    return UHTTP_OK;
+    return uh_json_integer(&value, true, sizeof *number, number);
 }
 
 UHTTP_API uhttp_result uhttp_json_to_uint32(uhttp_json_value value, uint32_t *number)
 {
-    uint64_t bits;
-    if (!uh_json_integer(value, 0, UINT32_MAX, number, &bits))
-        return UHTTP_ERR_INVALID;
-    *number = (uint32_t)bits;
-    return UHTTP_OK;
+    return uh_json_integer(&value, false, sizeof *number, number);
 }
 
 UHTTP_API uhttp_result uhttp_json_to_int64(uhttp_json_value value, int64_t *number)
 {
-    uint64_t bits;
-    if (!uh_json_integer(value, (uint64_t)INT64_MAX + 1, INT64_MAX, number, &bits))
-        return UHTTP_ERR_INVALID;
-    *number = (int64_t)bits;
-    return UHTTP_OK;
+    return uh_json_integer(&value, true, sizeof *number, number);
 }
 
 UHTTP_API uhttp_result uhttp_json_to_uint64(uhttp_json_value value, uint64_t *number)
 {
-    bool good = uh_json_integer(value, 0, UINT64_MAX, number, number);
-    return good ? UHTTP_OK : UHTTP_ERR_INVALID;
+    return uh_json_integer(&value, false, sizeof *number, number);
 }
 
 UHTTP_API uhttp_result uhttp_json_to_bool(uhttp_json_value value, bool *flag)
@@ -11859,11 +11851,9 @@ static bool uh_cookie_is_good(const uhttp_new_cookie *k, const char *path, bool 
 {
     uhttp_str name = uh_text_of(k->name);
     size_t value_length = k->value != NULL ? strlen(k->value) : 0;
-    bool host_only = name.len >= 7 && uh_text_is_nocase(uh_text_slice(k->name, k->name + 7),
-                                                        "__host-");
+    bool host_only = uh_text_begins_nocase(name, "__host-");
     bool needs_secure = host_only || k->same_site == UHTTP_SAME_SITE_NONE ||
-                        (name.len >= 9 && uh_text_is_nocase(uh_text_slice(k->name, k->name + 9),
-                                                            "__secure-"));
+                        uh_text_begins_nocase(name, "__secure-");
     return uh_name_is_good(name) && (k->value == NULL || uh_cookie_value_is_good(k->value)) &&
            name.len <= 4096 && value_length <= 4096 - name.len && *path == '/' &&
            uh_cookie_attribute_is_good(path) &&
@@ -11889,31 +11879,36 @@ UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *c
         return UHTTP_ERR_INVALID;
     char max_age[24];
     char expires[30];
-    const char *pieces[20] = { "Set-Cookie: ", cookie->name, "=",
-                               cookie->value != NULL ? cookie->value : "", "; Path=", path };
-    size_t n = 6;
+    const char *pieces[20];
+    const char **p = pieces;
+    *p++ = "Set-Cookie: ";
+    *p++ = cookie->name;
+    *p++ = "=";
+    *p++ = cookie->value != NULL ? cookie->value : "";
+    *p++ = "; Path=";
+    *p++ = path;
     if (cookie->domain != NULL) {
-        pieces[n++] = "; Domain=";
-        pieces[n++] = cookie->domain;
+        *p++ = "; Domain=";
+        *p++ = cookie->domain;
     }
     if (cookie->max_age_s != 0) {
         int64_t seconds = cookie->max_age_s > 0 ? cookie->max_age_s : 0;
         *uh_text_put_decimal(max_age, (uint64_t)seconds) = '\0';
-        pieces[n++] = "; Max-Age=";
-        pieces[n++] = max_age;
+        *p++ = "; Max-Age=";
+        *p++ = max_age;
     }
     if (cookie->expires_s != 0) {
         uhttp_date_format(cookie->expires_s, expires);
-        pieces[n++] = "; Expires=";
-        pieces[n++] = expires;
+        *p++ = "; Expires=";
+        *p++ = expires;
     }
     if (secure)
-        pieces[n++] = "; Secure";
+        *p++ = "; Secure";
     if (!cookie->script_readable)
-        pieces[n++] = "; HttpOnly";
-    pieces[n++] = same_site[cookie->same_site];
-    pieces[n++] = "\r\n";
-    return uh_draft_add(c, pieces, n);
+        *p++ = "; HttpOnly";
+    *p++ = same_site[cookie->same_site];
+    *p++ = "\r\n";
+    return uh_draft_add(c, pieces, (size_t)(p - pieces));
 }
 
 /* Answers with a status, its phrase and one field more; the field goes if that fails. */
@@ -12452,6 +12447,18 @@ UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c) { return uhttp_stream_
 
 #if UH_JSON
 
+/* Starts a text that goes to the connection, if that is in one of these states; false: the text
+ * has ended. */
+static bool uh_json_begin_in(uhttp_json_writer *w, uhttp_conn *c, unsigned states,
+                             uhttp_result (*room)(void *user, size_t length, char **where))
+{
+    if (w == NULL)                  /* nobody would hear CLOSED */
+        return false;
+    uh_json_begin_sink(w, c, room);
+    w->error = uh_conn_may(c, states);
+    return w->error == UHTTP_OK;
+}
+
 static uhttp_result uh_json_room_in_response(void *user, size_t length, char **where)
 {
     uhttp_conn *c = (uhttp_conn *)user;
@@ -12467,11 +12474,7 @@ static uhttp_result uh_json_room_in_response(void *user, size_t length, char **w
 
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
 {
-    if (w == NULL)                  /* nobody would hear CLOSED */
-        return;
-    uh_json_begin_sink(w, c, uh_json_room_in_response);
-    w->error = uh_conn_may(c, UH_MAY_RESPOND);
-    if (w->error == UHTTP_OK)
+    if (uh_json_begin_in(w, c, UH_MAY_RESPOND, uh_json_room_in_response))
         uh_draft_drop(c, c->request.composed);
 }
 
@@ -12504,10 +12507,7 @@ static uhttp_result uh_json_room_in_stream(void *user, size_t length, char **whe
 
 UHTTP_API void uhttp_json_begin_stream(uhttp_json_writer *w, uhttp_conn *c)
 {
-    if (w == NULL)
-        return;
-    uh_json_begin_sink(w, c, uh_json_room_in_stream);
-    w->error = uh_conn_may(c, UH_IN_STREAM);
+    (void)uh_json_begin_in(w, c, UH_IN_STREAM, uh_json_room_in_stream);
 }
 
 #define UH_ROW_END   "\n"
@@ -12545,13 +12545,10 @@ static uhttp_result uh_json_room_in_event(void *user, size_t length, char **wher
 static void uh_json_begin_piece(uhttp_json_writer *w, uhttp_conn *c,
                                 uhttp_result (*room)(void *user, size_t length, char **where))
 {
-    if (w == NULL)
-        return;
-    uh_json_begin_sink(w, c, room);
-    w->whole = true;
-    w->error = uh_conn_may(c, UH_IN_STREAM);
-    if (w->error == UHTTP_OK)
+    if (uh_json_begin_in(w, c, UH_IN_STREAM, room))
         uh_draft_drop(c, c->draft);
+    if (w != NULL)
+        w->whole = true;
 }
 
 /* Sends the text, w->size bytes in front of it, and its end. Line ends can only have come by
@@ -12916,7 +12913,7 @@ static uh_next uh_request_await_end(uhttp_conn *c)
     if (uh_buf_used(&c->rx) >= c->server->config.max_headers_length)
         return uh_request_refuse_long(c);
     if (c->starved)
-        return uh_refuse(c, 503, UH_WHY("no memory for a request head"));
+        return uh_refuse(c, 503, UH_WHY("no memory for a request"));
     return c->fin ? uh_conn_finish(c) : UH_WAIT;
 }
 
@@ -13008,15 +13005,10 @@ UHTTP_API bool uhttp_is_get(const uhttp_conn *c)
     return c != NULL && (c->request.is_head || strcmp(uhttp_method(c), "GET") == 0);
 }
 
-static uint32_t uh_request_protocol(const uhttp_conn *c)
-{
-    return c->request.url + (uint32_t)strlen(uhttp_url(c)) + 1;
-}
-
-/* Where the field lines begin: behind the version and its CRLF. */
+/* Where the field lines begin: behind the target, the version and its CRLF. */
 static uint32_t uh_request_fields(const uhttp_conn *c)
 {
-    return !uh_request_is_here(c) ? 0 : uh_request_protocol(c) + 8 + 2;
+    return c->request.url + (uint32_t)strlen(uhttp_url(c)) + 1 + 8 + 2;
 }
 
 UHTTP_API const char *uhttp_protocol(const uhttp_conn *c)
@@ -13037,11 +13029,16 @@ UHTTP_API const char *uhttp_host(const uhttp_conn *c)
     return has ? uh_request_at(c, c->request.host) : NULL;
 }
 
-/* Walks the field lines, whose names and values have been ended where they stand. */
+/* Walks the field lines, whose names and values have been ended where they stand; *at is 0
+ * before the first. */
 static bool uh_request_field(const uhttp_conn *c, uint32_t *at, const char **name,
                              const char **value)
 {
-    if (!uh_request_is_here(c) || *at + 2 >= c->request.head_len)
+    if (!uh_request_is_here(c))
+        return false;
+    if (*at == 0)
+        *at = uh_request_fields(c);
+    if (*at + 2 >= c->request.head_len)
         return false;
     const char *p = uh_request_at(c, *at);
     *name = p;
@@ -13065,15 +13062,21 @@ static bool uh_same_name(const char *a, const char *b)
     return *a == *b;
 }
 
-UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name)
+/* The value of the next field of that name, from *at on; NULL: there is none. */
+static const char *uh_request_next(const uhttp_conn *c, const char *name, uint32_t *at)
 {
     const char *field, *value;
-    uint32_t at = uh_request_fields(c);
-    while (name != NULL && uh_request_field(c, &at, &field, &value)) {
+    while (uh_request_field(c, at, &field, &value)) {
         if (uh_same_name(field, name))
             return value;
     }
     return NULL;
+}
+
+UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name)
+{
+    uint32_t at = 0;
+    return name != NULL ? uh_request_next(c, name, &at) : NULL;
 }
 
 /*--- accessors: parameters --------------------------------------------------------------
@@ -13085,7 +13088,8 @@ UHTTP_API const char *uhttp_header(const uhttp_conn *c, const char *name)
 
 /* Decodes a piece of the raw query; the separator behind it becomes its NUL. Doing it again
  * writes the same bytes. */
-static const char *uh_query_decode(uhttp_conn *c, const char *query, uhttp_str piece)
+UH_APART static const char *uh_query_decode(uhttp_conn *c, const char *query,
+                                            uhttp_str piece)
 {
     char *to = uh_request_at(c, c->request.query_room) + (piece.ptr - query);
     size_t length = 0;
@@ -13119,17 +13123,15 @@ static bool uh_query_step(uhttp_conn *c, uint32_t *at, const char **name, const 
 static void uh_cookies_copy(uhttp_conn *c)
 {
     uh_request *r = &c->request;
-    const char *field, *line;
+    const char *field;
     uhttp_str cookies, name, value;
     char *to = uh_request_at(c, r->query_room);
-    uint32_t at = uh_request_fields(c);
+    uint32_t at = 0;
     if (r->query > 0)
         to += strlen(uh_request_at(c, r->query)) + 1;
     char *start = to;
-    while (uh_request_field(c, &at, &field, &line)) {
-        if (!uh_same_name(field, "cookie"))
-            continue;
-        cookies = uh_text_of(line);
+    while ((field = uh_request_next(c, "cookie", &at)) != NULL) {
+        cookies = uh_text_of(field);
         while (uhttp_cookie_next(&cookies, &name, &value)) {
             to = uh_text_put(to, name.ptr, name.len);
             *to++ = '\0';
@@ -13160,10 +13162,8 @@ static bool uh_list_step(uhttp_conn *c, uh_list list, uint32_t *at, const char *
     if (!uh_request_is_here(c))
         return false;
     uh_request *r = &c->request;
-    if (list == UH_LIST_HEADERS) {
-        *at = *at > 0 ? *at : uh_request_fields(c);
+    if (list == UH_LIST_HEADERS)
         return uh_request_field(c, at, name, value);
-    }
     if (list == UH_LIST_QUERY)
         return uh_query_step(c, at, name, value);
     if (list == UH_LIST_FORM && r->body_state == UH_BODY_FORM) {
@@ -13279,10 +13279,10 @@ UHTTP_API uhttp_result uhttp_basic_auth(const uhttp_conn *c, char *buffer, size_
     size_t length = 0;
     if (uh_is_missing(buffer, user, password))
         return UHTTP_ERR_INVALID;
-    if (field == NULL || strlen(field) < 6 || field[5] != ' ' ||
-        !uh_text_is_nocase(uh_text_slice(field, field + 5), "basic"))
+    uhttp_str text = uh_text_of(field);
+    if (!uh_text_begins_nocase(text, "basic "))
         return UHTTP_ERR_INVALID;
-    uhttp_str text = uh_text_trim(uh_text_of(field + 5));
+    text = uh_text_trim(uh_text_slice(field + 5, uh_text_end(text)));
     if (uh_base64_length(text) >= size)
         return text.len % 4 != 0 ? UHTTP_ERR_INVALID : UHTTP_ERR_MEMORY;
     if (uhttp_base64_decode(text, buffer, &length) != UHTTP_OK)
@@ -13309,14 +13309,11 @@ typedef struct uh_elements {
 static bool uh_elements_next(const uhttp_conn *c, const char *name, uh_elements *e,
                              uhttp_str *element)
 {
-    const char *field, *value;
-    if (e->at == 0)
-        e->at = uh_request_fields(c);
     while (!uhttp_list_next(&e->list, element)) {
-        if (!uh_request_field(c, &e->at, &field, &value))
+        const char *field = uh_request_next(c, name, &e->at);
+        if (field == NULL)
             return false;
-        if (uh_same_name(field, name))
-            e->list = uh_text_of(value);
+        e->list = uh_text_of(field);
     }
     return true;
 }
@@ -13405,7 +13402,7 @@ UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t siz
 
 UHTTP_API int uhttp_remote_addresses(const uhttp_conn *c, char *buffer, size_t size)
 {
-    static const char name[] = "x-forwarded-for";
+    const char *name = "x-forwarded-for";
     uh_elements e = { { NULL, 0 }, 0 };
     uhttp_str element;
     uh_peer peer;
@@ -14243,12 +14240,11 @@ static int uh_upload_create(uhttp_conn *c, char *record, const char *path)
 
 static uhttp_result uh_upload_fails(uhttp_conn *c, int status)
 {
-    const char *why = UH_WHY("the body's file cannot be written");
-    if (status == 400)
-        why = UH_WHY("malformed chunked body");
-    else if (status == 413)
-        why = UH_WHY("body exceeds its limit");
-    (void)uh_body_fail(c, status, why);
+    if (status == 413)
+        (void)uh_body_fail_long(c);
+    else
+        (void)uh_body_fail(c, status, status == 400 ? UH_WHY("malformed chunked body")
+                                       : UH_WHY("the body's file cannot be written"));
     return UHTTP_OK;
 }
 
@@ -14452,29 +14448,19 @@ static int uh_found_choose(const uhttp_conn *c, uh_found *f, char *path, const c
 /* A field that makes no sense twice; NULL: absent, or there twice. */
 static const char *uh_request_single(const uhttp_conn *c, const char *name)
 {
-    const char *field, *value;
-    const char *found = NULL;
-    uint32_t at = uh_request_fields(c);
-    while (uh_request_field(c, &at, &field, &value)) {
-        if (!uh_same_name(field, name))
-            continue;
-        if (found != NULL)
-            return NULL;
-        found = value;
-    }
-    return found;
+    uint32_t at = 0;
+    const char *value = uh_request_next(c, name, &at);
+    return value != NULL && uh_request_next(c, name, &at) == NULL ? value : NULL;
 }
 
 /* Does this field name the file's entity tag? -1: there is no such field. */
 static int uh_condition_tag(const uhttp_conn *c, const char *name, const uh_found *f,
                             bool strong)
 {
-    const char *field, *value;
-    uint32_t at = uh_request_fields(c);
+    const char *value;
+    uint32_t at = 0;
     int result = -1;
-    while (uh_request_field(c, &at, &field, &value)) {
-        if (!uh_same_name(field, name))
-            continue;
+    while ((value = uh_request_next(c, name, &at)) != NULL) {
         result = 0;
         if (strcmp(value, "*") == 0 ||
             (f->etag.ptr != NULL &&
@@ -14534,7 +14520,7 @@ static uhttp_range_kind uh_file_range(const uhttp_conn *c, uh_found *f)
     const char *range = uh_request_single(c, "range");
     f->first = 0;
     f->length = f->info.size;
-    if (range == NULL || strcmp(uhttp_method(c), "GET") != 0 || !uh_condition_range(c, f))
+    if (range == NULL || c->request.is_head || !uhttp_is_get(c) || !uh_condition_range(c, f))
         return UHTTP_RANGE_WHOLE;
     return uhttp_range_parse(uh_text_of(range), f->info.size, &f->first, &f->length);
 }
@@ -14628,11 +14614,13 @@ static uhttp_result uh_file_send(uhttp_conn *c, const uh_found *f, int status, c
     return uh_response_end(c, result);
 }
 
-/* Answers with an opened file, as the request's conditions and range will have it. */
-static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *type,
+/* Answers with the opened file, as the request's conditions and range will have it; its name
+ * tells its type unless somebody does. */
+static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *name,
                                    const uhttp_file_options *options)
 {
-    bool reads = c->request.is_head || strcmp(uhttp_method(c), "GET") == 0;
+    const char *type = uhttp_mime_type(uh_text_of(name));
+    bool reads = uhttp_is_get(c);
     uh_draft_drop(c, c->request.composed);
     uint32_t draft = c->draft;
     if (uh_draft_find(c, "content-encoding").ptr != NULL) {
@@ -14705,7 +14693,7 @@ UHTTP_API uhttp_result uhttp_respond_file(uhttp_conn *c, const char *path,
     }
     if (status != 200)
         return uhttp_respond_error(c, status);
-    return uh_file_answer(c, &f, uhttp_mime_type(uh_text_of(path)), options);
+    return uh_file_answer(c, &f, path, options);
 }
 
 /*--- directories ------------------------------------------------------------------------*/
@@ -14784,7 +14772,7 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, void *user
         return uh_response_unsupported(c);
     if (root == NULL || prefix == NULL)
         return uh_response_fail(c, UHTTP_ERR_INVALID);
-    if (!c->request.is_head && strcmp(uhttp_method(c), "GET") != 0)
+    if (!uhttp_is_get(c))
         return uhttp_respond_not_allowed(c, "GET, HEAD");
     uh_draft_drop(c, c->request.composed);
     const char *name = uh_serve_name(uhttp_path(c), prefix, &slash);
@@ -14811,8 +14799,7 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, void *user
         return uh_serve_listing(c, &f, root, name, options);
     if (status != 200)
         return uhttp_respond_error(c, status);
-    return uh_file_answer(c, &f, uhttp_mime_type(uh_text_of(index ? "index.html" : name)),
-                          options);
+    return uh_file_answer(c, &f, index ? "index.html" : name, options);
 }
 
 UHTTP_API uhttp_result uhttp_serve_dir_with(uhttp_conn *c, const char *root, const char *prefix,
@@ -14952,10 +14939,10 @@ static bool uh_ws_origin_is_good(const uhttp_conn *c, const char *allowed)
             return true;
     }
     uhttp_str ours = uh_request_authority(c, &secure);
-    uhttp_str scheme = uh_text_of(secure ? "https://" : "http://");
-    const char *page = field + scheme.len;
-    if (origin.len <= scheme.len || !uh_text_same(uh_text_slice(field, page), scheme))
+    const char *scheme = secure ? "https://" : "http://";
+    if (!uh_text_begins_nocase(origin, scheme))
         return false;
+    const char *page = field + strlen(scheme);
     uhttp_str theirs = uh_text_slice(page, uh_path_segment(page));
     uh_ws_drop_port(&theirs, secure);
     uh_ws_drop_port(&ours, secure);
@@ -16574,10 +16561,6 @@ static bool uh_files_are_whole(const uhttp_files *f)
 /* Replaces every zero by its default. */
 static void uh_config_complete(uhttp_config *config)
 {
-    if (config->address == NULL)
-        config->address = "0.0.0.0";
-    if (config->port == 0)
-        config->port = 80;
     if (config->backlog == 0)
         config->backlog = UH_BACKLOG;
     config->max_connections = uh_or_default_ms(
@@ -16624,8 +16607,8 @@ static bool uh_default_headers_are_good(const char *lines, const char **why, uht
     uhttp_str value;
     while (uhttp_header_next(&rest, what, &value)) {
         *why = UH_WHY("default_headers: a field that is the server's own");
-        if (uh_text_is_one_of(*what, uh_fields_ours) || uh_text_is_nocase(*what, "date") ||
-            uh_text_is_nocase(*what, "content-encoding"))
+        if (uh_text_is_one_of(*what, uh_fields_ours) ||
+            uh_text_is_one_of(*what, "date\0" "content-encoding\0"))
             return false;
         *why = UH_WHY("default_headers: a field that may stand once stands twice");
         if (uh_text_is_one_of(*what, uh_fields_once) && uh_fields_find(rest, *what).ptr != NULL)
@@ -16641,10 +16624,6 @@ static bool uh_default_headers_are_good(const char *lines, const char **why, uht
 static bool uh_config_is_good(const uhttp_config *config, uint32_t *proxies, const char **why,
                               uhttp_str *what)
 {
-    *why = UH_WHY("port: not a number from -1 to 65535");
-    if (config->port != UHTTP_PORT_NONE &&
-        (config->port < UHTTP_PORT_ANY || config->port > 65535))
-        return false;
     *why = UH_WHY("backlog: a negative number");
     if (config->backlog < 0)
         return false;

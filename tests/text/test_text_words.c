@@ -961,6 +961,9 @@ static void any_number_makes_30_bytes_of_date(void **state)
     assert_string_equal(date_of(-62167219200), "Sat, 01 Jan 0000 00:00:00 GMT");
     assert_string_equal(date_of(-62167219201), "Sat, 01 Jan 0000 00:00:00 GMT");
     assert_string_equal(date_of(INT64_MIN), "Sat, 01 Jan 0000 00:00:00 GMT");
+    assert_string_equal(date_of(253402300799), "Fri, 31 Dec 9999 23:59:59 GMT");
+    assert_string_equal(date_of(253402300800), "Fri, 31 Dec 9999 23:59:59 GMT");
+    assert_string_equal(date_of(INT64_MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
 }
 
 /*--- phrases --------------------------------------------------------------------------*/
