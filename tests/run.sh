@@ -237,6 +237,7 @@ packages_apt() {
     missing "long" "has node" nodejs
     missing "long" "has npm" npm
     missing "long" has_aiohttp python3-aiohttp
+    missing "long" "has go" golang-go golang-github-gorilla-websocket-dev
     missing "long" "has ab" apache2-utils
     missing "examples" "has python3" python3
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# WebSocket with real clients: ws (npm), aiohttp (Python), Chromium; and behind nginx and HAProxy
+# WebSocket with real clients: ws (npm), aiohttp (Python), gorilla (Go), Chromium; and behind nginx
+# and HAProxy
 . "$(dirname "$0")/../script.sh"
 . "$(dirname "$0")/browser.sh"
 
@@ -99,6 +100,95 @@ const { once: next } = require('events');
 JS
 }
 
+# go_echo PORT: the same with gorilla/websocket; it writes in fragments of its buffer's size
+go_echo() {
+    cat >"$dir/echo.go" <<'GO'
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+func must(err error) {
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+func echo(c *websocket.Conn, kind int, data []byte) {
+	must(c.WriteMessage(kind, data))
+	gotKind, got, err := c.ReadMessage()
+	must(err)
+	if gotKind != kind || !bytes.Equal(got, data) {
+		must(fmt.Errorf("%d bytes came back as %d of type %d", len(data), len(got), gotKind))
+	}
+}
+
+func main() {
+	url := "ws://127.0.0.1:" + os.Args[1] + "/ws"
+	dialer := websocket.Dialer{WriteBufferSize: 500, EnableCompression: true}
+	c, _, err := dialer.Dial(url, nil)
+	must(err)
+	must(c.SetReadDeadline(time.Now().Add(50 * time.Second)))
+	for _, size := range []int{0, 1, 125, 126, 127, 499, 500, 501, 65535, 65536} {
+		echo(c, websocket.BinaryMessage, bytes.Repeat([]byte{0xe2, 0x00}, size)[:size])
+		echo(c, websocket.TextMessage, []byte(strings.Repeat("ä", size/2)))
+	}
+	pongs := 0
+	c.SetPongHandler(func(text string) error {
+		if text == "there?" {
+			pongs++
+		}
+		return nil
+	})
+	for i := 0; i < 1000; i++ {
+		must(c.WriteControl(websocket.PingMessage, []byte("there?"), time.Time{}))
+		must(c.WriteMessage(websocket.TextMessage, []byte(fmt.Sprint("message ", i))))
+	}
+	for i := 0; i < 1000; i++ {
+		_, got, err := c.ReadMessage()
+		must(err)
+		if string(got) != fmt.Sprint("message ", i) {
+			must(fmt.Errorf("message %d is %q", i, got))
+		}
+	}
+	if pongs != 1000 {
+		must(fmt.Errorf("%d pongs", pongs))
+	}
+	must(c.WriteMessage(websocket.TextMessage, []byte("\xff")))
+	_, _, err = c.ReadMessage()
+	if !websocket.IsCloseError(err, websocket.CloseInvalidFramePayloadData) {
+		must(fmt.Errorf("no 1007 but %v", err))
+	}
+	c, _, err = dialer.Dial(url, nil)
+	must(err)
+	must(c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "bye"), time.Time{}))
+	_, _, err = c.ReadMessage()
+	if !websocket.IsCloseError(err, 4000) {
+		must(fmt.Errorf("no 4000 but %v", err))
+	}
+	fmt.Println("fine")
+}
+GO
+    GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$dir/go GOFLAGS=-p=1 \
+        go build -o "$dir/echo_go" "$dir/echo.go" && timeout 60 "$dir/echo_go" "$1"
+}
+
+have_go=
+if command -v go >/dev/null && [ -d /usr/share/gocode/src/github.com/gorilla/websocket ]; then
+    have_go=1
+    is "gorilla: every length, fragments, a thousand pings and messages, bad UTF-8, closing" fine \
+        "$(go_echo "$echo_port" 2>&1)"
+else
+    echo "# there is no Go, or no gorilla/websocket"
+fi
 if [ -n "$python" ]; then
     is "aiohttp: every length, many at once, the limit, closing" fine "$(python_echo "$echo_port" 2>&1)"
 else
@@ -129,6 +219,9 @@ behind_proxy() {
     fi
     if [ -n "$have_ws" ]; then
         is "$1 passes it on for ws" fine "$(node_echo "$2")"
+    fi
+    if [ -n "$have_go" ]; then
+        is "$1 passes it on for gorilla" fine "$(timeout 60 "$dir/echo_go" "$2" 2>&1)"
     fi
 }
 
