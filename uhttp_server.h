@@ -137,6 +137,11 @@
  *                         unacknowledged data after TCP_MAXRTX attempts
  *     Zephyr, ports       whatever the network stack does
  *
+ * A client that closes its connection is noticed at once, but for one that has sent more than
+ * there is room for before its request was answered: Linux, macOS and BSD are asked about it
+ * every second. Elsewhere a stream discards such bytes, and its connection closes at its end;
+ * a response that is held learns at its first write that the client has gone.
+ *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
  * defined, whatever its value.
  *
@@ -213,6 +218,11 @@
  * program needs. The example used 988 bytes in all (TLS: 2672), lwIP's thread 444. An open TLS
  * connection takes 25 KB of mbedTLS's heap (records of 16 KiB in, 4 KiB out), 30 KB during the
  * handshake. Date is sent once the clock is set (SNTP); except with ESP-IDF, define UHTTP_TIME.
+ *
+ * Files need config.files; with ESP-IDF they are those of its virtual file system (which has
+ * been run on Linux only): uhttp_serve_dir(c, "/spiffs", "/") serves what is mounted there. FAT
+ * needs long names (CONFIG_FATFS_LFN_HEAP), SPIFFS CONFIG_SPIFFS_USE_MTIME for caching. Neither
+ * can replace a file: the old one is removed before the new one gets its name.
  *
  * ZEPHYR  Automatic with Zephyr 4.0 or later (__ZEPHYR__); examples/zephyr/ is a project.
  * Compiled against stub headers, never run. Give the server a thread of its own.
@@ -295,7 +305,7 @@
  * moment to ask for it. */
 #if defined(UHTTP_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE) && \
     !defined(_FEATURES_H) && !defined(UHTTP_LWIP) && !defined(UHTTP_PLATFORM_HEADER) && \
-    !defined(__ZEPHYR__)
+    !defined(ESP_PLATFORM) && !defined(__ZEPHYR__)
 #define _GNU_SOURCE 1
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64    /* files beyond 2 GiB, also where a pointer has 32 bits */
@@ -789,7 +799,7 @@ UHTTP_API bool uhttp_is_secure(const uhttp_conn *c);    /* arrived over a secure
  * buffer, with NUL. Returns the length, 0 if the client has presented no valid certificate,
  * UHTTP_ERR_MEMORY if size is too small, UHTTP_ERR_CLOSED if the client has disconnected, or
  * UHTTP_ERR_UNSUPPORTED without UHTTP_TLS. */
-UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size);
+UHTTP_API int uhttp_client_subject(uhttp_conn *c, char *buffer, size_t size);
 UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c);    /* the request's body is complete */
 /* False once the client has disconnected or has closed its sending side. A client that closed
  * only its sending side (as "nc -N" does) still gets its response. */
@@ -1766,9 +1776,9 @@ typedef struct uhttp_port_watch {
 
 /*------------------------------------------------------------------------------
  * File functions (config.files): for LittleFS, FatFS or any other storage. Without them the
- * files are the system's (POSIX, Windows). They are called from within the server's functions,
- * must not call it back, and all clients wait until they return. open, read and close are
- * required; what they return is checked.
+ * files are the system's (POSIX, Windows, ESP-IDF). They are called from within the server's
+ * functions, must not call it back, and all clients wait until they return. open, read and
+ * close are required; what they return is checked.
  */
 typedef struct uhttp_file_info {
     uint64_t size;
@@ -2082,6 +2092,12 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LWIP 0
 #endif
 
+#if UH_LWIP && defined(ESP_PLATFORM)    /* files and a clock as in POSIX, or nearly */
+#define UH_ESP 1
+#else
+#define UH_ESP 0
+#endif
+
 #if defined(_WIN32) && !UH_LWIP && !UH_PORT
 #define UH_WINSOCK 1
 #else
@@ -2203,6 +2219,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LINGER_MS     2000u
 #define UH_LINGER_MOST   0x1000000u     /* bytes discarded meanwhile, if UH_ROOMY: 16 MiB */
 #define UH_GRACE_MS      1000u      /* idle, kept alive or silent, before it may be evicted */
+#define UH_PEEK_MS       1000u      /* how often peers with full input are looked after */
 #define UH_QUARTER_MS    250u       /* how often something is done for newcomers that wait */
 #define UH_BACKOFF_MS    100u       /* until what failed for want of something is tried again */
 #define UH_EPISODE_MS    10000u     /* without newcomers that wait, until the log tells again */
@@ -2246,7 +2263,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #include <stdarg.h>
 #include <string.h>
 
-#if UH_LWIP         /* newlib's <stdio.h> may bring a timeval and an fd_set of its own */
+#if UH_LWIP && !UH_ESP  /* newlib's <stdio.h> may bring a timeval and an fd_set of its own */
 #ifdef __cplusplus
 extern "C"
 #endif
@@ -2282,6 +2299,13 @@ typedef SOCKET uh_socket;
 
 #elif UH_LWIP
 
+#if UH_ESP
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#endif
 #include "lwip/opt.h"
 #include "lwip/sockets.h"
 #include "lwip/inet.h"
@@ -2289,9 +2313,6 @@ typedef SOCKET uh_socket;
 
 #if !LWIP_SOCKET || !LWIP_SOCKET_SELECT
 #error "uhttp_server.h: lwIP needs LWIP_SOCKET and LWIP_SOCKET_SELECT set to 1 in lwipopts.h"
-#endif
-#ifdef ESP_PLATFORM
-#include <time.h>
 #endif
 
 typedef int uh_socket;
@@ -2313,6 +2334,7 @@ typedef int uh_socket;
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -2324,7 +2346,7 @@ typedef int uh_socket;
 #include <time.h>
 #include <unistd.h>
 
-#if UH_QUEUE && UH_KQUEUE
+#if UH_KQUEUE
 #include <sys/event.h>
 #elif UH_QUEUE
 #include <sys/epoll.h>
@@ -3011,7 +3033,7 @@ static bool uh_sys_reuse(uh_socket fd, bool reuse_port)
 #ifndef UHTTP_MILLIS
 #define UHTTP_MILLIS() ((uint32_t)sys_now())
 #endif
-#if !defined(UHTTP_TIME) && defined(ESP_PLATFORM)
+#if !defined(UHTTP_TIME) && UH_ESP
 #define UHTTP_TIME() ((int64_t)time(NULL))      /* right once SNTP has set it; 1970 before */
 #elif !defined(UHTTP_TIME)
 #define UHTTP_TIME() ((int64_t)0)       /* the program's to define where there is a clock */
@@ -3637,6 +3659,60 @@ static bool uh_peer_parse(uhttp_str text, uh_peer *peer)
 
 #endif
 
+/*--- what the system tells of a peer ----------------------------------------------*/
+
+/* Bytes that a connection has taken and not passed on, as the peer has no room; 0 where the
+ * system does not tell. What BSD and macOS count is what the peer has not acknowledged. */
+#define UH_TELLS_UNSENT UH_POSIX
+
+static uint32_t uh_sys_unsent(uh_socket fd)
+{
+    int bytes = 0;
+#if UH_LINUX
+    int failed = ioctl(fd, 0x894b, &bytes);     /* SIOCOUTQNSD; a Unix socket has none */
+#elif UH_POSIX && defined(SO_NWRITE)
+    socklen_t size = sizeof bytes;
+    int failed = getsockopt(fd, SOL_SOCKET, SO_NWRITE, &bytes, &size);
+#elif UH_POSIX && defined(FIONWRITE)
+    int failed = ioctl(fd, FIONWRITE, &bytes);
+#else
+    int failed = 1;
+    (void)fd;
+#endif
+    return failed == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+}
+
+/* Has a peer left behind bytes that nobody has read? By FIN it may have, by RST it has. */
+typedef enum uh_leaving { UH_STAYS, UH_SHUT, UH_GONE } uh_leaving;
+
+#define UH_TELLS_LEAVING (UH_LINUX || UH_KQUEUE)
+
+static uh_leaving uh_sys_leaving(uh_socket fd)
+{
+#if UH_KQUEUE
+    const struct timespec at_once = { 0, 0 };
+    struct kevent about;
+    int queue = kqueue();
+    EV_SET(&about, (uintptr_t)fd, EVFILT_READ, EV_ADD, 0, 0, 0);
+    int count = queue < 0 ? 0 : kevent(queue, &about, 1, &about, 1, &at_once);
+    if (queue >= 0)
+        close(queue);
+    if (count < 1 || (about.flags & EV_EOF) == 0)
+        return UH_STAYS;
+    return about.fflags != 0 ? UH_GONE : UH_SHUT;
+#elif UH_LINUX
+    struct pollfd about;
+    about.fd = fd;
+    about.events = 0x2000;      /* POLLRDHUP, for which <poll.h> wants _GNU_SOURCE */
+    if (poll(&about, 1, 0) < 1)
+        return UH_STAYS;
+    return (about.revents & (POLLERR | POLLHUP)) != 0 ? UH_GONE : UH_SHUT;
+#else
+    (void)fd;
+    return UH_STAYS;
+#endif
+}
+
 /*--- files: what config.files is by default -------------------------------------*/
 
 #define UH_FILE_CANNOT (-6)     /* sendfile() does not work between these two */
@@ -3798,7 +3874,7 @@ static const char *uh_file_absolute(const char *path, char *out)
 
 static void uh_file_root_close(int kept) { (void)kept; }
 
-#elif UH_FILES && UH_POSIX
+#elif UH_FILES && (UH_POSIX || UH_ESP)
 
 /* Failures of files, in the words of uhttp_files. */
 static uhttp_result uh_file_result(void)
@@ -3826,6 +3902,121 @@ static uhttp_result uh_file_result(void)
 
 /* Its pointer is the descriptor plus one, as 0 is a valid descriptor. */
 static int uh_file_fd(void *file) { return (int)((intptr_t)file - 1); }
+
+#if UH_ESP
+
+/* The virtual file system of ESP-IDF: no links, no current directory. FAT does not tell the
+ * time of an open file, and a directory cannot be opened: NULL stands for it. */
+static uhttp_result uh_file_open(void *user, const char *path, const char *root, void **file,
+                                 uhttp_file_info *info)
+{
+    char bare[256];             /* without a slash at its end, which FAT does not find */
+    struct stat about;
+    size_t length = strlen(path);
+    (void)user;
+    (void)root;
+    if (length >= sizeof bare)
+        return UHTTP_ERR_SYSTEM;
+    memcpy(bare, path, length + 1);
+    while (length > 1 && bare[length - 1] == '/')
+        bare[--length] = '\0';
+    if (stat(bare, &about) != 0)
+        return uh_file_result();
+    info->is_dir = S_ISDIR(about.st_mode);
+    if (!info->is_dir && (!S_ISREG(about.st_mode) || path[length] == '/'))
+        return UHTTP_ERR_SYSTEM;
+    int fd = info->is_dir ? -1 : open(bare, O_RDONLY);
+    if (fd < 0 && !info->is_dir)
+        return uh_file_result();
+    info->size = (uint64_t)about.st_size;
+    info->modified = (int64_t)about.st_mtime;
+    *file = (void *)((intptr_t)fd + 1);
+    return UHTTP_OK;
+}
+
+/* Not every file system there knows pread(). */
+static size_t uh_file_read(void *user, void *file, uint64_t offset, void *to, size_t length)
+{
+    int fd = uh_file_fd(file);
+    (void)user;
+    if (lseek(fd, (off_t)offset, SEEK_SET) != (off_t)offset)
+        return 0;
+    ssize_t n = read(fd, to, length);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void uh_file_close(void *user, void *file)
+{
+    (void)user;
+    if (file != NULL)
+        close(uh_file_fd(file));
+}
+
+static uhttp_result uh_file_create(void *user, const char *path, void **file)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    (void)user;
+    if (fd < 0)
+        return uh_file_result();
+    *file = (void *)((intptr_t)fd + 1);
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_file_write(void *user, void *file, const void *data, size_t length)
+{
+    const char *p = (const char *)data;
+    const char *end = p + length;
+    (void)user;
+    while (p < end) {
+        ssize_t n = write(uh_file_fd(file), p, (size_t)(end - p));
+        if (n <= 0)
+            return n < 0 ? uh_file_result() : UHTTP_ERR_MEMORY;
+        p += n;
+    }
+    return UHTTP_OK;
+}
+
+/* FAT and SPIFFS do not rename to the name of a file that is there: it is removed first. */
+static uhttp_result uh_file_rename(const char *from, const char *to)
+{
+    struct stat about;
+    if (rename(from, to) == 0)
+        return UHTTP_OK;
+    uhttp_result result = uh_file_result();
+    if (stat(to, &about) != 0 || !S_ISREG(about.st_mode) || unlink(to) != 0)
+        return result;
+    return rename(from, to) == 0 ? UHTTP_OK : uh_file_result();
+}
+
+/* Where there is no fsync(), closing a file writes it. */
+static uhttp_result uh_file_finish(void *user, void *file, const char *written,
+                                   const char *path)
+{
+    int fd = uh_file_fd(file);
+    uhttp_result result = UHTTP_OK;
+    (void)user;
+    if (path != NULL && fsync(fd) != 0 && errno != ENOSYS)
+        result = uh_file_result();
+    if (close(fd) != 0 && result == UHTTP_OK)
+        result = uh_file_result();
+    if (path != NULL && result == UHTTP_OK)
+        result = uh_file_rename(written, path);
+    if (path == NULL || result != UHTTP_OK)
+        unlink(written);
+    return path == NULL ? UHTTP_OK : result;
+}
+
+#define UH_PATH_BYTES 1
+
+static const char *uh_file_absolute(const char *path, char *out)
+{
+    (void)out;
+    return path;
+}
+
+static void uh_file_root_close(int kept) { (void)kept; }
+
+#else
 
 /* Nothing here may wait, as opening a pipe would. */
 #define UH_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -4035,6 +4226,8 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
     return result;
 }
 
+#endif
+
 #elif UH_FILES
 
 #define UH_PATH_BYTES 1
@@ -4049,7 +4242,7 @@ static void uh_file_root_close(int kept) { (void)kept; }
 
 #endif
 
-#if UH_FILES && (UH_POSIX || UH_WINSOCK)
+#if UH_FILES && (UH_POSIX || UH_WINSOCK || UH_ESP)
 
 static const uhttp_files uh_files_of_system = {
     NULL, uh_file_open, uh_file_read, uh_file_close, uh_file_create, uh_file_write,
@@ -9997,10 +10190,10 @@ static int uh_tls_subject(const uhttp_transport *transport, const void *t, char 
  * transport. Later sections decide; this one moves the bytes.
  */
 
-/* What a state lets the connection read: NEXT is between two requests, or what is skipped to
- * get there; AHEAD what comes while a request is answered. */
+/* What a state lets the connection read, kept if it is behind TRASH: NEXT is between two
+ * requests, or what is skipped to get there; AHEAD what comes while a request is answered. */
 typedef enum uh_reads {
-    UH_READ_NONE, UH_READ_NEXT, UH_READ_BODY, UH_READ_AHEAD, UH_READ_FRAME, UH_READ_TRASH
+    UH_READ_NONE, UH_READ_TRASH, UH_READ_NEXT, UH_READ_BODY, UH_READ_AHEAD, UH_READ_FRAME
 } uh_reads;
 
 /* The deadlines by their length; each is a list of the connections that have it, in the order
@@ -10142,6 +10335,7 @@ typedef struct uh_request {
     bool dated, typed;          /* the response has the program's Date, its Content-Type */
     bool parts : 1;             /* the stream is multipart: its frames may have fields */
     bool live : 1;              /* it has events, and its client has not shut its side yet */
+    bool shut : 1;              /* its client has, behind input for which there is no room */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
     uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
     uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
@@ -10216,9 +10410,10 @@ struct uhttp_conn {
     uh_extent source_left;
     uh_socket fd;
     uint32_t since;             /* when its deadline began to run */
-    uint32_t progress;          /* bytes since the deadline was renewed */
-    uint32_t moved;             /* bytes in these quarters; of a handshake: since when its peer
-                                   is waited for */
+    uint32_t progress;          /* bytes since the deadline was renewed; while sending, with
+                                   those that the system held at that time */
+    uint32_t moved;             /* bytes in these quarters, counted alike; of a handshake: since
+                                   when its peer is waited for */
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
     uh_buf body;                /* on the heap only: see the window */
@@ -10254,6 +10449,7 @@ struct uhttp_server {
     bool said;                  /* the log was told of them */
     bool shaken;                /* a handshake has ended: others may wait for that */
     bool trimming;
+    bool full;                  /* somebody's input has had no room since peeked, when it was */
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
     bool handed;                /* or of sockets that are gone: now they may be closed */
@@ -10261,6 +10457,7 @@ struct uhttp_server {
     uint32_t waited;            /* when newcomers were last seen */
     uint32_t looked;            /* when they were last looked for */
     uint32_t thinned;           /* when slow peers were last sought */
+    uint32_t peeked;            /* when peers were last looked for that left unseen */
     uint32_t quarter;           /* when this quarter of a second began, and how many more */
     uint32_t partings;          /* responses may say close in it */
     int turns;                  /* left until the network is asked */
@@ -10463,6 +10660,19 @@ static void uh_conn_join(uhttp_conn *c, uint32_t list)
     uh_conn_note_due(c);
 }
 
+static bool uh_conn_owes(const uhttp_conn *c)
+{
+    return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
+}
+
+/* Bytes that the system has taken of what is owed, but still holds: its buffer takes megabytes
+ * for a peer that reads nothing, and that is no progress. */
+static uint32_t uh_conn_held(const uhttp_conn *c)
+{
+    return UH_TELLS_UNSENT && c->time == UH_TIME_SEND && uh_conn_owes(c) ? uh_sys_unsent(c->fd)
+                                                                          : 0;
+}
+
 /* Lets the deadline of its state run, from now on. */
 static void uh_conn_arm(uhttp_conn *c)
 {
@@ -10473,10 +10683,10 @@ static void uh_conn_arm(uhttp_conn *c)
         list = UH_TIME_SEND;
     if (list == UH_TIME_HANDSHAKE)
         list += c->listener;
-    c->progress = 0;
     c->since = c->server->now;
     if (list != UH_TIME_NONE)
         uh_conn_join(c, list);
+    c->progress = uh_conn_held(c);
 }
 
 /* Has the deadline of its list passed? */
@@ -10491,16 +10701,12 @@ static void uh_conn_made_progress(uhttp_conn *c, uint32_t bytes, bool all)
 {
     c->progress += bytes;
     c->moved += bytes;
-    if (c->time != UH_TIME_NONE && (all || c->progress >= UH_PROGRESS))
+    if (c->time != UH_TIME_NONE &&
+        (all || (c->progress >= UH_PROGRESS && c->progress - UH_PROGRESS >= uh_conn_held(c))))
         uh_conn_arm(c);
 }
 
 /*--- states -----------------------------------------------------------------------*/
-
-static bool uh_conn_owes(const uhttp_conn *c)
-{
-    return uh_buf_used(&c->tx) > c->draft || c->source_left > 0;
-}
 
 /* The source is used up, or nobody wants it any more. How much was left stays known. */
 static void uh_source_end(uhttp_conn *c)
@@ -11134,6 +11340,42 @@ static bool uh_conn_can_read(uhttp_conn *c)
     return uh_conn_room(c, &to) > 0 && !c->fin;
 }
 
+/* Will its peer send no more, as far as is known? */
+static bool uh_conn_is_shut(const uhttp_conn *c) { return c->fin || c->request.shut; }
+
+/* Has its input no room, so that its end is not read? */
+static bool uh_conn_is_full(uhttp_conn *c)
+{
+    return uh_state_reads[c->state] > UH_READ_TRASH && !c->fin && !uh_conn_can_read(c);
+}
+
+/* Such a socket is not watched either: now and then the system is asked. */
+static void uh_conn_peek(uhttp_conn *c)
+{
+    uh_leaving leaving = uh_sys_leaving(c->fd);
+    if (leaving == UH_GONE) {
+        uh_conn_lose(c);
+    } else if (leaving == UH_SHUT && !c->request.shut) {
+        c->request.shut = true;
+        uh_ready_push(c);
+    }
+}
+
+static void uh_server_peek(uhttp_server *s)
+{
+    if (!s->full || s->now - s->peeked < UH_PEEK_MS)
+        return;
+    s->peeked = s->now;
+    s->full = false;
+    for (uint32_t i = 0; i < s->config.max_connections; i++) {
+        uhttp_conn *c = &s->slots[i];
+        if (!uh_conn_is_full(c))
+            continue;
+        s->full = true;
+        uh_conn_peek(c);
+    }
+}
+
 /* Will a file go on through tx? Its block is kept then, and no memory can be missing midway. */
 static bool uh_source_needs_tx(const uhttp_conn *c)
 {
@@ -11169,6 +11411,10 @@ static void uh_conn_settle(uhttp_conn *c)
     bool can_read = uh_conn_can_read(c);
     unsigned interest = (c->wants & UH_REST) != 0 ? 0u : c->wants | (can_read ? UH_READ : 0u);
     bool peers_turn = true;
+    if (UH_TELLS_LEAVING && !can_read && !s->full && uh_conn_is_full(c)) {
+        s->full = true;
+        s->peeked = s->now;
+    }
     if (c->state == UH_BODY)
         peers_turn = can_read;
     else if (c->state == UH_STREAM)
@@ -11983,7 +12229,9 @@ static size_t uh_stream_limit(const uhttp_conn *c)
 static uh_next uh_step_stream(uhttp_conn *c)
 {
     uhttp_server *s = c->server;
-    if (c->fin && c->request.live)
+    if (!UH_TELLS_LEAVING && uh_conn_is_full(c))
+        c->keep = false;            /* what follows is thrown away, so that its end is read */
+    if (uh_conn_is_shut(c) && c->request.live)
         (s->last_comment)(c);
     uint32_t wanted = c->request.span.wanted;
     uint32_t used = uh_buf_used(&c->tx) - c->draft;
@@ -12002,11 +12250,12 @@ static bool uh_stream_settle(uhttp_conn *c)
     bool owes = uh_conn_owes(c);
     if (owes && c->time == UH_TIME_FIN)
         uh_conn_arm(c);
-    if (!owes && c->fin && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
+    bool shut = uh_conn_is_shut(c);
+    if (!owes && shut && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
         c->since = c->server->now;
         uh_conn_join(c, UH_TIME_FIN);
     }
-    return owes || c->fin;
+    return owes || shut;
 }
 
 static const uh_stream_calls uh_streams = { uh_step_stream, uh_stream_settle };
@@ -13525,17 +13774,18 @@ UHTTP_API bool uhttp_is_loaded(const uhttp_conn *c)
     return c != NULL && uh_body_is_whole(&c->request);
 }
 
-UHTTP_API int uhttp_client_subject(const uhttp_conn *c, char *buffer, size_t size)
+UHTTP_API int uhttp_client_subject(uhttp_conn *c, char *buffer, size_t size)
 {
     if (c == NULL || buffer == NULL)
         return UHTTP_ERR_INVALID;
-    return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size) : UHTTP_ERR_CLOSED;
+    return c->t != NULL ? uh_tls_subject(c->transport, c->t, buffer, size)
+                        : (int)uh_conn_may(c, UH_IN_NONE);
 }
 
 
 UHTTP_API bool uhttp_is_open(const uhttp_conn *c)
 {
-    return c != NULL && c->state != UH_CLOSED && c->state != UH_FREE && !c->fin;
+    return c != NULL && c->state != UH_CLOSED && c->state != UH_FREE && !uh_conn_is_shut(c);
 }
 
 UHTTP_API intptr_t uhttp_fd(const uhttp_conn *c)
@@ -15668,7 +15918,8 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
 static bool uh_conn_makes_progress(uhttp_conn *c)
 {
     c->blocked = false;
-    uh_conn_flush(c);
+    if (!uh_conn_flush(c) && UH_TELLS_UNSENT)
+        uh_conn_made_progress(c, 0, false);
     return c->state == UH_CLOSED || !uh_conn_owes(c) || !uh_conn_is_due(c);
 }
 
@@ -15973,6 +16224,12 @@ static bool uh_conn_is_stalled(const uhttp_conn *c)
            (s->now - c->moved >= UH_GRACE_MS || passed >= s->times[c->time] / 2);
 }
 
+/* Bytes that have come from the peer, or left for it, since its quarters are counted. */
+static uint32_t uh_conn_moved(const uhttp_conn *c)
+{
+    return c->moved - uh_min(c->moved, uh_conn_held(c));
+}
+
 /* Counts a quarter of a second of a body or of a response, if that waits for its peer; true:
  * too little has moved in the last of them. */
 static bool uh_conn_is_slow(uhttp_conn *c)
@@ -15981,10 +16238,10 @@ static bool uh_conn_is_slow(uhttp_conn *c)
     if (!peers_turn)
         return false;
     if (c->quarters++ == 0)
-        c->moved = 0;
+        c->moved = uh_conn_held(c);
     if (c->quarters <= UH_SLOW_QUARTERS)
         return false;
-    c->quarters = c->moved < UH_SLOW_BYTES ? UH_SLOW_QUARTERS : 0;
+    c->quarters = uh_conn_moved(c) < UH_SLOW_BYTES ? UH_SLOW_QUARTERS : 0;
     return c->quarters > 0;
 }
 
@@ -15993,6 +16250,7 @@ static bool uh_conn_is_slow(uhttp_conn *c)
 static void uh_server_thin_out(uhttp_server *s)
 {
     uhttp_conn *slowest = NULL;
+    uint32_t least = 0;
     if (s->now - s->thinned < UH_QUARTER_MS)
         return;
     s->thinned = s->now;
@@ -16004,8 +16262,11 @@ static void uh_server_thin_out(uhttp_server *s)
             c->moved = 0;
         else if (!uh_conn_is_slow(c))
             continue;
-        if (slowest == NULL || c->moved < slowest->moved)
+        uint32_t moved = uh_conn_moved(c);
+        if (slowest == NULL || moved < least) {
             slowest = c;
+            least = moved;
+        }
     }
     if (slowest == NULL)
         return;
@@ -16112,6 +16373,8 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         return 0;
     uint32_t time = uh_server_sooner(s, UH_WAKE_LOOK_MS, s->armed, s->next_deadline);
     time = uh_server_sooner(s, time, s->paused, s->accept_at);
+    if (UH_TELLS_LEAVING)
+        time = uh_server_sooner(s, time, s->full, s->peeked + UH_PEEK_MS);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
     return uh_server_sooner(s, time, s->hidden && !s->paused, s->looked + UH_BACKOFF_MS);
@@ -16250,6 +16513,8 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
             uh_server_mark(s, token, got);
         s->now = UHTTP_MILLIS();
         uh_server_expire(s);
+        if (UH_TELLS_LEAVING)
+            uh_server_peek(s);
         uh_server_look(s);
         uh_server_accept(s);
         if (signalled)
@@ -16438,6 +16703,8 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
             ready[i].token == uh_server_token(s, token))
             uh_server_mark(s, token, ready[i].ready);
     }
+    if (UH_TELLS_LEAVING)
+        uh_server_peek(s);
     uh_server_look(s);
     uh_server_accept(s);
     if (s->rested)                  /* what came while the program worked is not reported yet */
@@ -17195,7 +17462,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        with glibc: select() alone);
  *        Zephyr; UHTTP_PLATFORM_HEADER, for network stacks the header does not know;
  *        a wake-up for which there is no memory says so, on lwIP it is late; ESP-IDF's clock
- *        gives Date;
+ *        gives Date, its virtual file system files;
  *        on lwIP a connection the server ends closes with the client, or two seconds later;
  *        a system without memory for a send or a wait is asked again after 100 ms;
  *        JSON written and read;
@@ -17228,6 +17495,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
  *        64 slots by default on the heap; keep_alive_hint;
  *        a stream whose client has shut its side ends after two seconds of silence;
+ *        clients that leave behind input for which there is no room are noticed; what the
+ *        system's buffer takes is no progress of a client that reads nothing;
  *        dead_peer_timeout_ms
  */
 

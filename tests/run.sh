@@ -73,6 +73,7 @@ budget() {
     pollers) echo 8 ;;
     analysis) echo 6 ;;
     long:long_faults) echo 6 ;;
+    long:long_hostile) echo 3 ;;
     long:long_mutation) echo 2 ;;
     long:long_fresh_root) echo 8 ;;
     *) echo 15 ;;

@@ -647,7 +647,8 @@ static const char *call_function(unsigned number)
              judge_written(uhttp_remote_addresses(c, drawn_room, drawn_size)))
     FUNCTION(uhttp_is_secure, judge_bool(uhttp_is_secure(CONN)))
     FUNCTION(uhttp_client_subject, uhttp_conn *c = CONN; draw_room();
-             judge_written(uhttp_client_subject(c, drawn_room, drawn_size)))
+             i = uhttp_client_subject(c, drawn_room, drawn_size); judge_written((int)i);
+             note_result(i < 0 ? (uhttp_result)i : UHTTP_OK))
     FUNCTION(uhttp_is_loaded, judge_bool(uhttp_is_loaded(CONN)))
     FUNCTION(uhttp_is_open, judge_bool(uhttp_is_open(CONN)))
     FUNCTION(uhttp_fd, i = uhttp_fd(CONN); CHECK(i >= -1 && (!drawn_missing || i == -1)))

@@ -1398,7 +1398,8 @@ static void stays_for_ever(const peer *p, uh_state state)
         hear_nothing();
         CHECK(world_state(p) == state);
     }
-    CHECK(uhttp_server_timeout(world_server) == -1);
+    int timeout = uhttp_server_timeout(world_server);   /* behind full input it may look */
+    CHECK(timeout == -1 || (world_server->full && timeout <= (int)UH_PEEK_MS));
 }
 
 /* Behind an end of the server's own it lets the peer read for two seconds. */

@@ -59,6 +59,9 @@ static void begin(uhttp_conn *c)
         written = 0;
         assert_int_equal(uhttp_stream_begin(c, 200, "text/plain"), UHTTP_OK);
         stream_on(c);
+    } else if (strcmp(path, "/silent") == 0) {
+        assert_int_equal(uhttp_stream_begin(c, 200, "text/plain"), UHTTP_OK);
+        held = c;
     } else if (strcmp(path, "/hold") == 0) {
         held = c;
     } else if (strcmp(path, "/address") == 0) {
@@ -330,6 +333,24 @@ static void a_stream_waits_for_a_slow_reader(void **state)
     await(client, "\r\n0\r\n\r\n");
     assert_int_equal(written, 30);
     hang_up(client);
+}
+
+/* A port does not tell who has left behind input that nobody reads: a stream gives that up. */
+static void a_stream_whose_client_asks_on_sees_it_leave(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    net_start();
+    open_with(&config);
+    net_end *client = ask("/silent");
+    assert_non_null(held);
+    for (int i = 0; i < 1000; i++)
+        say_text(client, "GET /next HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_int_equal(uhttp_stream_write(held, "still there", 11), UHTTP_OK);
+    await(client, "still there");
+    hang_up(client);
+    pass(5000);
+    assert_null(held);
 }
 
 static void upload(void)
@@ -645,6 +666,69 @@ static void a_foreign_loop_drives_it(void **state)
     hang_up(client);
 }
 
+/* One that keeps what it watches: only changes are told, a token means one socket for good, and a
+ * socket is open until the loop has been told to forget it. */
+static uhttp_watch kept[8];
+static size_t kept_count;
+
+static void keep_what_has_changed(void)
+{
+    uhttp_watch list[2];
+    size_t count;
+    while ((count = uhttp_server_watch_changes(server, list, 2)) > 0)
+        for (size_t i = 0; i < count; i++) {
+            size_t at = 0;
+            assert_true(net_end_of(list[i].fd)->used);
+            while (at < kept_count && kept[at].token != list[i].token)
+                at++;
+            assert_true(at < kept_count || list[i].wish != 0);
+            kept[at] = list[i];
+            kept_count += at == kept_count ? 1u : 0u;
+            assert_in_range(kept_count, 1, 8);
+            if (list[i].wish == 0)
+                kept[at] = kept[--kept_count];
+        }
+}
+
+static void turn_of_the_loop(void)
+{
+    keep_what_has_changed();
+    for (size_t i = 0; i < kept_count; i++)
+        kept[i].ready = kept[i].wish & net_ready(net_end_of(kept[i].fd));
+    for (uhttp_conn *c = uhttp_process_events(server, kept, kept_count); c != NULL;
+         c = uhttp_process_events(server, NULL, 0))
+        serve(c);
+}
+
+static void a_loop_that_is_told_of_changes_drives_it(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    open_with(&config);
+    kept_count = 0;
+    turn_of_the_loop();
+    size_t alone = kept_count;
+    for (int round = 0; round < 3; round++) {
+        net_end *client = net_connect(PORT);
+        uhttp_str part = { "GET /big HTTP/1.1\r\nHost: t\r\n\r\n", 30 };
+        assert_int_equal(uhttp_port_send((intptr_t)(void *)client, &part, 1), 30);
+        forget();
+        for (int turns = 0; got_length < sizeof big && turns < 100; turns++) {
+            turn_of_the_loop();
+            read_on(client);
+        }
+        assert_true(got_length > sizeof big);
+        keep_what_has_changed();
+        assert_int_equal(kept_count, alone + 1);
+        hang_up(client);
+        for (int turns = 0; kept_count > alone && turns < 5; turns++)
+            turn_of_the_loop();
+        assert_int_equal(kept_count, alone);
+    }
+    turn_of_the_loop();
+    assert_int_equal(net_used(), alone);            /* none of those is left */
+}
+
 static void there_are_no_sets_for_select(void **state)
 {
     (void)state;
@@ -863,6 +947,7 @@ int main(void)
         TEST(requests_are_answered_and_pipelined_ones_in_order),
         TEST(a_large_body_arrives_through_any_window),
         TEST(a_stream_waits_for_a_slow_reader),
+        TEST(a_stream_whose_client_asks_on_sees_it_leave),
         TEST(an_upload_is_streamed_to_the_program),
         TEST(a_websocket_echoes),
         TEST(a_client_that_shuts_its_side_still_gets_its_answer),
@@ -879,6 +964,7 @@ int main(void)
         TEST(more_than_can_be_watched_wait_or_somebody_idle_gives_way),
         TEST(a_socket_of_the_port_is_adopted),
         TEST(a_foreign_loop_drives_it),
+        TEST(a_loop_that_is_told_of_changes_drives_it),
         TEST(there_are_no_sets_for_select),
         TEST(a_graceful_shutdown_ends_what_is_there),
         TEST(addresses_are_read_and_written),

@@ -229,7 +229,8 @@ part_loop() {
         timeout 200 "$out/lwip-$name/loop" >"$out/loop-$name.out" 2>&1
         status=$?
         sed "s/^\(ok\|not ok\) \([0-9]*\) -/\1 \2 - lwIP, $name:/; /^1\.\./d" "$out/loop-$name.out"
-        is "lwIP, $name: ends well" "0 1..12" "$status $(tail -n 1 "$out/loop-$name.out")"
+        [ $name = libc ] && asked=21 || asked=12        # files and the clock, too
+        is "lwIP, $name: ends well" "0 1..$asked" "$status $(tail -n 1 "$out/loop-$name.out")"
     done
 }
 
@@ -245,7 +246,9 @@ run_lwip() {
         else
             echo "ok - lwIP over TAP # SKIP no network namespaces or no TAP devices here"
         fi
-        build_lwip lwip-libc "$lwip22" $sanitize -DLIBC_FD_SET
+        # as ESP-IDF has it, with its files and clock
+        build_lwip lwip-libc "$lwip22" $sanitize -DLIBC_FD_SET -DESP_PLATFORM -D_XOPEN_SOURCE=700 \
+            -Wl,--wrap=rename,--wrap=fsync
         build_lwip lwip-2.1 "$lwip21"
     }
     in_background part_loop

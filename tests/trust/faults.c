@@ -946,6 +946,7 @@ static bool fault_is_harmless(int call, int error)
     case FAULT_getsockopt:
     case FAULT_shutdown:
     case FAULT_lseek:
+    case FAULT_ioctl:
     case FAULT_getrlimit:
         return true;
     case FAULT_recv:

@@ -54,6 +54,7 @@
     X(epoll_ctl,     ENOMEM, ENOSPC)                                                        \
     X(epoll_wait,    EINTR)                                                                 \
     X(fcntl,         EINVAL, EINTR)                                                         \
+    X(ioctl,         EINVAL, ENOTTY)                                                        \
     X(pipe,          EMFILE, ENFILE)                                                        \
     X(open,          ENOENT, EACCES, EMFILE, ENFILE, ENOMEM, EINTR, ENOSPC, EROFS, EEXIST)  \
     X(openat,        ENOENT, EACCES, EMFILE, ENOMEM, EINTR, ELOOP)                          \
@@ -276,6 +277,17 @@ int __wrap_fcntl(int fd, int what, ...)
     long argument = va_arg(list, long);
     va_end(list);
     return FAULT(fcntl) != 0 ? -1 : __real_fcntl(fd, what, argument);
+}
+
+int __real_ioctl(int fd, unsigned long what, ...);
+int __wrap_ioctl(int fd, unsigned long what, ...);
+int __wrap_ioctl(int fd, unsigned long what, ...)
+{
+    va_list more;
+    va_start(more, what);
+    void *argument = va_arg(more, void *);
+    va_end(more);
+    return FAULT(ioctl) != 0 ? -1 : __real_ioctl(fd, what, argument);
 }
 
 int __real_open(const char *path, int flags, ...);

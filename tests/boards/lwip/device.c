@@ -7,6 +7,30 @@
 
 #include <string.h>
 
+#ifdef ESP_PLATFORM
+
+/* As FAT and SPIFFS have it: no file takes the place of another, and there is no fsync().
+ * For the linker's --wrap. */
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to)
+{
+    if (access(to, F_OK) != 0)
+        return __real_rename(from, to);
+    errno = EEXIST;
+    return -1;
+}
+
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    (void)fd;
+    errno = ENOSYS;
+    return -1;
+}
+
+#endif
+
 uint32_t device_millis(void)
 {
     return (uint32_t)sys_now();

@@ -1,5 +1,13 @@
 /* loop.c - server and client in one process over lwIP's own loopback: requests, an upload larger
- * than the server's memory, wake-ups from another thread, a shutdown. Prints TAP. */
+ * than the server's memory, wake-ups from another thread, lwIP without memory, a shutdown; with
+ * ESP_PLATFORM also files and the clock. Prints TAP. */
+#ifdef ESP_PLATFORM
+#include <dirent.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+
 #include "uhttp_server.h"
 
 #include "hog.h"
@@ -21,6 +29,9 @@ static unsigned char memory[UHTTP_MEMORY_SIZE(SLOTS, 768)];
 static uhttp_server *server;
 static volatile int woken, port;
 static sys_sem_t ready, done, go;
+#ifdef ESP_PLATFORM
+static char folder[64];         /* served below /files/, and uploads go there */
+#endif
 static uhttp_result opened;
 static int number, failures;
 
@@ -33,10 +44,33 @@ static void check(const char *name, bool good)
 
 /*--- the server, in a thread of its own -----------------------------------------------*/
 
+#ifdef ESP_PLATFORM
+static bool serve_file(uhttp_conn *c)
+{
+    uhttp_event_type event = uhttp_event(c);
+    char path[160];
+    if (strncmp(uhttp_path(c), "/files/", 7) != 0)
+        return false;
+    snprintf(path, sizeof path, "%s/%s", folder, uhttp_path(c) + 7);
+    if (event == UHTTP_EVENT_COMPLETE)
+        uhttp_respond_text(c, 201, "stored");
+    else if ((event == UHTTP_EVENT_HEADERS || event == UHTTP_EVENT_REQUEST) &&
+             strcmp(uhttp_method(c), "PUT") == 0)
+        uhttp_accept_body_to_file(c, path, 100000);
+    else if (event == UHTTP_EVENT_REQUEST)
+        uhttp_serve_dir(c, folder, "/files/");
+    return true;
+}
+#endif
+
 /* "/stand": the program is busy until the test lets it go. */
 static void serve_one(uhttp_conn *c)
 {
     static char page[4000];
+#ifdef ESP_PLATFORM
+    if (serve_file(c))
+        return;
+#endif
     if (uhttp_event(c) != UHTTP_EVENT_REQUEST || strcmp(uhttp_path(c), "/stand") != 0) {
         site_serve(c);
         return;
@@ -56,6 +90,9 @@ static void serve(void *argument)
     config.address = "127.0.0.1";
     config.port = UHTTP_PORT_ANY;
     site_configure(&config);
+#ifdef ESP_PLATFORM
+    config.files = NULL;        /* those of the system */
+#endif
     opened = uhttp_server_open(&server, &config);
     port = opened == UHTTP_OK ? uhttp_server_port(server) : 0;
     sys_sem_signal(&ready);
@@ -286,6 +323,69 @@ static void test_without_memory(void)
     check("requests go on when lwIP has memory again", good == 12);
 }
 
+#ifdef ESP_PLATFORM
+/* One request on a connection of its own; false: the answer's head or body have not this text. */
+static bool get(const char *method, const char *target, const char *body, const char *head,
+                const char *wanted)
+{
+    char text[2000];
+    int fd = dial();
+    int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                     "Content-Length: %d\r\n\r\n%s", method, target, (int)strlen(body), body);
+    bool good = say(fd, text, (size_t)n);
+    hear(fd, text, sizeof text, (int)sizeof text);
+    lwip_close(fd);
+    good = good && strstr(text, head) != NULL && strstr(text, wanted) != NULL;
+    if (!good)
+        printf("# %s %s: %s\n", method, target, text);
+    return good;
+}
+
+static int entries(void)
+{
+    int count = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))
+        count += e->d_name[0] != '.' || strlen(e->d_name) > 2;
+    closedir(d);
+    return count;
+}
+
+static void test_files(void)
+{
+    static char large[1500];
+    char path[100];
+    struct tm *now;
+    char today[32];
+    time_t clock = time(NULL);
+    snprintf(folder, sizeof folder, "/tmp/uhttp-loop-%ld", (long)getpid());
+    snprintf(path, sizeof path, "%s/sub", folder);
+    mkdir(folder, 0777);
+    mkdir(path, 0777);
+    memset(large, 'x', sizeof large - 1);
+    now = gmtime(&clock);
+    strftime(today, sizeof today, "Date: %a, %d %b %Y ", now);
+    check("Date is the system's", get("GET", "/api/led", "", today, "on"));
+    check("files: a body becomes one", get("PUT", "/files/index.html", "one", " 201 ", "stored"));
+    check("files: it is the index", get("GET", "/files/", "", "text/html", "\r\n\r\none"));
+    check("files: it has validators", get("GET", "/files/index.html", "", "ETag: ", "Last-Mod"));
+    check("files: another takes its place",
+          get("PUT", "/files/index.html", large, " 201 ", "stored") &&
+          get("GET", "/files/index.html", "", "Content-Length: 1499\r\n", large));
+    check("files: none of that name is 404", get("GET", "/files/no", "", " 404 ", "") &&
+          get("GET", "/files/index.html/", "", " 404 ", "") &&
+          get("GET", "/files/sub/", "", " 404 ", ""));
+    check("files: a directory without its slash",
+          get("GET", "/files/sub", "", " 301 ", "/files/sub/\r\n"));
+    check("files: no way to a directory's place", get("PUT", "/files/sub", "one", " 500 ", ""));
+    check("files: nothing else is left", entries() == 2);
+    rmdir(path);
+    snprintf(path, sizeof path, "%s/index.html", folder);
+    unlink(path);
+    rmdir(folder);
+}
+#endif
+
 int main(void)
 {
     sys_sem_new(&ready, 0);
@@ -309,6 +409,9 @@ int main(void)
         test_wakeups_without_memory();
         test_without_memory();
         test_taken();
+#ifdef ESP_PLATFORM
+        test_files();
+#endif
         int fd = dial();
         check("it is told to end", ask(fd, "POST /api/restart HTTP/1.1\r\nHost: x\r\n\r\n",
                                        "restarting\n"));

@@ -35,6 +35,10 @@ struct kevent {
 
 enum { KQUEUE_MOST = 8192 };
 
+#define EV_SET(event, id, what, how, filter_flags, filter_data, user) \
+    ((event)->ident = (id), (event)->filter = (what), (event)->flags = (how), \
+     (event)->fflags = (filter_flags), (event)->data = (filter_data), (event)->udata = (user))
+
 static struct {
     int queue;
     struct kevent what;
@@ -102,7 +106,7 @@ static int kqueue_wait(int queue, struct kevent *events, int nevents, int timeou
         entry[count] = at;
         list[count].fd = (int)kqueue_entries[at].what.ident;
         list[count++].events =
-            kqueue_entries[at].what.filter == EVFILT_READ ? POLLIN : POLLOUT;
+            kqueue_entries[at].what.filter == EVFILT_READ ? POLLIN | POLLRDHUP : POLLOUT;
     }
     kqueue_turn++;
     int n = poll(list, (nfds_t)count, timeout_ms);
@@ -116,7 +120,9 @@ static int kqueue_wait(int queue, struct kevent *events, int nevents, int timeou
             abort();
         }
         events[found] = kqueue_entries[entry[i]].what;
-        events[found++].flags |= (list[i].revents & POLLHUP) != 0 ? EV_EOF : 0;
+        if ((list[i].revents & (POLLHUP | POLLRDHUP)) != 0)
+            events[found].flags |= EV_EOF;
+        events[found++].fflags = (list[i].revents & POLLERR) != 0 ? ECONNRESET : 0;
     }
     return found;
 }
