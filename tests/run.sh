@@ -1051,6 +1051,10 @@ if [ -n "$apart" ]; then
     run_queue 1
 fi
 [ $full = no ] || minutes
+if [ $full = yes ] && has python3; then
+    echo "== what was tried against the server, and what came of it (tests/trust/table.py):"
+    tests/trust/table.py
+fi
 seconds=$(($(now) - start))
 echo "== $seconds seconds${skipped:+; skipped:$skipped}"
 [ $full = no ] || [ $seconds -le $((whole_budget * 60)) ] ||

@@ -64,6 +64,11 @@ ok "the API at a glance names every public function, once"
 sort -u "$dir/listed" | diff - "$dir/declared" | grep '^[<>]' | sed 's/^/# /'
 [ "$(wc -l <"$root/README.md")" -lt 600 ]
 ok "the README has less than 600 lines"
+if command -v python3 >/dev/null; then
+    "$root/tests/trust/table.py" --check >"$dir/table"
+    ok "SECURITY.md has the table of what was counted as tests/trust/table.py writes it"
+    sed -n '/^not/s/^/# /p' "$dir/table"
+fi
 
 # What is named in prose exists in code: in the README, and in the header's own comments.
 awk -v code="$dir/code" -v prose="$dir/prose" '

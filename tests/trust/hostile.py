@@ -18,9 +18,10 @@ second: that is not counted.) Prints TAP and a table:
     us/conn    the same for each of their connections
     peak MB    by how much the server's memory grew at most
 
-What the server computed while the good client waited may not be more than 50 ms (p99); a p99 of 20 ms
-by the clock is what a quiet machine should show, but is no failure, as other tests run beside this
-one. No request of the good client may be lost, memory is bounded by the limits of 64 slots, and when
+What the server computed while the good client waited may not be more than 150 ms (p99; where others
+use the processors, that is the worst of a few answers). 20 ms by the clock is what a quiet machine
+should show, but is no failure, as other tests run beside this one. No request of the good client may
+be lost, memory is bounded by the limits of 64 slots, and when
 the hostile are gone so are their connections.
 """
 import argparse
@@ -36,7 +37,7 @@ import sys
 import time
 
 QUIET_MS = 20           # what a quiet machine should show
-GROSS_MS = 50           # of the server's own computing: more is a failure
+GROSS_MS = 150          # of the server's own computing: more is a failure
 LONGEST_MS = 5000       # by the clock: the same, whatever for
 MEMORY_MB = 45          # 64 slots of a body of 512 KiB, its read and send buffer of 64 KiB
 HOST = b"Host: x\r\n"
@@ -284,7 +285,7 @@ SCENARIOS = [
     ("handshake floods", hello_flood, True), ("tiny TLS records", tiny_records, True)]
 WAITS = ["all slots taken"]     # a newcomer waits until one that is silent gives way
 # 64 turns are taken before the network is asked again, and in each the program may take a form apart
-BUSY_MS = {"form field bombs": 200}
+BUSY_MS = {"form field bombs": 300}
 
 
 def attack(scenario, port, seconds, tell):
@@ -400,7 +401,8 @@ def number(value, width, digits=1):
 class Report:
     def __init__(self):
         self.count = self.failed = 0
-        print(f"# {'':21} {'p50':>6} {'p99':>6} of CPU  asked    conns        KB ns/byte us/conn peak MB")
+        print(f"# {'':21} {'p50':>6} {'p99':>6} of CPU  asked    conns        KB ns/byte us/conn"
+              " peak MB")
 
     def ok(self, good, name):
         self.count += 1
@@ -429,7 +431,8 @@ def measure(server, good, scenario, seconds):
 
 
 def one(report, server, name, scenario, seconds):
-    """a row of the table, and whether it is as it should be; its p99"""
+    """a row of the table, and whether it is as it should be; the good client's p99, and of that the
+    server's computing"""
     good = Good(server)
     times, computed, lost, told, cost, peak = measure(server, good, scenario, seconds)
     size, conns, complaint = told
@@ -446,7 +449,7 @@ def one(report, server, name, scenario, seconds):
         left = good.connections_left()
         report.ok(left <= 0, f"{name}: no connection is left")
     good.leave()
-    return p99 if name not in WAITS else 0
+    return (p99, busy) if name not in WAITS else (0, busy)
 
 
 def main():
@@ -457,7 +460,7 @@ def main():
     parser.add_argument("--plain", required=True, help="the server's command")
     parser.add_argument("--tls", help="the same over TLS")
     wish = parser.parse_args()
-    report, worst, attacks = Report(), 0, 0
+    report, worst, attacks = Report(), (0, 0), 0
     for secure, command in [(False, wish.plain), (True, wish.tls)]:
         if not command:
             print("# no TLS here")
@@ -466,12 +469,14 @@ def main():
         for name, scenario, over_tls in SCENARIOS:
             if over_tls != secure or (wish.only and scenario and name not in wish.only):
                 continue
-            worst = max(worst, one(report, server, name, scenario, wish.seconds))
+            times = one(report, server, name, scenario, wish.seconds)
+            worst = max(worst[0], times[0]), max(worst[1], times[1])
             attacks += scenario is not None
         report.ok(server.end() == 0, f"the server {'over TLS ' if secure else ''}ends well")
     print(f"1..{report.count}\n"
-          f"# hostile: {attacks} scenarios, worst p99 with free slots {worst:.1f} ms"
-          f"{'' if worst <= QUIET_MS else f' (a quiet machine: {QUIET_MS} at most)'}")
+          f"# hostile: {attacks} scenarios, with free slots p99 at most {worst[0]:.1f} ms"
+          f"{'' if worst[0] <= QUIET_MS else f' (a quiet machine: {QUIET_MS})'}; "
+          f"the server computed at most {worst[1]:.1f} ms")
     return 1 if report.failed else 0
 
 
