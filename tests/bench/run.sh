@@ -9,7 +9,8 @@
 #   --seconds N  how long each scenario lasts in each round (2)
 #   --only       hello browser close pipeline (timed), json (timed against cJSON), idle (900,
 #                5 000 and 20 000 idle connections beside 8 active ones), wait (what one
-#                uhttp_wait(server, 0) costs beside 9 000), websocket (echo, unmasking, broadcast),
+#                uhttp_wait(server, 0) and a newcomer cost beside 20 000, or as many as there may be
+#                descriptors for), websocket (echo, unmasking, broadcast),
 #                instructions calls allocations memory (counted)
 #   IDLE         in the environment: other numbers of idle connections, as "900 5000"
 #   --check      fail also when a target is missed, not only when a run is invalid
@@ -300,9 +301,14 @@ run_idle() {
 
 if wanted wait; then
     build wait wait.c
-    set -- $(taskset -c 0 "$tmp/wait")
+    few_slots=$(taskset -c 0 "$tmp/wait" 100 | sed 's/.*newcomer_us //')
+    set -- $(taskset -c 0 "$tmp/wait" 20000)
     judge "$4" 3
     echo "uhttp_wait(server, 0) beside $2 idle connections: $4 us, target 3 $verdict"
+    ratio=$(awk -v many="$6" -v few="$few_slots" 'BEGIN { printf "%.2f", many / few }')
+    judge "$ratio" 1.2
+    echo "a newcomer that takes the place of the one idle longest: $few_slots us with 100 slots," \
+        "$6 us with $2, ratio $ratio, target 1.2 $verdict"
     echo
 fi
 

@@ -1,6 +1,8 @@
 /* What one uhttp_wait(server, 0) costs beside so many idle connections, all in one process: each
- * has been answered once and waits for its next request. Prints microseconds of processor time,
- * the median of 9 times 1000 calls.
+ * has been answered once and waits for its next request. Then what a newcomer costs when all
+ * slots are taken, so that the one idle longest gives way: until it is answered, without what its
+ * client does. Prints microseconds of processor time, medians of 9 times 1000 calls, and of 9
+ * times 50 newcomers.
  *
  *     wait [CONNECTIONS]      9000 by default, or as many as the limit of descriptors allows
  */
@@ -15,8 +17,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { ROUNDS = 9, CALLS = 1000 };
+enum { ROUNDS = 9, CALLS = 1000, NEWCOMERS = 50 };
 
 static void die(const char *what)
 {
@@ -24,7 +27,15 @@ static void die(const char *what)
     exit(1);
 }
 
-static void connect_and_ask(uhttp_server *server)
+static double cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+/* A client that asks once and stays; microseconds that the server took for it. */
+static double connect_and_ask(uhttp_server *server)
 {
     static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     char answer[512];
@@ -38,19 +49,15 @@ static void connect_and_ask(uhttp_server *server)
         die("connect");
     if (send(fd, request, sizeof request - 1, 0) < 0)
         die("send");
+    double start = cpu_us();
     uhttp_conn *c = uhttp_wait(server, 5000);
     if (c == NULL || uhttp_respond_text(c, 200, "hello") != UHTTP_OK)
         die("no request came");
     (void)uhttp_wait(server, 0);
+    double us = cpu_us() - start;
     if (recv(fd, answer, sizeof answer, 0) <= 0)
         die("no answer came");
-}
-
-static double cpu_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+    return us;
 }
 
 static int compare(const void *a, const void *b)
@@ -60,6 +67,12 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double median(double *values)
+{
+    qsort(values, ROUNDS, sizeof values[0], compare);
+    return values[ROUNDS / 2];
+}
+
 int main(int argc, char **argv)
 {
     long wanted = argc > 1 ? atol(argv[1]) : 9000;
@@ -67,8 +80,8 @@ int main(int argc, char **argv)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if ((rlim_t)wanted * 2 + 100 > limit.rlim_cur)
-        wanted = (long)(limit.rlim_cur - 100) / 2;
+    if ((rlim_t)wanted * 2 + 600 > limit.rlim_cur)
+        wanted = (long)(limit.rlim_cur - 600) / 2;
 
     uhttp_server *server;
     uhttp_config config = { 0 };
@@ -79,7 +92,7 @@ int main(int argc, char **argv)
     if (uhttp_server_open(&server, &config) != UHTTP_OK)
         die("uhttp_server_open");
     for (long i = 0; i < wanted; i++)
-        connect_and_ask(server);
+        (void)connect_and_ask(server);
 
     double us[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
@@ -90,8 +103,20 @@ int main(int argc, char **argv)
         }
         us[round] = (cpu_us() - start) / CALLS;
     }
-    qsort(us, ROUNDS, sizeof us[0], compare);
-    printf("connections %ld wait_us %.2f\n", wanted, us[ROUNDS / 2]);
+    double wait_us = median(us);
+
+    (void)connect_and_ask(server);                      /* the last slot */
+    for (int round = 0; round < ROUNDS; round++) {
+        usleep(1200000);                                /* idle for so long, they may give way */
+        us[round] = 0;
+        for (int i = 0; i < NEWCOMERS; i++)
+            us[round] += connect_and_ask(server) / NEWCOMERS;
+    }
+    uhttp_stats stats;
+    uhttp_server_stats(server, &stats);
+    if (stats.evicted != ROUNDS * NEWCOMERS)
+        die("newcomers have not taken the places of others");
+    printf("connections %ld wait_us %.2f newcomer_us %.2f\n", wanted, wait_us, median(us));
     uhttp_server_close(server);
     return 0;
 }

@@ -114,7 +114,42 @@ asyncio.run(main(sys.argv[1]))' "$url" 2>"$dir/err")"
     end TERM "$started"
 }
 
+# A browser over TLS: six connections for a page of 40 pieces, each connection opened anew only
+# when the server has closed it. Says how many pieces came, and whether handshakes were few.
+check_page() {
+    serve tls
+    is "tls: six connections fetch a page of 40 pieces" "40 pieces, few handshakes" "$(timeout 60 python3 -c '
+import http.client, queue, ssl, sys, threading
+host, port = sys.argv[1].split("/")[2].split(":")
+context = ssl._create_unverified_context()
+pieces, done, handshakes = queue.Queue(), [], []
+for i in range(40):
+    pieces.put(i)
+def connection():
+    c = None
+    while True:
+        try:
+            i = pieces.get_nowait()
+        except queue.Empty:
+            return c and c.close()
+        if c is None or c.sock is None:
+            c = http.client.HTTPSConnection(host, int(port), context=context, timeout=30)
+            c.connect()
+            handshakes.append(1)
+        c.request("GET", "/x?%d" % i)
+        answer = c.getresponse()
+        answer.read()
+        done.append(answer.status == 200)
+threads = [threading.Thread(target=connection) for _ in range(6)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+n = len(handshakes)
+print(sum(done), "pieces,", "few handshakes" if n <= 10 else "%d handshakes" % n)' "$url" 2>"$dir/err")"
+    end TERM "$started"
+}
+
 for mode in $modes; do
+    [ $mode != tls ] || check_page
     if has ab; then
         check_ab $mode 10 600
         [ $mode != heap ] || check_ab $mode 100 600
