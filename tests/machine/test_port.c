@@ -64,6 +64,10 @@ static void begin(uhttp_conn *c)
         held = c;
     } else if (strcmp(path, "/hold") == 0) {
         held = c;
+    } else if (strcmp(path, "/file") == 0) {
+        assert_int_equal(uhttp_respond_file(c, "a", NULL), UHTTP_ERR_UNSUPPORTED);
+        assert_int_equal(uhttp_serve_dir(c, ".", "/"), UHTTP_ERR_UNSUPPORTED);
+        assert_int_equal(uhttp_respond_text(c, 200, "no files"), UHTTP_OK);
     } else if (strcmp(path, "/address") == 0) {
         assert_true(uhttp_remote_address(c, text, sizeof text) >= 0);
         assert_int_equal(uhttp_respond_text(c, 200, text), UHTTP_OK);
@@ -921,6 +925,16 @@ static void an_idle_client_that_asks_just_now_is_served_not_dropped(void **state
     hang_up(newcomer);
 }
 
+static void without_hooks_there_are_no_files(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    open_with(&config);
+    net_end *client = ask("/file");
+    assert_string_equal(await(client, "no files"), "no files");
+    hang_up(client);
+}
+
 static void without_a_clock_there_is_no_date(void **state)
 {
     (void)state;
@@ -971,6 +985,7 @@ int main(void)
         TEST(clients_have_addresses),
         TEST(a_body_far_below_1_KiB_a_second_gives_way_to_a_newcomer),
         TEST(an_idle_client_that_asks_just_now_is_served_not_dropped),
+        TEST(without_hooks_there_are_no_files),
         TEST(without_a_clock_there_is_no_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
