@@ -634,9 +634,10 @@ static void frames_stand_between_delimiters(void **state)
         snprintf(want, sizeof want, "\r\nCache-Control: no-store\r\nContent-Type: "
                  "multipart/x-mixed-replace; boundary=uhttp-%llu\r\n", id);
         CHECK(has(got(c), want));
-        CHECK(uhttp_multipart_frame(c, "image/jpeg", "1-3--", 5) == UHTTP_OK);
-        int n = snprintf(text, sizeof text, "--uhttp-%llu\r\nContent-Length: 5\r\n"
-                         "Content-Type: image/jpeg\r\n\r\n1-3--\r\n--uhttp-%llu", id, id);
+        CHECK(uhttp_multipart_frame(c, "image/jpeg", "-2--5\r\n--uhttp-x", 16) == UHTTP_OK);
+        int n = snprintf(text, sizeof text, "--uhttp-%llu\r\nContent-Length: 16\r\n"
+                         "Content-Type: image/jpeg\r\n\r\n-2--5\r\n--uhttp-x\r\n"
+                         "--uhttp-%llu", id, id);
         if (minor)
             snprintf(want, sizeof want, "%x\r\n%s\r\n", n, text);
         else
