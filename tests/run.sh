@@ -206,6 +206,8 @@ packages_apt() {
     missing "curl examples boards long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang
     missing "clang fuzz" has_clang_sanitizers libclang-rt-dev llvm
+    missing "fuzz" "has zip" zip
+    missing "fuzz" "has afl-clang-fast" afl++
     missing "valgrind counts" "has valgrind" valgrind libc6-dbg
     missing "counts" "has strace" strace
     missing "analysis" "has cppcheck" cppcheck
@@ -259,6 +261,7 @@ packages_dnf() {
     missing "tsan" "ls /usr/lib/gcc/*/*/libtsan.so" libtsan
     missing "curl examples long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang compiler-rt
+    missing "fuzz" "has zip" zip
     missing "valgrind counts" "has valgrind" valgrind
     missing "counts" "has strace" strace
     missing "compile packaging" "has g++" gcc-c++
@@ -283,6 +286,7 @@ packages_apk() {
     missing "long" "has openssl" openssl
     missing "curl examples long" "has curl" curl
     missing "clang fuzz compile" "has clang" clang compiler-rt
+    missing "fuzz" "has zip" zip
     missing "valgrind" "has valgrind" valgrind
     missing "compile" "has tcc" tcc tcc-libs-static
     missing "compile packaging" "has x86_64-w64-mingw32-gcc" mingw-w64-gcc
@@ -815,6 +819,31 @@ fuzz_one() {
     fi
 }
 
+# One fuzzer built as public services build it, and as a plain program and for AFL++, each run
+# for a moment; prints TAP lines.
+fuzz_services() {
+    out=$build/fuzz/out
+    rm -rf "$out"
+    mkdir -p "$out/new"
+    if has zip && CC=$fuzz_cc CXX=$fuzz_cc++ OUT=$out FUZZERS=head tests/fuzz/build.sh &&
+            [ -s "$out/fuzz_head_seed_corpus.zip" ] &&
+            "$out/fuzz_head" -max_total_time=2 "$out/new" tests/fuzz/corpus/head >"$out/log" 2>&1; then
+        echo "ok - fuzzer head, built by build.sh"
+    else
+        echo "not ok - fuzzer head, built by build.sh"
+    fi
+    for compiler in "$cc" afl-clang-fast; do
+        has "$compiler" || continue
+        if "$compiler" -std=gnu11 -g tests/fuzz/fuzz_head.c tests/fuzz/standalone.c \
+                -o "$out/alone" >"$out/log" 2>&1 &&
+                "$out/alone" <tests/fuzz/corpus/head/large >>"$out/log" 2>&1; then
+            echo "ok - fuzzer head, standalone, $compiler"
+        else
+            echo "not ok - fuzzer head, standalone, $compiler"
+        fi
+    done
+}
+
 stage_fuzz() {
     stage fuzz "fuzzers, $fuzz_seconds seconds each"
     sources=$(all_of "fuzz_*.c")
@@ -834,6 +863,7 @@ stage_fuzz() {
     done
     # shellcheck disable=SC2086
     wait $lanes
+    fuzz_services >$build/fuzz.services.tap 2>&1
     tap fuzzers 10 cat $build/fuzz.*.tap
     grep -h '^ok' $build/fuzz.*.tap | sed 's/^ok - /   /'
 }
