@@ -5746,10 +5746,14 @@ static const char *uh_text_until_control_by_word(const char *p, const char *end)
 /* The first control character but the tab, or end. Most text has none for long. */
 static UH_INLINE const char *uh_text_until_control(const char *p, const char *end)
 {
-    size_t plain = UH_VECTOR_BYTES;
-    for (; UH_VECTOR && end - p >= UH_VECTOR_BYTES && plain == UH_VECTOR_BYTES; p += plain)
-        plain = uh_vector_until_odd(p);
-    return uh_text_until_control_by_word(p, end);
+    size_t plain;
+    if (!UH_VECTOR || end - p < UH_VECTOR_BYTES)
+        return uh_text_until_control_by_word(p, end);
+    const char *last = end - UH_VECTOR_BYTES;       /* may overlap the one before */
+    while ((plain = uh_vector_until_odd(p)) == UH_VECTOR_BYTES && p < last)
+        p = last - p > UH_VECTOR_BYTES ? p + UH_VECTOR_BYTES : last;
+    p += plain;
+    return p == end || uh_char_is_control(*p) ? p : uh_text_until_control_by_word(p, end);
 }
 
 static bool uh_text_has_control(uhttp_str s)
