@@ -333,7 +333,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_open(&config, 0);
     peer *p = world_connect();
     p->bite = bites[data[0] / 4 % 8];
-    run_client(p, data + 2, size - 2, data[1] % 64 == 0 ? SIZE_MAX : data[1] % 64 * 8 + 1);
+    run_client(p, data + 2, size - 2, data[1] % 64 == 0 ? SIZE_MAX : data[1] % 64u * 8u + 1u);
     run_check_answers(p);
     world_close();
     free(run.room);
