@@ -1,7 +1,9 @@
 #!/bin/sh
 # Proves the claims of proofs.c with cbmc, for every input up to the length each states.
 #
-#   tests/trust/proofs.sh [NAME...]
+#   tests/trust/proofs.sh [--faults] [NAME...]
+#
+# --faults: each claim meets a header with the fault planted that stands above it, and must fail.
 #
 # cbmc is in no release of Debian 12: trixie's is unpacked into build/cbmc, by an apt with lists
 # and a status of its own, unless there is one on the machine. Prints TAP.
@@ -42,18 +44,38 @@ tool() {
     timeout -k 5 600 "$@"
 }
 
-# The header is read once, without what no proof is about.
+# said NAME WORD: what the comment of a proof has behind this word, to the end of the line
+said() {
+    awk -v name="void proof_$1(void)" -v word="$2: " '
+        (at = index($0, word)) > 0 { text = substr($0, at + length(word)) }
+        /^}/ { text = "" }
+        $0 == name { print text; exit }' $source
+}
+
+# compile FOLDER: the header in it is read once, without what no proof is about. No vectors:
+# cbmc does not know what a processor's own instructions do.
 compile() {
-    tool goto-cc -I . -DUHTTP_NO_FILES -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART -DUHTTP_NO_LOG \
+    tool goto-cc -I "$1" -U__SSE2__ -DUHTTP_NO_FILES -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART -DUHTTP_NO_LOG \
         -c "$source" -o "$here/proofs.gb" >"$here/compile.log" 2>&1
 }
 
-# prove FUNCTION BOUND
+# prove NAME: what the proof does not call is left out first, which is quicker
 prove() {
-    tool cbmc "$here/proofs.gb" --function "$1" --unwind "$2" --unwinding-assertions \
-        --bounds-check --pointer-check --signed-overflow-check --div-by-zero-check \
-        --undefined-shift-check --no-malloc-may-fail --drop-unused-functions --slice-formula \
-        >"$here/$1.log" 2>&1
+    limit=$(said "$1" bound | sed 's/^\([0-9]*\).*/\1/')
+    loops=$(said "$1" bound | grep -o '[a-z0-9_]*\.[0-9]*:[0-9]*' | tr '\n' ',')
+    tool goto-cc --function "proof_$1" "$here/proofs.gb" -o "$here/entry.gb" &&
+        tool goto-instrument --drop-unused-functions "$here/entry.gb" "$here/entry.gb" &&
+        tool cbmc "$here/entry.gb" --unwind "$limit" ${loops:+--unwindset "${loops%,}"} \
+            --unwinding-assertions --bounds-check --pointer-check --signed-overflow-check \
+            --div-by-zero-check --undefined-shift-check --no-malloc-may-fail --object-bits 12 \
+            --drop-unused-functions --slice-formula ${first:+"$first"}
+} >"$here/$1.log" 2>&1
+
+# plant NAME: the header with this proof's fault; false: the fault changes nothing any more
+plant() {
+    mkdir -p "$here/faulty"
+    sed "$(said "$1" fault)" uhttp_server.h >"$here/faulty/uhttp_server.h"
+    ! cmp -s uhttp_server.h "$here/faulty/uhttp_server.h"
 }
 
 found=$(command -v cbmc)
@@ -63,27 +85,44 @@ if [ -z "$found" ] && [ ! -x "$here/unpacked/usr/bin/cbmc" ]; then
     [ -x "$here/unpacked/usr/bin/cbmc" ] || { echo "1..0 # SKIP cbmc cannot be had"; exit 0; }
 fi
 
+faults=no first=
+[ "${1:-}" = --faults ] && { faults=yes first=--stop-on-fail; shift; }
 names=${*:-$(sed -n 's/^void proof_\([a-z0-9_]*\)(void)$/\1/p' $source)}
 total=0 failed=0 checks=0
-compile || { echo "not ok - proofs.c compiles"; tail -n 20 "$here/compile.log"; echo "1..1"; exit 1; }
+[ $faults = yes ] || compile . ||
+    { echo "not ok - proofs.c compiles"; tail -n 20 "$here/compile.log"; echo "1..1"; exit 1; }
 for name in $names; do
     total=$((total + 1))
-    bound=$(awk -v name="void proof_$name(void)" '
-        match($0, /bound: [0-9]+/) { bound = substr($0, RSTART + 7, RLENGTH - 7) }
-        $0 == name { print bound; exit }' $source)
     start=$(date +%s)
-    prove "proof_$name" "$bound"
+    if ! plant "$name"; then
+        failed=$((failed + 1))
+        echo "not ok - $name: its fault changes nothing in the header"
+        continue
+    fi
+    if [ $faults = yes ]; then
+        rm -f "$here/$name.log"
+        compile "$here/faulty" && prove "$name"
+        if grep -aq '^VERIFICATION FAILED' "$here/$name.log"; then
+            echo "ok - $name fails with its fault, $(($(date +%s) - start)) s"
+            grep -a -A 3 '^Violated property' "$here/$name.log" | sed 's/^/# /'
+        else
+            failed=$((failed + 1))
+            echo "not ok - $name does not notice its fault"
+        fi
+        continue
+    fi
+    prove "$name"
     took=$(($(date +%s) - start))
-    proved=$(sed -n 's/^\*\* 0 of \([0-9]*\) failed.*/\1/p' "$here/proof_$name.log")
+    proved=$(sed -n 's/^\*\* 0 of \([0-9]*\) failed.*/\1/p' "$here/$name.log")
     if [ -n "$proved" ]; then
         checks=$((checks + proved))
-        echo "ok - $name: $proved checks, loops up to $bound, $took s"
+        echo "ok - $name: $proved checks, loops up to $limit, $took s"
     else
         failed=$((failed + 1))
         echo "not ok - $name ($took s)"
-        grep -a 'FAILURE\|rror' "$here/proof_$name.log" | head -n 20 | sed 's/^/# /'
+        grep -a 'FAILURE\|rror' "$here/$name.log" | head -n 20 | sed 's/^/# /'
     fi
 done
 echo "1..$total"
-echo "# proofs: $((total - failed)) of $total claims, $checks checks"
+[ $faults = yes ] || echo "# proofs: $((total - failed)) of $total claims, $checks checks"
 [ $failed -eq 0 ] && [ "$total" -gt 0 ]
