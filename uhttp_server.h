@@ -6892,17 +6892,16 @@ static int uh_chunk_byte(uhttp_chunked *d, char c)
         return UH_CHUNK_DATA;
     if (c != '\0' && c == uh_chunk_ends[d->state].byte)
         return uh_chunk_ends[d->state].next;
+    if (d->state == UH_CHUNK_DIGITS && c == ';')
+        return UH_CHUNK_EXTENSION;
+    if (d->state == UH_CHUNK_DIGITS && uh_char_is_blank(c))
+        return UH_CHUNK_BLANK;
     switch ((uh_chunk_state)d->state) {
+    case UH_CHUNK_SIZE:
     case UH_CHUNK_DIGITS:
-        if (c == ';')
-            return UH_CHUNK_EXTENSION;
-        if (uh_char_is_blank(c))
-            return UH_CHUNK_BLANK;
         return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
     case UH_CHUNK_BLANK:
         return uh_char_is_blank(c) ? UH_CHUNK_BLANK : -1;
-    case UH_CHUNK_SIZE:
-        return uh_chunk_digit(d, c) ? UH_CHUNK_DIGITS : -1;
     case UH_CHUNK_TRAILER:
     case UH_CHUNK_TRAILER_NAME:
         return uh_char_is(c, UH_IS_TOKEN) ? UH_CHUNK_TRAILER_NAME : -1;
@@ -8104,12 +8103,16 @@ static uint32_t uh_json_hex(const char *p, const char *end)
     return code;
 }
 
+/* What stands behind a backslash, and the bytes that are meant; that may be written plainly as
+ * well is the first. */
+static const char uh_json_names[] = "/\"\\bfnrt";
+static const char uh_json_bytes[] = "/\"\\\b\f\n\r\t";
+#define UH_JSON_NAMES (sizeof uh_json_names - 1)
+
 /* Takes one piece off the inside of a string: a byte that stands for itself, or an escape as
  * UTF-8. Returns its length; 0: the escape is broken, and nothing is taken. */
 static size_t uh_json_take(const char **at, const char *end, char to[4])
 {
-    static const char names[] = "\"\\/bfnrt";
-    static const char bytes[] = "\"\\/\b\f\n\r\t";
     const char *p = *at;
     if (*p != '\\') {
         to[0] = *p;
@@ -8119,10 +8122,10 @@ static size_t uh_json_take(const char **at, const char *end, char to[4])
     if (end - p < 2)
         return 0;
     if (p[1] != 'u') {
-        const char *name = (const char *)memchr(names, p[1], sizeof names - 1);
+        const char *name = (const char *)memchr(uh_json_names, p[1], UH_JSON_NAMES);
         if (name == NULL)
             return 0;
-        to[0] = bytes[name - names];
+        to[0] = uh_json_bytes[name - uh_json_names];
         *at = p + 2;
         return 1;
     }
@@ -8871,11 +8874,9 @@ UHTTP_API uhttp_result uhttp_json_array_end(uhttp_json_writer *w)
 /* Writes a quote, a backslash or a control character as an escape; returns its length. */
 static size_t uh_json_escape_one(char to[6], unsigned char c)
 {
-    static const char names[] = "\"\\bfnrt";
-    static const char bytes[] = "\"\\\b\f\n\r\t";
-    const char *byte = (const char *)memchr(bytes, c, sizeof bytes - 1);
+    const char *byte = (const char *)memchr(uh_json_bytes + 1, c, UH_JSON_NAMES - 1);
     to[0] = '\\';
-    to[1] = byte != NULL ? names[byte - bytes] : 'u';
+    to[1] = byte != NULL ? uh_json_names[byte - uh_json_bytes] : 'u';
     to[2] = to[3] = '0';
     to[4] = uh_char_of_hex(c >> 4u);
     to[5] = uh_char_of_hex(c);
@@ -10939,10 +10940,12 @@ static uhttp_result uh_conn_may(uhttp_conn *c, unsigned states)
  * Raw bytes lie from buffer's head to its tail, decoded ones before them.
  */
 
-static uh_buf *uh_window(uhttp_conn *c)
+UH_APART static uh_buf *uh_window_of_heap(uhttp_conn *c)
 {
-    return UH_HEAP && c->body.data != NULL ? &c->body : &c->rx;
+    return c->body.data != NULL ? &c->body : &c->rx;
 }
+
+static uh_buf *uh_window(uhttp_conn *c) { return UH_HEAP ? uh_window_of_heap(c) : &c->rx; }
 
 /* The window is rx again. */
 static void uh_window_release(uhttp_conn *c)
@@ -11527,6 +11530,12 @@ static void uh_draft_drop(uhttp_conn *c, uint32_t bytes)
     c->request.composed -= uh_min(c->request.composed, bytes);
 }
 
+/* The same with all of a body in the making. */
+UH_APART static void uh_composed_drop(uhttp_conn *c)
+{
+    uh_draft_drop(c, c->request.composed);
+}
+
 /* Takes back the fields drafted since then, unless all went well. */
 static uhttp_result uh_draft_undo(uhttp_conn *c, uint32_t draft, uhttp_result result)
 {
@@ -11715,7 +11724,7 @@ static uhttp_result uh_response_compose(uhttp_conn *c, int status, const char *c
                                         const void *data, size_t length, bool copy)
 {
     size_t sent = c->request.is_head ? 0 : length;
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     uhttp_result result =
         uh_response_head(c, status, content_type, (int64_t)length, copy ? sent : 0);
     if (result != UHTTP_OK)
@@ -11925,14 +11934,14 @@ UHTTP_API uhttp_result uhttp_respond_printf(uhttp_conn *c, int status, const cha
     if (format == NULL || uh_status_has_no_body(status))
         return uh_response_fail(c, UHTTP_ERR_INVALID);
     va_list values;
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     va_start(values, format);
     result = uh_respond_format(c, format, values);
     va_end(values);
     result = result == UHTTP_OK ? uh_respond_composed(c, status, content_type)
                                 : uh_response_fail(c, result);
     if (result != UHTTP_OK && c->state != UH_CLOSED)
-        uh_draft_drop(c, c->request.composed);
+        uh_composed_drop(c);
     return result;
 }
 
@@ -12181,7 +12190,7 @@ UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allo
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     return uh_respond_with(c, 405, "Allow", allow);
 }
 
@@ -12198,7 +12207,7 @@ UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const c
         if (*p <= ' ' || *p > '~')          /* also those beyond ASCII, char signed or not */
             return uh_response_fail(c, UHTTP_ERR_INVALID);
     }
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     return uh_respond_with(c, status, "Location", url);
 }
 
@@ -12267,7 +12276,7 @@ static const uh_stream_calls uh_streams = { uh_step_stream, uh_stream_settle };
 /* Begins a stream whose status and type have been checked. */
 static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *content_type)
 {
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     bool keep = c->keep;
     if (!c->request.minor) {        /* to HTTP/1.0 the end of the connection is the end */
         c->keep = false;
@@ -12307,7 +12316,7 @@ static uhttp_result uh_stream_begin_live(uhttp_conn *c, const char *content_type
     uhttp_result result = uh_response_check(c, 200, NULL);
     if (result != UHTTP_OK)
         return result;
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     uhttp_str typed = uh_draft_find(c, "content-type");
     if (typed.ptr != NULL)
         uh_draft_cut(c, typed);
@@ -12728,7 +12737,7 @@ static uhttp_result uh_json_room_in_response(void *user, size_t length, char **w
 UHTTP_API void uhttp_json_begin_response(uhttp_json_writer *w, uhttp_conn *c)
 {
     if (uh_json_begin_in(w, c, UH_MAY_RESPOND, uh_json_room_in_response))
-        uh_draft_drop(c, c->request.composed);
+        uh_composed_drop(c);
 }
 
 UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
@@ -12747,7 +12756,7 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
         result = uh_response_fail(c, uhttp_json_error(w));
     if (result != UHTTP_OK) {
         if (c != NULL && c->told)
-            uh_draft_drop(c, c->request.composed);
+            uh_composed_drop(c);
         return result;
     }
     return uh_respond_composed(c, status, "application/json");
@@ -14875,7 +14884,7 @@ static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *name,
 {
     const char *type = uhttp_mime_type(uh_text_of(name));
     bool reads = uhttp_is_get(c);
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     uint32_t draft = c->draft;
     if (uh_draft_find(c, "content-encoding").ptr != NULL) {
         uh_found_close(f);          /* the file's own decides, and its ranges are of that */
@@ -15028,7 +15037,7 @@ static uhttp_result uh_serve(uhttp_conn *c, const uhttp_files *files, void *user
         return uh_response_fail(c, UHTTP_ERR_INVALID);
     if (!uhttp_is_get(c))
         return uhttp_respond_not_allowed(c, "GET, HEAD");
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     const char *name = uh_serve_name(uhttp_path(c), prefix, &slash);
     if (name == NULL || !uh_path_is_safe(uh_text_of(name), options->hidden))
         return uhttp_respond_error(c, 404);
@@ -15267,7 +15276,7 @@ UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *op
     uhttp_result result = uh_conn_may(c, UH_IN_ANSWER);
     if (result != UHTTP_OK)
         return result;
-    uh_draft_drop(c, c->request.composed);
+    uh_composed_drop(c);
     int status = uh_ws_judge(c, options, answer, &protocol);
     uint32_t draft = c->draft;
     result = uh_draft_undo(c, draft, uh_ws_compose(c, status, answer, protocol));
