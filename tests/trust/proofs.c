@@ -127,7 +127,7 @@ void proof_chunked(void)
 /* A frame's head is read only when it is whole, is 2 to 14 bytes long, says its length in the
  * shortest form and below 2^63; control frames are whole and short, reserved bits and opcodes
  * refused.
- * fault: s/if (control && length > 125)/if (control \&\& length > 126)/
+ * fault: s/if (control && more > 0)/if (control \&\& more > 2)/
  * bound: 9, the longest length has 8 bytes. */
 void proof_frame_head(void)
 {
