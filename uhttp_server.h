@@ -1168,8 +1168,9 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
 /* Sends one message of any length in pieces: begin, pieces, end. The client receives it as one
  * message; it needs no more memory than its largest piece. Each piece is sent whole or not at
  * all; a text may be cut in the middle of a character. Until the end no other message can be
- * sent. uhttp_ws_end() never fails for want of room. UHTTP_ERR_INVALID: the text ends in the
- * middle of a character; send the rest of it, or close the WebSocket. */
+ * sent. uhttp_ws_begin() sees to room for the end, which never fails for want of it.
+ * UHTTP_ERR_INVALID: the text ends in the middle of a character; send the rest of it, or close
+ * the WebSocket. */
 UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type);
 UHTTP_API uhttp_result uhttp_ws_piece(uhttp_conn *c, const void *data, size_t length);
 UHTTP_API uhttp_result uhttp_ws_end(uhttp_conn *c);
@@ -10684,7 +10685,7 @@ static void uh_conn_arm(uhttp_conn *c)
     uint32_t list = uh_state_time[c->state];
     if (list == UH_TIME_IDLE && c->served == 0)
         list = UH_TIME_SILENT;
-    if (UH_WS && c->state == UH_WEBSOCKET && c->request.ws.owing)
+    if (UH_WS && (c->state == UH_WEBSOCKET || c->state == UH_GOODBYE) && c->request.ws.owing)
         list = UH_TIME_SEND;
     if (list == UH_TIME_HANDSHAKE)
         list += c->listener;
@@ -11413,7 +11414,7 @@ static void uh_conn_settle(uhttp_conn *c)
         uh_buf_release(&s->pool, &c->tx);
     if (c->state == UH_IDLE && uh_buf_used(&c->rx) == 0)
         uh_buf_release(&s->pool, &c->rx);
-    if (UH_WS && c->state == UH_WEBSOCKET)
+    if (UH_WS && (c->state == UH_WEBSOCKET || c->state == UH_GOODBYE))
         uh_ws_settle(c);
     bool can_read = uh_conn_can_read(c);
     unsigned interest = (c->wants & UH_REST) != 0 ? 0u : c->wants | (can_read ? UH_READ : 0u);
@@ -13708,8 +13709,9 @@ static uhttp_str uh_request_authority(const uhttp_conn *c, bool *secure)
 {
     uhttp_url_parts parts;
     uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
-    *secure = uh_text_is_nocase(said, "https") ||
-              (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http"));
+    *secure = uh_text_is_nocase(said, "https") || uh_text_is_nocase(said, "wss") ||
+              (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http") &&
+               !uh_text_is_nocase(said, "ws"));
     uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
     if (host.len == 0 || !uh_text_split_host(host, &parts.host, &parts.port))
         host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
@@ -13758,7 +13760,8 @@ static bool uh_request_lists(const uhttp_conn *c, const char *name, const char *
 
 UHTTP_API bool uhttp_is_websocket_request(const uhttp_conn *c)
 {
-    return UH_WS && c != NULL && c->request.minor && uhttp_content_length(c) == 0 &&
+    return UH_WS && c != NULL && c->request.minor && !c->request.chunked &&
+           uhttp_content_length(c) == 0 &&
            strcmp(uhttp_method(c), "GET") == 0 && uh_request_lists(c, "upgrade", "websocket") &&
            uh_request_lists(c, "connection", "upgrade");
 }
@@ -15288,6 +15291,10 @@ UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *op
     if (options != NULL && options->protocol != NULL)
         *options->protocol = protocol;
     uh_request_log(c);
+    uh_body_take_back(c);           /* of an empty one, which may have been given */
+    c->request.body_state = UH_BODY_NONE;
+    c->request.error = 0;
+    c->request.why = NULL;
     c->request.ws.on = true;
     c->request.span.wanted = 0;
     c->pending = UHTTP_EVENT_NONE;  /* of a body that was accepted, though there is none */
@@ -15443,6 +15450,8 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
 UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type)
 {
     uhttp_result may = uh_ws_may_begin(c, type);
+    if (may == UHTTP_OK)
+        may = uh_ws_make_way(c, 0);     /* its end must have room, also without a piece */
     if (may != UHTTP_OK)
         return may;
     c->request.ws.out = (uint8_t)type;
@@ -15685,7 +15694,7 @@ static uh_next uh_ws_read_payload(uhttp_conn *c)
     if (c->state == UH_GOODBYE) {
         if (ends)
             ws->type = 0;
-        return take > 0 ? UH_MORE : uh_ws_await(c);
+        return r->framing.left == 0 || take > 0 ? UH_MORE : uh_ws_await(c);
     }
     uhttp_result utf8 = UHTTP_OK;
     if (ws->type == UHTTP_WS_TEXT)
@@ -15953,7 +15962,8 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
         break;
     case UH_SEND:
     case UH_STREAM:
-        if (uh_conn_owes(c)) {      /* else its client has shut its side, and may have gone */
+    case UH_GOODBYE:
+        if (uh_conn_owes(c)) {      /* else its client has shut its side, or does not close */
             if (uh_conn_makes_progress(c))
                 break;
             uh_server_log(c->server, c, 0, UH_WHY("send_timeout_ms"));
@@ -15972,7 +15982,6 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
         uh_conn_drop(c);
         break;
     case UH_SKIP:
-    case UH_GOODBYE:
     case UH_LINGER:
         uh_conn_drop(c);
         break;
@@ -17496,6 +17505,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        of a form are skipped, a .gz alone is sent to clients without
  *        Accept-Encoding, 421 for https targets on plain listeners;
  *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
+ *        a WebSocket handshake with a chunked body is refused, though it be empty; what was
+ *        sent before uhttp_ws_close() may be read slowly; X-Forwarded-Proto may say wss;
  *        a refused HEAD gets no body, also one that is refused before its line is read;
  *        fields that may occur once occur once in every response: the program's replace
  *        the server's own and those of default_headers;

@@ -302,6 +302,7 @@ static void other_methods_versions_and_bodies_ask_for_no_websocket(void **state)
         "HEAD /x HTTP/1.1\r\nHost: a\r\n" ALL "\r\n",
         "GET /x HTTP/1.0\r\nHost: a\r\n" ALL "\r\n",
         "GET /x HTTP/1.1\r\nHost: a\r\n" ALL "Content-Length: 1\r\n\r\nx",
+        "GET /x HTTP/1.1\r\nHost: a\r\n" ALL "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         for (int event_mode = 0; event_mode < 2; event_mode++) {
@@ -527,6 +528,58 @@ static void body_accepted_before_the_handshake_brings_no_event(void **state)
     world_close();
 }
 
+/* The place of its NUL belongs to frames from then on. */
+static void empty_body_given_before_the_handshake_touches_no_frame(void **state)
+{
+    (void)state;
+    for (int early = 0; early < 2; early++) {
+        size_t length;
+        uhttp_config config = world_config();
+        config.event_mode = true;
+        world_open(&config, 0);
+        open_peer = world_connect();
+        open_ws = ask(open_peer, HANDSHAKE("/ws"));
+        if (early == 1)
+            says("82\"early\"");
+        CHECK(uhttp_accept_body(open_ws, 0) == UHTTP_OK);
+        CHECK(world_next() == open_ws && uhttp_event(open_ws) == UHTTP_EVENT_COMPLETE);
+        CHECK(uhttp_body(open_ws, &length) != NULL && length == 0);
+        CHECK(uhttp_ws_accept(open_ws, NULL) == UHTTP_OK);
+        if (early == 1) {
+            CHECK(world_next() == open_ws);
+            CHECK(strcmp(uhttp_ws_message(open_ws, NULL), "early") == 0);
+        }
+        says("82\"{60000*x}\"");
+        CHECK(world_next() == open_ws && uhttp_event(open_ws) == UHTTP_EVENT_WS_MESSAGE);
+        (void)uhttp_ws_message(open_ws, &length);
+        CHECK(length == 60000);
+        (void)uhttp_body(open_ws, &length);
+        CHECK(length == 0);
+        says("88\"%03%e8\"");
+        expect_close(1000, "");
+        close_world_quietly();
+    }
+}
+
+static void error_that_came_before_the_handshake_is_not_the_reason_of_its_end(void **state)
+{
+    (void)state;
+    uhttp_config config = world_config();
+    config.event_mode = true;
+    config.response_timeout_ms = 1000;
+    world_open(&config, 0);
+    open_peer = world_connect();
+    open_ws = ask(open_peer, HANDSHAKE("/ws"));
+    CHECK(world_next() == NULL);
+    world_sleep(1000);
+    CHECK(world_next() == open_ws && uhttp_event(open_ws) == UHTTP_EVENT_ERROR);
+    CHECK(uhttp_ws_accept(open_ws, NULL) == UHTTP_OK);
+    CHECK(uhttp_error(open_ws, NULL) == 0);
+    says("88\"%03%e8\"");
+    expect_close(1000, "");
+    close_world_quietly();
+}
+
 static void messages_of_every_length_are_framed_in_the_shortest_form(void **state)
 {
     (void)state;
@@ -706,6 +759,31 @@ static void slow_reader_is_told_again_and_room_for_the_end_is_kept(void **state)
         frames_read(open_peer->out, open_peer->out_length, &played_messages, &played_controls);
         CHECK(strcmp(played_controls.data, "C1000\"\"") == 0);
         CHECK(open_peer->out_length > 1000);
+        world_close();
+    }
+}
+
+static void empty_messages_leave_the_close_frame_its_room(void **state)
+{
+    (void)state;
+    for (int fixed = 0; fixed < 2; fixed++) {
+        uhttp_config config = world_config();
+        config.max_send_buffer = 1000;
+        uhttp_conn *c = open_with(&config, fixed ? 1000 : 0, "");
+        unsigned sent = 0;
+        open_peer->window = 0;
+        open_peer->coy = false;
+        while (uhttp_ws_begin(c, UHTTP_WS_TEXT) == UHTTP_OK) {
+            CHECK(uhttp_ws_end(c) == UHTTP_OK);
+            sent++;
+        }
+        CHECK(sent > 400 && uhttp_ws_begin(c, UHTTP_WS_TEXT) == UHTTP_ERR_AGAIN);
+        CHECK(uhttp_ws_close(c, 1000, NULL) == UHTTP_OK);
+        open_peer->window = SIZE_MAX;
+        CHECK(world_next() == NULL);
+        frames_read(open_peer->out, open_peer->out_length, &played_messages, &played_controls);
+        CHECK(strcmp(played_controls.data, "C1000\"\"") == 0);
+        CHECK(open_peer->out_length == 2 * sent + 4);
         world_close();
     }
 }
@@ -934,6 +1012,54 @@ static void our_close_waits_two_seconds_for_theirs(void **state)
             expect_close(1006, "");
         }
         CHECK(world_next() == NULL && open_peer->closed && open_peer->out_length == 0);
+        close_world_quietly();
+    }
+}
+
+static void empty_frames_behind_our_close_hide_nothing(void **state)
+{
+    (void)state;
+    static const char *const frames[] = {
+        "81\"\"", "01\"\" 80\"\"", "01\"cut\" 00\"\" 80\"\"", "81\"\" 81\"x\" 81\"\"",
+    };
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+        char script[64];
+        uhttp_conn *c = open_plain();
+        CHECK(uhttp_ws_close(c, 4001, "enough") == UHTTP_OK);
+        CHECK(world_next() == NULL);
+        snprintf(script, sizeof script, "%s 88\"%%0f%%a1enough\"", frames[i]);
+        says(script);
+        expect_close(4001, "enough");
+        close_world_quietly();
+    }
+}
+
+static void what_was_sent_before_our_close_may_be_read_slowly(void **state)
+{
+    (void)state;
+    static char data[8000];
+    for (int reads = 0; reads < 2; reads++) {
+        uhttp_conn *c = open_plain();
+        open_peer->window = 100;
+        CHECK(uhttp_ws_send(c, UHTTP_WS_BINARY, data, sizeof data) == UHTTP_OK);
+        CHECK(uhttp_ws_close(c, 4001, "enough") == UHTTP_OK);
+        CHECK(world_next() == NULL);
+        for (int i = 0; i < 4 && reads == 1; i++) {
+            world_sleep(9000);
+            open_peer->window = 1024;
+            CHECK(world_next() == NULL);
+        }
+        world_sleep(9000);
+        CHECK(world_next() == NULL && open_ws->state == UH_GOODBYE);
+        if (reads == 1) {
+            open_peer->window = SIZE_MAX;
+            CHECK(world_next() == NULL);
+            CHECK(open_peer->out_length == 8004 + 10);
+            world_sleep(1999);
+            CHECK(world_next() == NULL);
+        }
+        world_sleep(1000);
+        expect_close(1006, "");
         close_world_quietly();
     }
 }
@@ -1329,11 +1455,14 @@ int main(void)
         cmocka_unit_test(proxy_that_is_trusted_tells_the_origin_of_the_page),
         cmocka_unit_test(request_is_readable_until_the_next_wait_and_its_answer_takes_fields),
         cmocka_unit_test(body_accepted_before_the_handshake_brings_no_event),
+        cmocka_unit_test(empty_body_given_before_the_handshake_touches_no_frame),
+        cmocka_unit_test(error_that_came_before_the_handshake_is_not_the_reason_of_its_end),
         cmocka_unit_test(messages_of_every_length_are_framed_in_the_shortest_form),
         cmocka_unit_test(program_cannot_send_a_malformed_message),
         cmocka_unit_test(long_message_goes_in_pieces_with_pings_but_no_other_message_between),
         cmocka_unit_test(printf_and_json_write_straight_into_a_message),
         cmocka_unit_test(slow_reader_is_told_again_and_room_for_the_end_is_kept),
+        cmocka_unit_test(empty_messages_leave_the_close_frame_its_room),
         cmocka_unit_test(pong_waits_for_room_and_reading_waits_for_the_pong),
         cmocka_unit_test(broadcast_to_slow_and_quick_reaches_all_who_have_room),
         cmocka_unit_test(broadcast_holds_one_block_not_one_for_each_listener),
@@ -1343,6 +1472,8 @@ int main(void)
         cmocka_unit_test(reader_without_progress_is_given_up_by_send_timeout),
         cmocka_unit_test(reader_that_caught_up_is_pinged_again_only_when_silent),
         cmocka_unit_test(our_close_waits_two_seconds_for_theirs),
+        cmocka_unit_test(empty_frames_behind_our_close_hide_nothing),
+        cmocka_unit_test(what_was_sent_before_our_close_may_be_read_slowly),
         cmocka_unit_test(long_message_behind_our_close_is_dropped_like_any_other),
         cmocka_unit_test(shutdown_says_1001_to_everybody_and_ends),
         cmocka_unit_test(websocket_accepted_during_shutdown_is_told_to_go),

@@ -532,6 +532,8 @@ static const struct { const char *fields, *client, *chain, *url; } proxied[] = {
       "192.0.2.9", "192.0.2.9, 127.0.0.1", "https://example.org/p?q" },
     { "X-Forwarded-For: 192.0.2.9, 10.1.2.3\r\nX-Forwarded-Proto: https, http\r\n",
       "192.0.2.9", "192.0.2.9, 10.1.2.3, 127.0.0.1", "https://t/p?q" },
+    { "X-Forwarded-Proto: wss\r\n", "127.0.0.1", "127.0.0.1", "https://t/p?q" },
+    { "X-Forwarded-Proto: ws\r\n", "127.0.0.1", "127.0.0.1", "http://t/p?q" },
     { "X-Forwarded-Proto: javascript\r\nX-Forwarded-Host: a/b\r\n",
       "127.0.0.1", "127.0.0.1", LOOP_SCHEME "://t/p?q" },
     { "Forwarded: for=192.0.2.9;proto=https\r\n", "127.0.0.1", "127.0.0.1",
