@@ -63,31 +63,8 @@ check_ab() { # MODE CLIENTS REQUESTS
 # node's agent: sockets, requests, method, thought in ms between two of one socket
 check_node() { # MODE NAME SOCKETS REQUESTS METHOD THOUGHT
     serve "$1"
-    is "$1: node, $2" "$4 answered, 0 lost" "$(NODE_NO_WARNINGS=1 NODE_TLS_REJECT_UNAUTHORIZED=0 timeout 60 node -e '
-        const [url, sockets, requests, method, thought] = process.argv.slice(1);
-        const http = require(url.split(":")[0]);
-        const agent = new http.Agent({ keepAlive: true, maxSockets: +sockets });
-        let answered = 0, lost = 0, left = +requests;
-        const one = done => {
-            const body = method === "POST" ? "x".repeat(100) : "";
-            const request = http.request(url + "/x", { agent, method,
-                headers: body ? { "Content-Length": body.length } : {} }, response => {
-                response.resume();
-                response.on("end", () => { response.statusCode === 200 ? answered++ : lost++; done(); });
-                response.on("error", () => { lost++; done(); });
-            });
-            request.on("error", () => { lost++; done(); });
-            request.end(body);
-        };
-        const worker = () => {
-            if (left-- > 0)
-                one(() => setTimeout(worker, +thought * Math.random()));
-        };
-        for (let i = 0; i < +sockets; i++)
-            worker();
-        process.on("exit", () => console.log(`${answered} answered, ${lost} lost`));
-        const check = setInterval(() => { if (answered + lost >= +requests) process.exit(); }, 50);
-    ' "$url" "$3" "$4" "$5" "$6")"
+    is "$1: node, $2" "$4 answered, 0 lost" "$(NODE_NO_WARNINGS=1 NODE_TLS_REJECT_UNAUTHORIZED=0 timeout 60 node \
+        tests/clients/agent.js "$url" "$3" "$4" "$5" "$6")"
     end TERM "$started"
     is "$1: and the server answered as many" "$4" "$(count requests)"
 }
