@@ -4963,7 +4963,7 @@ static unsigned uh_poller_selected(uh_poller *p, uint32_t *token)
 
 static bool uh_poller_fits(uh_poller *p, uh_socket fd)
 {
-    return uh_fd_sets_fit(&p->sets, fd) || p->queue >= 0;
+    return uh_fd_sets_fit(&p->sets, fd) || p->queue >= 0 || p->follows;
 }
 
 static unsigned uh_poller_wish(const uh_poller *p, uint32_t token)
@@ -5083,7 +5083,7 @@ static bool uh_poller_take(uh_poller *p, uh_socket fd, uint32_t token)
     uh_mark *m = &p->marks[token];
     m->beyond = !uh_fd_sets_fit(&p->sets, fd);
     m->far = m->beyond || token >= UH_QUEUE_NEAR;
-    if (m->beyond && p->queue < 0)
+    if (m->beyond && p->queue < 0 && !p->follows)
         return false;
     p->watched[token] = fd;
     uh_poller_count(p, m, 1);
@@ -10675,8 +10675,9 @@ static bool uh_conn_owes(const uhttp_conn *c)
  * for a peer that reads nothing, and that is no progress. */
 static uint32_t uh_conn_held(const uhttp_conn *c)
 {
-    return UH_TELLS_UNSENT && c->time == UH_TIME_SEND && uh_conn_owes(c) ? uh_sys_unsent(c->fd)
-                                                                          : 0;
+    bool sends = c->state == UH_SEND || c->state == UH_STREAM ||
+                 (UH_WS && c->request.ws.owing);
+    return UH_TELLS_UNSENT && sends && uh_conn_owes(c) ? uh_sys_unsent(c->fd) : 0;
 }
 
 /* Lets the deadline of its state run, from now on. */
@@ -12279,6 +12280,7 @@ static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *conte
 {
     uh_composed_drop(c);
     bool keep = c->keep;
+    bool parting = c->parting;
     if (!c->request.minor) {        /* to HTTP/1.0 the end of the connection is the end */
         c->keep = false;
         c->parting = true;
@@ -12286,6 +12288,7 @@ static uhttp_result uh_stream_start(uhttp_conn *c, int status, const char *conte
     uhttp_result result = uh_response_head(c, status, content_type, -1, UH_STREAM_END);
     if (result != UHTTP_OK) {
         c->keep = keep;
+        c->parting = parting;
         return uh_response_fail(c, result);
     }
     uh_body_abandon(c);
@@ -12394,7 +12397,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
         r->chunk = (uint16_t)(open + length <= 0xffffu ? open + length : 0);
     }
     c->tx.tail = (uint32_t)(data + open + length + (r->minor ? 2 : 0) - (char *)c->tx.data);
-    c->draft = 0;
+    c->draft = r->composed = 0;
     r->bytes.sent += length;
     uh_ready_push(c);
     return data + open;
@@ -12670,6 +12673,7 @@ UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_
         return may;
     if (!c->request.parts)
         return UHTTP_ERR_STATE;
+    uh_composed_drop(c);            /* of a row in the making, which is no field */
     uhttp_str bytes;
     bytes.ptr = length > 0 ? (const char *)data : "";
     bytes.len = length;
@@ -12755,6 +12759,8 @@ UHTTP_API uhttp_result uhttp_json_respond(uhttp_json_writer *w, int status)
         result = uh_response_fail(c, UHTTP_ERR_INVALID);
     else if (result == UHTTP_OK && uhttp_json_error(w) != UHTTP_OK)
         result = uh_response_fail(c, uhttp_json_error(w));
+    else if (result == UHTTP_OK && c->request.composed != w->length)
+        result = uh_response_fail(c, UHTTP_ERR_STATE);      /* discarded by something else */
     if (result != UHTTP_OK) {
         if (c != NULL && c->told)
             uh_composed_drop(c);
@@ -12790,8 +12796,7 @@ static uhttp_result uh_json_room_in_piece(uhttp_conn *c, size_t length, size_t e
         return result;
     }
     *where = (char *)c->tx.data + c->tx.tail;
-    c->tx.tail += (uint32_t)length;
-    c->draft += (uint32_t)length;
+    uh_composed_add(c, length);
     return UHTTP_OK;
 }
 
@@ -13028,6 +13033,10 @@ static uh_next uh_step_idle(uhttp_conn *c)
         return (c->server->handshake)(c);
     if (uh_buf_used(&c->rx) > 0) {
         uh_conn_enter(c, UH_HEAD);
+        return UH_MORE;
+    }
+    if (uh_conn_owes(c) && !c->set_aside) {     /* held back for an answer that does not come */
+        uh_conn_enter(c, UH_SEND);
         return UH_MORE;
     }
     if (c->starved) {
@@ -14256,6 +14265,13 @@ static bool uh_form_make_room(uhttp_conn *c, uint32_t n)
         return true;
     }
     uh_body_take_back(c);
+    if (w == &c->rx && n <= uh_conn_rx_room(c)) {       /* the next request makes way */
+        memmove(w->data + w->head + n, w->data + w->head, uh_buf_used(w));
+        w->head += n;
+        w->tail += n;
+        uh_body_give(c);
+        return true;
+    }
     bool grown = uh_window_grow(c, UH_SIZE_MAX, n + 1);
     if (grown)
         uh_window_give_back(c);
@@ -14372,7 +14388,7 @@ static bool uh_file_source_read(uhttp_conn *c)
         return true;                    /* enough is waiting there */
     if (!uh_buf_reserve(&c->server->pool, tx, want)) {
         uh_buf_slide(tx);
-        want = uh_min((uint32_t)want, uh_buf_room(tx));
+        want = want < uh_buf_room(tx) ? want : uh_buf_room(tx);
     }
     if (want == 0)
         return uh_buf_used(tx) > 0;
@@ -14482,18 +14498,23 @@ static char *uh_put_hex(char *out, uint64_t n, size_t digits)
     return out + digits;
 }
 
-/* Creates a file of a name nobody has, beside path, and notes it all in the record; 0, or the
+/* Writes both names into the record; that of the file in the making lacks its number. */
+static void uh_upload_compose(char *record, const char *path)
+{
+    char *name = uh_text_put(record + sizeof(void *), path, uh_upload_directory(path));
+    (void)uh_text_put(name, UH_UPLOAD_NAME, sizeof UH_UPLOAD_NAME);
+    (void)uh_text_put(name + sizeof UH_UPLOAD_NAME, path, strlen(path) + 1);
+}
+
+/* Creates a file of a name nobody has, beside the other, and notes it in the record; 0, or the
  * status of what failed. Other processes may be at it with the same numbers. */
-static int uh_upload_create(uhttp_conn *c, char *record, const char *path)
+static int uh_upload_create(uhttp_conn *c, char *record)
 {
     const uhttp_files *files = c->server->config.files;
-    size_t directory = uh_upload_directory(path);
     uint64_t number = uhttp_id(c) ^ (uint64_t)UHTTP_TIME() << 24 ^ c->server->now;
     uhttp_result result = UHTTP_ERR_IN_USE;
-    char *name = uh_text_put(record + sizeof(void *), path, directory);
-    char *end = name + sizeof UH_UPLOAD_NAME;
-    (void)uh_text_put(name, UH_UPLOAD_NAME, sizeof UH_UPLOAD_NAME);
-    (void)uh_text_put(end, path, strlen(path) + 1);
+    char *end = record + sizeof(void *);
+    end += strlen(end) + 1;
     for (int tries = 0; tries < 8 && result == UHTTP_ERR_IN_USE; tries++) {
         void *file = NULL;
         number = number * 0x5851f42d4c957f2du + 0x14057b7ef767814fu;
@@ -14506,11 +14527,13 @@ static int uh_upload_create(uhttp_conn *c, char *record, const char *path)
 
 static uhttp_result uh_upload_fails(uhttp_conn *c, int status)
 {
+    const char *why = UH_WHY("the body's file cannot be written");
+    if (status == 400)
+        why = UH_WHY("malformed chunked body");
     if (status == 413)
         (void)uh_body_fail_long(c);
     else
-        (void)uh_body_fail(c, status, status == 400 ? UH_WHY("malformed chunked body")
-                                       : UH_WHY("the body's file cannot be written"));
+        (void)uh_body_fail(c, status, why);
     return UHTTP_OK;
 }
 
@@ -14567,13 +14590,14 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
     if (behind < UH_WINDOW_MIN || record > behind - UH_WINDOW_MIN ||
         !uh_response_reserve(c, record))
         return uh_conn_tell(c, uh_response_no_room(c));
+    char *composed = (char *)c->tx.data + c->tx.tail;
+    uh_upload_compose(composed, path);      /* first: it may be part of the body */
     uh_accept_begin(c);
     r->bytes.limit = limit > 0 ? limit : UINT64_MAX;
     c->server->files = &uh_files_in_motion;
     if (uh_body_is_too_long(c))
         return uh_upload_fails(c, 413);
-    char *composed = (char *)c->tx.data + c->tx.tail;
-    int failed = uh_upload_create(c, composed, path);
+    int failed = uh_upload_create(c, composed);
     if (failed != 0)
         return uh_upload_fails(c, failed);
     return uh_upload_begin(c, composed, record);
@@ -14633,7 +14657,7 @@ static void uh_found_validate(const uhttp_conn *c, uh_found *f)
 {
     const uhttp_file_info *info = &f->info;
     int64_t now = UHTTP_TIME();
-    f->weak = now - info->modified < UH_STILL_NEW;
+    f->weak = info->modified > now - UH_STILL_NEW;
     if (info->etag != NULL) {
         f->weak = false;
         if (strlen(info->etag) <= UH_ETAG_MOST && strchr(info->etag, '"') == NULL &&
@@ -14904,12 +14928,12 @@ static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *name,
         status = range == UHTTP_RANGE_PART ? 206 : 200;
         return uh_draft_undo(c, draft, uh_file_send(c, f, status, type, options));
     }
-    uh_found_close(f);
     uhttp_result result = UHTTP_OK;
     if (status == 200)
         result = uh_file_content_range(c, f, status = 416);
     else if (status == 304)
         result = uh_file_fields(c, f, status, options);
+    uh_found_close(f);              /* its entity tag lives until then */
     result = result == UHTTP_OK ? uhttp_respond_error(c, status) : uh_response_fail(c, result);
     return uh_draft_undo(c, draft, result);
 }
@@ -15876,7 +15900,7 @@ UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
     memmove(text + n, text, c->draft);
     memcpy(text, head, n);
     c->tx.tail += (uint32_t)n;
-    c->draft = 0;
+    c->draft = c->request.composed = 0;
     uh_ready_push(c);
     return UHTTP_OK;
 }
@@ -16045,7 +16069,8 @@ static void uh_flush_owing(uhttp_server *s)
             uh_conn_set_aside(&s->owing, c);
             continue;
         }
-        if (uh_conn_flush(c) && c->state != UH_IDLE)
+        bool sent = uh_conn_flush(c);
+        if (c->state == UH_IDLE ? uh_conn_owes(c) : sent)
             uh_ready_push(c);       /* its response may be complete now, a stream have room */
         if (c->interest == UH_LEAVING)
             uh_conn_park(c);
@@ -16122,7 +16147,8 @@ static bool uh_server_make_room(uhttp_server *s)
 {
     if (!uh_server_evict(s, false))
         return false;
-    uh_reclaim_closed(s);
+    if (!s->stopping)               /* else a slot is free, and the program is not back yet */
+        uh_reclaim_closed(s);
     return s->keep_socket == NULL;
 }
 
@@ -16189,6 +16215,8 @@ static bool uh_listener_is_busy(const uhttp_server *s, const uh_listener *l)
 
 static void uh_server_accept(uhttp_server *s)
 {
+    if (s->keep_socket == NULL)     /* nobody gives way where a slot is free */
+        uh_reclaim_closed(s);
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         for (int n = 0; n < UH_TURNS && l->ready && !s->paused; n++) {
@@ -16399,7 +16427,10 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         time = uh_server_sooner(s, time, s->full, s->peeked + UH_PEEK_MS);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
-    return uh_server_sooner(s, time, s->hidden && !s->paused, s->looked + UH_BACKOFF_MS);
+    uint32_t passed = s->now - s->looked;       /* may be weeks: no moment to compare with */
+    if (s->hidden && !s->paused)
+        time = uh_min(time, passed < UH_BACKOFF_MS ? UH_BACKOFF_MS - passed : 0);
+    return time;
 }
 
 /*--- the engine -------------------------------------------------------------------------*/
@@ -16727,9 +16758,10 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
     }
     if (UH_TELLS_LEAVING)
         uh_server_peek(s);
-    uh_server_look(s);
-    uh_server_accept(s);
     if (s->rested)                  /* what came while the program worked is not reported yet */
+        uh_server_look(s);
+    uh_server_accept(s);
+    if (s->rested)
         uh_server_expire(s);
     uhttp_conn *c = uh_server_take_turns(s);
     s->rested = c == NULL;
@@ -16871,6 +16903,8 @@ static void uh_config_complete(uhttp_config *config)
         config->files = uh_system_files;
     if (config->max_send_buffer > UH_SIZE_MAX / 2)
         config->max_send_buffer = UH_SIZE_MAX / 2;
+    if (config->file_chunk_size > config->max_send_buffer)
+        config->file_chunk_size = config->max_send_buffer;
     if (config->max_headers_length > UH_SIZE_MAX / 8)
         config->max_headers_length = UH_SIZE_MAX / 8;
 }
@@ -17155,10 +17189,10 @@ UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, boo
     if (s->free_slot == NULL)
         return UHTTP_ERR_AGAIN;
     s->now = UHTTP_MILLIS();
-    if (!uh_poller_fits(&s->poller, (uh_socket)fd) || !uh_sys_prepare((uh_socket)fd) ||
-        !uh_conn_open(s, l, (uh_socket)fd, &peer))
+    if (!uh_poller_fits(&s->poller, (uh_socket)fd) || !uh_sys_prepare((uh_socket)fd))
         return UHTTP_ERR_MEMORY;
-    uh_server_probe(s, (uh_socket)fd);
+    uh_server_probe(s, (uh_socket)fd);      /* first: it may be closed at once */
+    (void)uh_conn_open(s, l, (uh_socket)fd, &peer);
     return UHTTP_OK;
 }
 
@@ -17296,6 +17330,8 @@ UHTTP_API uhttp_result uhttp_server_shutdown(uhttp_server *server)
             uh_server_close_listeners(s);
         for (uint32_t i = 0; i < s->config.max_connections; i++) {
             uhttp_conn *c = &s->slots[i];
+            if (c->state == UH_IDLE && c->time == UH_TIME_TURN)
+                continue;               /* it has spoken: its turn comes */
             if (c->state == UH_IDLE && c->served == 0)
                 uh_conn_arm(c);         /* from now on */
             else if (c->state == UH_IDLE)
@@ -17507,6 +17543,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
  *        a WebSocket handshake with a chunked body is refused, though it be empty; what was
  *        sent before uhttp_ws_close() may be read slowly; X-Forwarded-Proto may say wss;
+ *        an entity tag from a hook is used while its file is open; a row of JSON in the making
+ *        is no field of a multipart frame; JSON whose text was discarded is not sent;
  *        a refused HEAD gets no body, also one that is refused before its line is read;
  *        fields that may occur once occur once in every response: the program's replace
  *        the server's own and those of default_headers;

@@ -1758,6 +1758,24 @@ static void body_deadline_runs_again_once_the_program_reads(void **state)
     world_close();
 }
 
+/* The clock wraps after seven weeks; a look that lies longer back is due all the same. */
+static void newcomers_are_looked_for_whatever_the_clock_says(void **state)
+{
+    (void)state;
+    static const uint32_t clocks[] = { 50, 1000, 0x70000000, 0x80000032, 0x90000000, 0xfffffff0 };
+    for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
+        uhttp_config config = world_config();
+        world_open(&config, 2048);
+        world_now = clocks[i];
+        world_server->hidden = true;
+        world_server->looked = 0;
+        CHECK(uhttp_server_timeout(world_server) <= 100);
+        CHECK(uhttp_server_timeout(world_server) >= 0);
+        world_server->hidden = false;
+        world_close();
+    }
+}
+
 static void reader_without_progress_is_closed_after_send_timeout(void **state)
 {
     (void)state;
@@ -4207,6 +4225,7 @@ int main(void)
         cmocka_unit_test(body_deadline_is_renewed_by_a_kilobyte_and_nothing_less),
         cmocka_unit_test(body_deadline_stands_still_while_the_program_does_not_read),
         cmocka_unit_test(body_deadline_runs_again_once_the_program_reads),
+        cmocka_unit_test(newcomers_are_looked_for_whatever_the_clock_says),
         cmocka_unit_test(reader_without_progress_is_closed_after_send_timeout),
         cmocka_unit_test(slow_reader_is_not_timed_out_while_it_makes_progress),
         cmocka_unit_test(reader_is_asked_once_more_before_it_is_closed),

@@ -700,6 +700,73 @@ static void frame_that_cannot_be_sent_takes_its_fields_with_it(void **state)
     world_close();
 }
 
+/* What is written of it stands where the fields of a frame are collected. */
+static void row_in_the_making_is_no_field_of_a_frame(void **state)
+{
+    uhttp_json_writer w;
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        open_world(true, 0);
+        uhttp_conn *c = ask(GET_11);
+        CHECK(uhttp_multipart_begin(c) == UHTTP_OK);
+        got(c);
+        for (int fields = 0; fields < 3; fields++) {
+            if (kind == 0)
+                uhttp_json_begin_row(&w, c);
+            else
+                uhttp_json_begin_event(&w, c, NULL);
+            uhttp_json_raw(&w, "[1,\r\n\r\n2]", 9);
+            if (fields > 0)
+                CHECK(uhttp_add_header(c, "Content-Type", "image/jpeg") == UHTTP_OK);
+            if (fields > 1)
+                CHECK(uhttp_add_header(c, "Content-Type", "image/png") == UHTTP_OK);
+            CHECK(uhttp_multipart_frame(c, "e/f", "x", 1) == UHTTP_OK);
+            CHECK((kind == 0 ? uhttp_json_send_row(&w) : uhttp_json_send_event(&w))
+                  == UHTTP_ERR_STATE);
+            const char *frame = got(c);
+            CHECK(has(frame, "Content-Length: 1\r\n") && !has(frame, "[1,"));
+            CHECK(!has(frame, "image/jpeg") || fields == 1);
+        }
+        CHECK(uhttp_multipart_end(c) == UHTTP_OK);
+        world_close();
+    }
+}
+
+static void json_whose_text_was_discarded_is_not_sent(void **state)
+{
+    char big[2000];
+    (void)state;
+    memset(big, 'x', sizeof big);
+    big[sizeof big - 1] = '\0';
+    for (int way = 0; way < 4; way++) {
+        uhttp_json_writer a;
+        uhttp_json_writer b;
+        uhttp_config config = world_config();
+        config.max_send_buffer = 900;
+        world_open(&config, 0);
+        uhttp_conn *c = ask(GET_11);
+        uhttp_json_begin_response(&a, c);
+        uhttp_json_string(&a, "whole");
+        if (way == 0) {
+            uhttp_json_begin_response(&b, c);
+            uhttp_json_array_begin(&b);
+            uhttp_json_string(&b, "torso of another");
+        } else if (way == 1) {
+            CHECK(uhttp_respond_printf(c, 200, NULL, "%s", big) == UHTTP_ERR_MEMORY);
+        } else if (way == 2) {
+            CHECK(uhttp_respond_redirect(c, 0, big) == UHTTP_ERR_MEMORY);
+        } else {
+            CHECK(uhttp_respond_text(c, 200, "one") == UHTTP_OK);
+            got(c);
+            c = ask(GET_11);
+        }
+        CHECK(uhttp_json_respond(&a, 200) == UHTTP_ERR_STATE);
+        CHECK(uhttp_respond_text(c, 500, "instead") == UHTTP_OK);
+        CHECK(has(got(c), "\r\n\r\ninstead"));
+        world_close();
+    }
+}
+
 static void streams_to_head_send_nothing_but_succeed(void **state)
 {
     uhttp_json_writer w;
@@ -775,6 +842,8 @@ int main(void)
         cmocka_unit_test(json_event_without_room_is_written_again),
         cmocka_unit_test(frames_stand_between_delimiters),
         cmocka_unit_test(frame_that_cannot_be_sent_takes_its_fields_with_it),
+        cmocka_unit_test(row_in_the_making_is_no_field_of_a_frame),
+        cmocka_unit_test(json_whose_text_was_discarded_is_not_sent),
         cmocka_unit_test(streams_to_head_send_nothing_but_succeed),
         cmocka_unit_test(failed_begin_leaves_the_request_as_it_was),
     };

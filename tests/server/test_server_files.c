@@ -730,6 +730,121 @@ static void chunks_of_files_are_larger_on_the_heap(void **state)
     assert_int_equal(loop.server->config.file_chunk_size, 4096);
 }
 
+/*--- hooks whose strings live as long as is promised ----------------------------------------*/
+
+typedef struct short_lived { char etag[32]; } short_lived;
+
+static uhttp_result short_open(void *user, const char *path, const char *root, void **file,
+                               uhttp_file_info *info)
+{
+    (void)user;
+    (void)root;
+    if (strstr(path, ".gz") != NULL)
+        return UHTTP_ERR_SYSTEM;
+    short_lived *f = (short_lived *)malloc(sizeof *f);
+    assert_non_null(f);
+    strcpy(f->etag, "this-version");
+    info->size = 10;
+    info->modified = INT64_MIN;         /* whatever a table says of it */
+    info->etag = f->etag;
+    *file = f;
+    return UHTTP_OK;
+}
+
+static size_t short_read(void *user, void *file, uint64_t at, void *to, size_t n)
+{
+    (void)user;
+    (void)file;
+    (void)at;
+    memset(to, 'a', n);
+    return n;
+}
+
+static void short_close(void *user, void *file)
+{
+    (void)user;
+    memset(file, 'Z', sizeof(short_lived));
+    free(file);
+}
+
+static char written_path[64];
+static char written_bytes[64];
+
+static uhttp_result short_create(void *user, const char *path, void **file)
+{
+    (void)user;
+    (void)path;
+    *file = written_path;
+    return UHTTP_OK;
+}
+
+static uhttp_result short_write(void *user, void *file, const void *data, size_t length)
+{
+    (void)user;
+    (void)file;
+    snprintf(written_bytes, sizeof written_bytes, "%.*s", (int)length, (const char *)data);
+    return UHTTP_OK;
+}
+
+static uhttp_result short_finish(void *user, void *file, const char *written, const char *path)
+{
+    (void)user;
+    (void)file;
+    (void)written;
+    snprintf(written_path, sizeof written_path, "%s", path != NULL ? path : "discarded");
+    return UHTTP_OK;
+}
+
+static const uhttp_files short_files = { NULL, short_open, short_read, short_close, short_create,
+                                         short_write, short_finish };
+
+static void short_app(uhttp_conn *c)
+{
+    if (uhttp_event(c) == UHTTP_EVENT_REQUEST && strcmp(uhttp_path(c), "/upload") == 0)
+        assert_ok(uhttp_accept_body_to_file(c, (const char *)uhttp_body(c, NULL), 0));
+    else if (uhttp_event(c) == UHTTP_EVENT_COMPLETE || strcmp(uhttp_path(c), "/file") != 0)
+        assert_ok(uhttp_respond_text(c, 200, "done"));
+    else
+        assert_ok(uhttp_respond_file(c, "f", NULL));
+}
+
+static void an_entity_tag_is_used_while_its_file_is_open(void **state)
+{
+    (void)state;
+    uhttp_config config = loop_config();
+    config.files = &short_files;
+    loop_open(&config);
+    loop.handler = short_app;
+    client *c = client_connect();
+    assert_int_equal(client_ask(c, GET("/file")), 200);
+    assert_string_equal(client_field(c, "ETag"), "\"this-version\"");
+    assert_int_equal(client_ask(c, "GET /file" HOST "If-None-Match: \"this-version\"\r\n\r\n"),
+                     304);
+    assert_string_equal(client_field(c, "ETag"), "\"this-version\"");
+    assert_int_equal(client_ask(c, "GET /file" HOST "Range: bytes=50-\r\n\r\n"), 416);
+}
+
+/* The path may be a string of the request's, also its body; what follows that is no part of it. */
+static void a_path_may_be_the_body_that_is_accepted(void **state)
+{
+    static char text[3000];
+    (void)state;
+    uhttp_config config = loop_config();
+    config.files = &short_files;
+    config.event_mode = true;
+    loop_open(&config);
+    loop.handler = short_app;
+    client *c = client_connect();
+    size_t n = (size_t)snprintf(text, sizeof text, "%s/tmp/abcGET /", POST("/upload", "8"));
+    memset(text + n, 'b', 1800);
+    snprintf(text + n + 1800, sizeof text - n - 1800, "%s\r\n", HOST);
+    client_send(c, text);
+    assert_int_equal(client_answer(c), 200);
+    assert_string_equal(written_path, "/tmp/abc");
+    assert_string_equal(written_bytes, "/tmp/abc");
+    assert_int_equal(client_answer(c), 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -757,6 +872,8 @@ int main(void)
         FILES_TEST(a_root_is_opened_once_for_each_request),
         FILES_TEST(files_beyond_2_gib_are_found_below_a_directory),
         LOOP_TEST(chunks_of_files_are_larger_on_the_heap),
+        LOOP_TEST(an_entity_tag_is_used_while_its_file_is_open),
+        LOOP_TEST(a_path_may_be_the_body_that_is_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

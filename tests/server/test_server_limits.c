@@ -655,6 +655,18 @@ static void a_reader_that_does_not_read_is_closed(void **state)
     assert_true(c->used < LOOP_BIG);
 }
 
+/* Notes when what has come to a client, and what it has not read, has last become more. */
+static void note_what_comes(const client *c, int *come, uint32_t *last, uint32_t start)
+{
+    int now = 0;
+    uint32_t time = loop_millis();
+    assert_int_equal(ioctl(c->fd, FIONREAD, &now), 0);
+    if (now != *come)
+        *last = time;
+    *come = now;
+    assert_true(time - start < LOOP_PATIENCE_MS);
+}
+
 /* What the system's buffer takes for it, megabytes, is no progress of the peer's. */
 static void a_reader_that_never_reads_is_closed_after_one_timeout(void **state)
 {
@@ -666,10 +678,86 @@ static void a_reader_that_never_reads_is_closed_after_one_timeout(void **state)
     client_agree(c);
     client_send(c, GET("/big"));
     uint32_t start = loop_millis();
-    LOOP_UNTIL(loop_logged("send_timeout_ms") == 1);
-    assert_in_range(loop_millis() - start, 1500, 2700);
+    uint32_t last = start;              /* when something has come to it last, unread */
+    for (int come = 0; loop_logged("send_timeout_ms") == 0; loop_pump(10))
+        note_what_comes(c, &come, &last, start);
+    assert_true(loop_millis() - start >= 1500);
+    assert_true(loop_millis() - last <= 2700);
     client_await_end(c);
     assert_true(c->used < LOOP_BIG);
+}
+
+/* Who is always in the queue, as it sends on, has the same time to read. */
+static void a_reader_that_only_sends_is_closed_after_one_timeout(void **state)
+{
+    (void)state;
+    uhttp_config config = loop_config();
+    config.send_timeout_ms = 1500;
+    loop_open(&config);
+    client *c = client_connect_narrow(4096);
+    client_agree(c);
+    client_send(c, "GET /stream HTTP/1.0\r\nHost: t\r\n\r\n");
+    LOOP_UNTIL(loop.held_count == 1);
+    uint32_t start = loop_millis();
+    uint32_t last = start;
+    for (int come = 0; uhttp_find(loop.server, loop.ids[0]) != NULL; loop_pump(0)) {
+        static char piece[10000];
+        (void)uhttp_stream_write(loop.held[0], piece, sizeof piece);
+        (void)client_offer(c, "x", 1);
+        note_what_comes(c, &come, &last, start);
+    }
+    assert_true(loop_millis() - start >= 1500);
+    assert_true(loop_millis() - last <= 2700);
+    assert_int_equal(loop_logged("send_timeout_ms"), 1);
+}
+
+static char late_answer[8000000];
+static size_t late_length;
+
+static void answer_at_length(uhttp_conn *c)
+{
+    if (strcmp(uhttp_path(c), "/late") == 0) {
+        loop_hold(c);
+        assert_ok(uhttp_respond(c, 200, "application/x", late_answer, late_length));
+    } else {
+        loop_app(c);
+    }
+}
+
+/* The empty line behind a request is no request, for which the end of its answer may wait. */
+static void the_end_of_an_answer_is_not_cut_for_a_newcomer(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        uhttp_config config = loop_config();
+        config.max_connections = 1;
+        config.max_send_buffer = sizeof late_answer + 1000000;
+        loop_open(&config);
+        loop.handler = answer_at_length;
+        late_length = sizeof late_answer;
+        client *c = client_connect_narrow(4096);    /* how much does the system take? */
+        client_send(c, GET("/late") "\r\n");
+        LOOP_UNTIL(loop.held_count == 1);
+        loop_pump_for(200);
+        uhttp_conn *slot = loop.held[0];
+        late_length -= uh_buf_used(&slot->tx) - 2000;
+        client_reset(c);
+        LOOP_UNTIL(loop_stats().connections == 0);
+        c = client_connect_narrow(4096);
+        client_send(c, GET("/late") "\r\n");
+        LOOP_UNTIL(loop.held_count == 2);
+        loop_pump_for(200);
+        client *newcomer = client_connect();
+        client_send(newcomer, GET("/new"));
+        loop_pump_for(1500);
+        assert_int_equal(client_answer(c), 200);
+        assert_int_equal(c->length, late_length);
+        assert_int_equal(client_answer(newcomer), 200);
+        loop.held_count = 0;
+        loop_close();
+        client_close(c);
+        client_close(newcomer);
+    }
 }
 
 static void a_reader_that_reads_slowly_is_not_closed(void **state)
@@ -1392,6 +1480,9 @@ int main(void)
         LOOP_TEST(a_body_that_makes_progress_may_take_longer_than_its_timeout),
         LOOP_TEST(a_reader_that_does_not_read_is_closed),
         LOOP_TEST(a_reader_that_never_reads_is_closed_after_one_timeout),
+        LOOP_TEST(a_reader_that_only_sends_is_closed_after_one_timeout),
+        LOOP_TEST_PLAIN(the_end_of_an_answer_is_not_cut_for_a_newcomer,
+                        "counts the bytes of the answer in the system's buffer")
         LOOP_TEST(a_reader_that_reads_slowly_is_not_closed),
         LOOP_TEST(a_stream_nobody_reads_ends_but_one_with_nothing_to_say_does_not),
         LOOP_TEST(a_request_held_too_long_is_answered_for_the_program),
