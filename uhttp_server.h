@@ -10466,6 +10466,7 @@ struct uhttp_server {
     uint32_t peeked;            /* when peers were last looked for that left unseen */
     uint32_t quarter;           /* when this quarter of a second began, and how many more */
     uint32_t partings;          /* responses may say close in it */
+    uint32_t leaving;           /* slots that are free once the program's loop knows it */
     int turns;                  /* left until the network is asked */
     uint32_t now;               /* milliseconds; asked once a turn of the poller */
     uint32_t next_deadline;     /* nothing is due earlier */
@@ -13720,7 +13721,7 @@ static uhttp_str uh_request_authority(const uhttp_conn *c, bool *secure)
     uhttp_str said = uh_request_vouched(c, "x-forwarded-proto");
     *secure = uh_text_is_nocase(said, "https") || uh_text_is_nocase(said, "wss") ||
               (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http") &&
-               !uh_text_is_nocase(said, "ws"));
+               said.len != 2);          /* "ws": some proxies name WebSockets so */
     uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
     if (host.len == 0 || !uh_text_split_host(host, &parts.host, &parts.port))
         host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
@@ -15317,10 +15318,11 @@ UHTTP_API uhttp_result uhttp_ws_accept(uhttp_conn *c, const uhttp_ws_options *op
     uh_request_log(c);
     uh_body_take_back(c);           /* of an empty one, which may have been given */
     c->request.body_state = UH_BODY_NONE;
-    c->request.error = 0;
-    c->request.why = NULL;
-    c->request.ws.on = true;
-    c->request.span.wanted = 0;
+    uh_request *r = &c->request;
+    r->error = 0;
+    r->why = NULL;
+    r->ws.on = true;
+    r->span.wanted = 0;
     c->pending = UHTTP_EVENT_NONE;  /* of a body that was accepted, though there is none */
     c->rx.limit = (uint32_t)c->server->config.max_ws_message_length + UH_BLOCK;
     if (c->rx.limit < c->rx.size)
@@ -15478,9 +15480,10 @@ UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type)
         may = uh_ws_make_way(c, 0);     /* its end must have room, also without a piece */
     if (may != UHTTP_OK)
         return may;
-    c->request.ws.out = (uint8_t)type;
-    c->request.ws.out_utf8 = 0;
-    c->request.ws.begun = false;
+    uh_ws *ws = &c->request.ws;
+    ws->out = (uint8_t)type;
+    ws->out_utf8 = 0;
+    ws->begun = false;
     return UHTTP_OK;
 }
 
@@ -16145,7 +16148,7 @@ static void uh_server_pause(uhttp_server *s, const char *why)
  * program's own loop must know of it first. */
 static bool uh_server_make_room(uhttp_server *s)
 {
-    if (!uh_server_evict(s, false))
+    if (s->leaving > 0 || !uh_server_evict(s, false))
         return false;
     if (!s->stopping)               /* else a slot is free, and the program is not back yet */
         uh_reclaim_closed(s);
@@ -16215,8 +16218,7 @@ static bool uh_listener_is_busy(const uhttp_server *s, const uh_listener *l)
 
 static void uh_server_accept(uhttp_server *s)
 {
-    if (s->keep_socket == NULL)     /* nobody gives way where a slot is free */
-        uh_reclaim_closed(s);
+    uh_reclaim_closed(s);           /* nobody gives way where a slot is free */
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         for (int n = 0; n < UH_TURNS && l->ready && !s->paused; n++) {
@@ -16248,7 +16250,8 @@ static void uh_server_resume(uhttp_server *s)
 static void uh_server_watch_listeners(uhttp_server *s)
 {
     uh_server_resume(s);
-    bool room = !s->paused && (!uh_server_is_full(s) || uh_server_victim(s, false) != NULL);
+    bool room = !s->paused && (!uh_server_is_full(s) || s->leaving > 0 ||
+                               uh_server_victim(s, false) != NULL);
     s->hidden = false;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
@@ -16636,6 +16639,7 @@ static bool uh_changes_keep_conn(uhttp_conn *c)
     if (!uh_changes_keep(c->server, c->fd, UH_TOKEN_SLOT + uh_conn_slot(c)))
         return false;
     c->interest = UH_LEAVING;
+    c->server->leaving++;
     uh_conn_park(c);
     if (!uh_sys_resets_on_close(c->fd))
         uh_sys_shut(c->fd);
@@ -16665,6 +16669,7 @@ static void uh_changes_forget(uhttp_server *s, uint32_t token)
     if (token < UH_TOKEN_SLOT)
         return;
     uhttp_conn *c = &s->slots[token - UH_TOKEN_SLOT];
+    s->leaving--;
     c->interest = 0;
     if (c->aside != c)              /* it owes held output, see uh_flush_owing() */
         return;

@@ -301,6 +301,31 @@ static void a_descriptor_used_again_is_watched_again(void **state)
     }
 }
 
+/* Also where a slot is free only after the loop has been told. */
+static void one_idle_client_gives_way_to_one_newcomer(void **state)
+{
+    uhttp_config config = loop_config();
+    client *clients[4];
+    (void)state;
+    config.max_connections = 4;
+    own_open(&config);
+    loop.handler = own_app;
+    for (int i = 0; i < 4; i++) {
+        clients[i] = own_connect(0);
+        own_ask_path(clients[i], i, 0);
+        client_answer(clients[i]);
+        own_check_path(clients[i], 0, i, 0);
+    }
+    loop_pump_for(1100);
+    client *newcomer = own_connect(0);
+    own_ask_path(newcomer, 4, 0);
+    client_answer(newcomer);
+    own_check_path(newcomer, 0, 4, 0);
+    loop_pump_for(50);
+    assert_int_equal(loop_stats().evicted, 1);
+    assert_int_equal(loop_stats().connections, 4);
+}
+
 static void shutdown_comes_to_an_end(void **state)
 {
     uhttp_config config = loop_config();
@@ -329,6 +354,7 @@ static void shutdown_comes_to_an_end(void **state)
     OWN_LOOP_TEST(kind, timeouts_come_without_traffic),                 \
     OWN_LOOP_TEST(kind, threads_wake_the_loop_and_answers_come_later),  \
     OWN_LOOP_TEST(kind, a_descriptor_used_again_is_watched_again),      \
+    OWN_LOOP_TEST(kind, one_idle_client_gives_way_to_one_newcomer),     \
     OWN_LOOP_TEST(kind, shutdown_comes_to_an_end)
 
 #define OWN_LOOP_TEST(kind, name) \
