@@ -734,11 +734,11 @@ static void chunks_of_files_are_larger_on_the_heap(void **state)
 
 typedef struct short_lived { char etag[32]; } short_lived;
 
-static uhttp_result short_open(void *user, const char *path, const char *root, void **file,
+static uhttp_result short_open(void *user, const char *path, const char *below, void **file,
                                uhttp_file_info *info)
 {
     (void)user;
-    (void)root;
+    (void)below;
     if (strstr(path, ".gz") != NULL)
         return UHTTP_ERR_SYSTEM;
     short_lived *f = (short_lived *)malloc(sizeof *f);
