@@ -7606,9 +7606,9 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
         seconds = -62167219200;
     if (seconds > 253402300799)             /* the year 9999 */
         seconds = 253402300799;
-    seconds += (int64_t)UH_DATE_DAYS * 86400;
-    int days = (int)(seconds / 86400);
-    int second = (int)(seconds % 86400);
+    uint64_t since = (uint64_t)(seconds + (int64_t)UH_DATE_DAYS * 86400);
+    int days = (int)(since / 86400);
+    int second = (int)(since % 86400);
     int quarters = days * 4 + 3;            /* of days: a century, or a year, has one over */
     int in_century = quarters % 146097 | 3;
     int day_of_year = in_century % 1461 / 4;
