@@ -4007,16 +4007,6 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
     return path == NULL ? UHTTP_OK : result;
 }
 
-#define UH_PATH_BYTES 1
-
-static const char *uh_file_absolute(const char *path, char *out)
-{
-    (void)out;
-    return path;
-}
-
-static void uh_file_root_close(int kept) { (void)kept; }
-
 #else
 
 /* Nothing here may wait, as opening a pipe would. */
@@ -4229,7 +4219,9 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
 
 #endif
 
-#elif UH_FILES
+#endif
+
+#if UH_FILES && !UH_POSIX && !UH_WINSOCK    /* no path depends on a current directory */
 
 #define UH_PATH_BYTES 1
 
@@ -10455,7 +10447,7 @@ struct uhttp_server {
     bool said;                  /* the log was told of them */
     bool shaken;                /* a handshake has ended: others may wait for that */
     bool trimming;
-    bool full;                  /* somebody's input has had no room since peeked, when it was */
+    bool full;                  /* somebody's input has no room: see uh_server_peek() */
     bool can_wake, woken, stopping;
     bool rested;                /* a foreign loop has been told that nothing is left to do */
     bool handed;                /* or of sockets that are gone: now they may be closed */
@@ -10463,7 +10455,7 @@ struct uhttp_server {
     uint32_t waited;            /* when newcomers were last seen */
     uint32_t looked;            /* when they were last looked for */
     uint32_t thinned;           /* when slow peers were last sought */
-    uint32_t peeked;            /* when peers were last looked for that left unseen */
+    uint32_t peeked;            /* when such peers were last asked about */
     uint32_t quarter;           /* when this quarter of a second began, and how many more */
     uint32_t partings;          /* responses may say close in it */
     uint32_t leaving;           /* slots that are free once the program's loop knows it */
@@ -11359,7 +11351,7 @@ static bool uh_conn_is_full(uhttp_conn *c)
     return uh_state_reads[c->state] > UH_READ_TRASH && !c->fin && !uh_conn_can_read(c);
 }
 
-/* Such a socket is not watched either: now and then the system is asked. */
+/* Such a socket is not watched either, so the system is asked now and then. */
 static void uh_conn_peek(uhttp_conn *c)
 {
     uh_leaving leaving = uh_sys_leaving(c->fd);
@@ -16074,7 +16066,7 @@ static void uh_flush_owing(uhttp_server *s)
         }
         bool sent = uh_conn_flush(c);
         if (c->state == UH_IDLE ? uh_conn_owes(c) : sent)
-            uh_ready_push(c);       /* its response may be complete now, a stream have room */
+            uh_ready_push(c);       /* what is left has a deadline, a stream may have room */
         if (c->interest == UH_LEAVING)
             uh_conn_park(c);
         else if (c->state == UH_CLOSED && !c->told)
