@@ -10456,6 +10456,7 @@ struct uhttp_server {
     uint32_t looked;            /* when they were last looked for */
     uint32_t thinned;           /* when slow peers were last sought */
     uint32_t peeked;            /* when such peers were last asked about */
+    uint32_t gauged;            /* when what readers take was last asked */
     uint32_t quarter;           /* when this quarter of a second began, and how many more */
     uint32_t partings;          /* responses may say close in it */
     uint32_t leaving;           /* slots that are free once the program's loop knows it */
@@ -16380,8 +16381,31 @@ static void uh_server_expire_list(uhttp_server *s, uint32_t list)
     }
 }
 
+/* What is left of a time since then, which may be weeks ago: no moment to compare with. */
+static uint32_t uh_server_left(const uhttp_server *s, uint32_t then, uint32_t time)
+{
+    return time - uh_min(time, s->now - then);
+}
+
+/* How much readers have taken is asked four times in a send_timeout_ms: were it asked at their
+ * deadlines only, one that stops would have nearly two of them. */
+static void uh_server_gauge(uhttp_server *s)
+{
+    uh_link *list = &s->lists[UH_TIME_SEND];
+    uh_link *last = list->before;
+    if (last == list || uh_server_left(s, s->gauged, s->times[UH_TIME_SEND] / 4) > 0)
+        return;
+    s->gauged = s->now;
+    for (uh_link *l = list->after, *next; l != NULL; l = next) {
+        next = l != last ? l->after : NULL;
+        uh_conn_made_progress((uhttp_conn *)(void *)l, 0, false);
+    }
+}
+
 static void uh_server_expire(uhttp_server *s)
 {
+    if (UH_TELLS_UNSENT)
+        uh_server_gauge(s);
     if (!s->armed || uh_time_before(s->now, s->next_deadline))
         return;
     s->armed = false;
@@ -16422,9 +16446,10 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         time = uh_server_sooner(s, time, s->full, s->peeked + UH_PEEK_MS);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
-    uint32_t passed = s->now - s->looked;       /* may be weeks: no moment to compare with */
+    if (UH_TELLS_UNSENT && s->lists[UH_TIME_SEND].after != &s->lists[UH_TIME_SEND])
+        time = uh_min(time, uh_server_left(s, s->gauged, s->times[UH_TIME_SEND] / 4));
     if (s->hidden && !s->paused)
-        time = uh_min(time, passed < UH_BACKOFF_MS ? UH_BACKOFF_MS - passed : 0);
+        time = uh_min(time, uh_server_left(s, s->looked, UH_BACKOFF_MS));
     return time;
 }
 
