@@ -16388,15 +16388,22 @@ static uint32_t uh_server_left(const uhttp_server *s, uint32_t then, uint32_t ti
 }
 
 /* How much readers have taken is asked four times in a send_timeout_ms: were it asked at their
- * deadlines only, one that stops would have nearly two of them. */
+ * deadlines only, one that stops would have nearly two of them. UHTTP_NEVER: nothing to ask. */
+static uint32_t uh_server_gauge_time(const uhttp_server *s)
+{
+    const uh_link *list = &s->lists[UH_TIME_SEND];
+    uint32_t time = s->times[UH_TIME_SEND];
+    bool asks = UH_TELLS_UNSENT && time != UHTTP_NEVER && list->after != list;
+    return asks ? uh_server_left(s, s->gauged, time / 4) : UHTTP_NEVER;
+}
+
 static void uh_server_gauge(uhttp_server *s)
 {
-    uh_link *list = &s->lists[UH_TIME_SEND];
-    uh_link *last = list->before;
-    if (last == list || uh_server_left(s, s->gauged, s->times[UH_TIME_SEND] / 4) > 0)
+    uh_link *last = s->lists[UH_TIME_SEND].before;
+    if (uh_server_gauge_time(s) > 0)
         return;
     s->gauged = s->now;
-    for (uh_link *l = list->after, *next; l != NULL; l = next) {
+    for (uh_link *l = s->lists[UH_TIME_SEND].after, *next; l != NULL; l = next) {
         next = l != last ? l->after : NULL;
         uh_conn_made_progress((uhttp_conn *)(void *)l, 0, false);
     }
@@ -16404,8 +16411,7 @@ static void uh_server_gauge(uhttp_server *s)
 
 static void uh_server_expire(uhttp_server *s)
 {
-    if (UH_TELLS_UNSENT)
-        uh_server_gauge(s);
+    uh_server_gauge(s);
     if (!s->armed || uh_time_before(s->now, s->next_deadline))
         return;
     s->armed = false;
@@ -16446,8 +16452,7 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         time = uh_server_sooner(s, time, s->full, s->peeked + UH_PEEK_MS);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
-    if (UH_TELLS_UNSENT && s->lists[UH_TIME_SEND].after != &s->lists[UH_TIME_SEND])
-        time = uh_min(time, uh_server_left(s, s->gauged, s->times[UH_TIME_SEND] / 4));
+    time = uh_min(time, uh_server_gauge_time(s));
     if (s->hidden && !s->paused)
         time = uh_min(time, uh_server_left(s, s->looked, UH_BACKOFF_MS));
     return time;

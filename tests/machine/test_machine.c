@@ -524,6 +524,8 @@ static void program_forget(void)
     for (int i = 0; i < PEERS_MAX; i++)
         program_work[i].id = 0;
     text_clear(&program_events);
+    if (program_pattern[0] != '\0')
+        return;
     for (size_t i = 0; i < sizeof program_pattern; i++)
         program_pattern[i] = (char)('a' + i % 26);
 }
@@ -828,13 +830,19 @@ static void transcript_free(transcript *t)
     text_free(&t->out);
 }
 
+/* The first is compared here, as most searches end there and a call costs much. */
+static bool starts(const char *at, const char *words, size_t length)
+{
+    return *at == *words && memcmp(at, words, length) == 0;
+}
+
 /* Takes "HTTP/1.1 100 Continue" out of what was answered. */
 static void transcript_drop_continue(text *out)
 {
     static const char words[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const size_t length = sizeof words - 1;
     for (size_t i = 0; i + length <= out->length; i++) {
-        if (memcmp(out->data + i, words, length) != 0)
+        if (!starts(out->data + i, words, length))
             continue;
         memmove(out->data + i, out->data + i + length, out->length - i - length + 1);
         out->length -= length;
@@ -848,7 +856,7 @@ static void transcript_drop_close(text *out)
     static const char words[] = "Connection: close\r\n";
     const size_t length = sizeof words - 1;
     for (size_t i = out->length; i-- > 0; ) {
-        if (i + length > out->length || memcmp(out->data + i, words, length) != 0)
+        if (i + length > out->length || !starts(out->data + i, words, length))
             continue;
         memmove(out->data + i, out->data + i + length, out->length - i - length + 1);
         out->length -= length;
@@ -878,9 +886,11 @@ static void transcript_join_chunks(text *out)
     while (p < end) {
         size_t size;
         bool chunked = (size_t)(end - p) > sizeof words &&
-                       memcmp(p, words, sizeof words - 1) == 0;
+                       starts(p, words, sizeof words - 1);
         if (!chunked) {
-            text_add(&joined, p++, 1);
+            const char *next = (const char *)memchr(p + 1, words[0], (size_t)(end - p - 1));
+            text_add(&joined, p, (size_t)((next != NULL ? next : end) - p));
+            p = next != NULL ? next : end;
             continue;
         }
         const char *body = strstr(p, "\r\n\r\n");
@@ -910,7 +920,7 @@ static void transcript_drop_ids(text *out)
     size_t length = 0;
     for (size_t i = 0; i < out->length; i++) {
         out->data[length++] = out->data[i];
-        bool named = length >= sizeof words - 1 &&
+        bool named = out->data[i] == '-' && length >= sizeof words - 1 &&
                      memcmp(out->data + length - 6, words, sizeof words - 1) == 0;
         while (named && i + 1 < out->length && out->data[i + 1] >= '0' && out->data[i + 1] <= '9')
             i++;
@@ -923,11 +933,13 @@ static void transcript_drop_ids(text *out)
 /* The next place where the client pauses. */
 static size_t replay_pause(const replay *how, const text *in, const bool *waits, size_t from)
 {
-    for (size_t i = from + 1; i < in->length; i++) {
-        if (how->every || i == how->cut || waits[i])
-            return i;
-    }
-    return in->length;
+    if (from + 1 >= in->length)
+        return in->length;
+    const bool *wait = (const bool *)memchr(waits + from + 1, true, in->length - from - 1);
+    size_t pause = wait != NULL ? (size_t)(wait - waits) : in->length;
+    if (how->cut > from && how->cut < pause)
+        pause = how->cut;
+    return how->every ? from + 1 : pause;
 }
 
 /* Reads "\a" out of an expanded script. */
