@@ -10456,7 +10456,6 @@ struct uhttp_server {
     uint32_t looked;            /* when they were last looked for */
     uint32_t thinned;           /* when slow peers were last sought */
     uint32_t peeked;            /* when such peers were last asked about */
-    uint32_t gauged;            /* when what readers take was last asked */
     uint32_t quarter;           /* when this quarter of a second began, and how many more */
     uint32_t partings;          /* responses may say close in it */
     uint32_t leaving;           /* slots that are free once the program's loop knows it */
@@ -10498,6 +10497,7 @@ struct uhttp_server {
     int64_t date_seconds;
     char date[37];              /* "Date: ...\r\n" */
     void *memory;               /* to be freed at close; NULL: the program's */
+    uint32_t gauged;            /* when what readers have taken was last asked */
     uh_poller poller;
 };
 
@@ -16384,7 +16384,8 @@ static void uh_server_expire_list(uhttp_server *s, uint32_t list)
 /* What is left of a time since then, which may be weeks ago: no moment to compare with. */
 static uint32_t uh_server_left(const uhttp_server *s, uint32_t then, uint32_t time)
 {
-    return time - uh_min(time, s->now - then);
+    uint32_t passed = s->now - then;
+    return passed < time ? time - passed : 0;
 }
 
 /* How much readers have taken is asked four times in a send_timeout_ms: were it asked at their
