@@ -5272,18 +5272,23 @@ static void uh_poller_tell_later(const uh_poller *p, uint32_t token)
 
 /*--- what the processor does better than C says ---------------------------------*/
 
-/* Each looks at UH_VECTOR_BYTES bytes from p on and answers how many come before the first
+/* Each looks at UH_VECTOR_BYTES bytes from p on and answers with bits, UH_HIT_BITS for each
+ * byte and the first byte's lowest, which of them are
  *
- *   until_odd       that is neither a visible character of ASCII nor a space
- *   until_rare      that is neither a letter, a digit, '-' nor '.'
+ *   odd      neither visible characters of ASCII nor spaces
+ *   rare     neither letters, digits, '-' nor '.'
+ *   behind   neither letters nor '-': what most names end with
  *
- * Where the compiler's baseline has no vectors nobody asks. */
+ * and uh_vector_place tells the first one's place. Where the compiler's baseline has no vectors
+ * nobody asks. */
 #define UH_VECTOR_BYTES 16
 
 #if defined(__SSE2__) && defined(__GNUC__) && UH_WIDE
 
 #include <emmintrin.h>
 #define UH_VECTOR 1
+#define UH_HIT_BITS 1
+typedef unsigned uh_hits;
 
 /* Sets the top bit of all bytes but those from first on, count of them. */
 static UH_INLINE __m128i uh_vector_without(__m128i bytes, char first, int count)
@@ -5292,27 +5297,39 @@ static UH_INLINE __m128i uh_vector_without(__m128i bytes, char first, int count)
     return _mm_adds_epu8(places, _mm_set1_epi8((char)(0x80 - count)));
 }
 
-/* The first byte whose top bit is set. */
-static UH_INLINE size_t uh_vector_first(__m128i found)
+/* The bytes whose top bit is set. */
+static UH_INLINE uh_hits uh_vector_bits(__m128i found)
 {
-    unsigned bits = (unsigned)_mm_movemask_epi8(found);
-    return bits != 0 ? (unsigned)__builtin_ctz(bits) : UH_VECTOR_BYTES;
+    return (unsigned)_mm_movemask_epi8(found);
 }
 
-static UH_INLINE size_t uh_vector_until_odd(const char *p)
+static UH_INLINE size_t uh_vector_place(uh_hits found)
+{
+    return (unsigned)__builtin_ctz(found);
+}
+
+static UH_INLINE uh_hits uh_vector_odd(const char *p)
 {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    return uh_vector_first(uh_vector_without(bytes, ' ', '~' - ' ' + 1));
+    return uh_vector_bits(uh_vector_without(bytes, ' ', '~' - ' ' + 1));
 }
 
-static UH_INLINE size_t uh_vector_until_rare(const char *p)
+static UH_INLINE uh_hits uh_vector_behind(const char *p)
+{
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    const __m128i hyphen = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
+    return uh_vector_bits(_mm_andnot_si128(hyphen, uh_vector_without(folded, 'a', 26)));
+}
+
+static UH_INLINE uh_hits uh_vector_rare(const char *p)
 {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
     const __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
     const __m128i no_letters = uh_vector_without(folded, 'a', 26);
     const __m128i no_others = uh_vector_without(bytes, '-', '9' - '-' + 1);     /* nor '/' */
     const __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('/'));
-    return uh_vector_first(_mm_and_si128(no_letters, _mm_or_si128(no_others, slash)));
+    return uh_vector_bits(_mm_and_si128(no_letters, _mm_or_si128(no_others, slash)));
 }
 
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && \
@@ -5320,47 +5337,56 @@ static UH_INLINE size_t uh_vector_until_rare(const char *p)
 
 #include <arm_neon.h>
 #define UH_VECTOR 1
+#define UH_HIT_BITS 4
+typedef uint64_t uh_hits;
 
-/* The first byte that is not 0 of a vector of 0 and 255: four bits are kept of each. */
-static UH_INLINE size_t uh_vector_first(uint8x16_t found)
+/* Of a vector of 0 and 255, four bits of each byte. */
+static UH_INLINE uh_hits uh_vector_bits(uint8x16_t found)
 {
     const uint8x8_t narrow = vshrn_n_u16(vreinterpretq_u16_u8(found), 4);
-    const uint64_t bits = vget_lane_u64(vreinterpret_u64_u8(narrow), 0);
-    return bits != 0 ? (unsigned)__builtin_ctzll(bits) / 4u : UH_VECTOR_BYTES;
+    return vget_lane_u64(vreinterpret_u64_u8(narrow), 0);
 }
 
-static UH_INLINE size_t uh_vector_until_odd(const char *p)
+static UH_INLINE size_t uh_vector_place(uh_hits found)
+{
+    return (unsigned)__builtin_ctzll(found) / UH_HIT_BITS;
+}
+
+static UH_INLINE uh_hits uh_vector_odd(const char *p)
 {
     const uint8x16_t bytes = vld1q_u8((const uint8_t *)(const void *)p);
     const uint8x16_t places = vsubq_u8(bytes, vdupq_n_u8(' '));
-    return uh_vector_first(vcgtq_u8(places, vdupq_n_u8('~' - ' ')));
+    return uh_vector_bits(vcgtq_u8(places, vdupq_n_u8('~' - ' ')));
 }
 
-static UH_INLINE size_t uh_vector_until_rare(const char *p)
+static UH_INLINE uh_hits uh_vector_behind(const char *p)
+{
+    const uint8x16_t bytes = vld1q_u8((const uint8_t *)(const void *)p);
+    const uint8x16_t folded = vorrq_u8(bytes, vdupq_n_u8(0x20));
+    const uint8x16_t letters = vcltq_u8(vsubq_u8(folded, vdupq_n_u8('a')), vdupq_n_u8(26));
+    return uh_vector_bits(vmvnq_u8(vorrq_u8(letters, vceqq_u8(bytes, vdupq_n_u8('-')))));
+}
+
+static UH_INLINE uh_hits uh_vector_rare(const char *p)
 {
     const uint8x16_t bytes = vld1q_u8((const uint8_t *)(const void *)p);
     const uint8x16_t folded = vorrq_u8(bytes, vdupq_n_u8(0x20));
     const uint8x16_t letters = vcltq_u8(vsubq_u8(folded, vdupq_n_u8('a')), vdupq_n_u8(26));
     const uint8x16_t others = vcltq_u8(vsubq_u8(bytes, vdupq_n_u8('-')), vdupq_n_u8(13));
     const uint8x16_t slash = vceqq_u8(bytes, vdupq_n_u8('/'));
-    return uh_vector_first(vmvnq_u8(vorrq_u8(letters, vbicq_u8(others, slash))));
+    return uh_vector_bits(vmvnq_u8(vorrq_u8(letters, vbicq_u8(others, slash))));
 }
 
 #else
 
 #define UH_VECTOR 0
+#define UH_HIT_BITS 1
+typedef unsigned uh_hits;
 
-static UH_INLINE size_t uh_vector_until_odd(const char *p)
-{
-    (void)p;
-    return 0;
-}
-
-static UH_INLINE size_t uh_vector_until_rare(const char *p)
-{
-    (void)p;
-    return 0;
-}
+static UH_INLINE size_t uh_vector_place(uh_hits found) { return found; }
+static UH_INLINE uh_hits uh_vector_odd(const char *p) { return p == NULL; }
+static UH_INLINE uh_hits uh_vector_behind(const char *p) { return p == NULL; }
+static UH_INLINE uh_hits uh_vector_rare(const char *p) { return p == NULL; }
 
 #endif
 
@@ -5671,9 +5697,9 @@ static bool uh_text_is_ascii4(const char *p)
 static UH_INLINE const char *uh_text_until_rare(const char *p, const char *end)
 {
     for (; UH_VECTOR && end - p >= UH_VECTOR_BYTES; p += UH_VECTOR_BYTES) {
-        size_t plain = uh_vector_until_rare(p);
-        if (plain < UH_VECTOR_BYTES)
-            return p + plain;
+        uh_hits rare = uh_vector_rare(p);
+        if (rare != 0)
+            return p + uh_vector_place(rare);
     }
     return p;
 }
@@ -5739,14 +5765,17 @@ static const char *uh_text_until_control_by_word(const char *p, const char *end)
 /* The first control character but the tab, or end. Most text has none for long. */
 static UH_INLINE const char *uh_text_until_control(const char *p, const char *end)
 {
-    size_t plain;
+    uh_hits odd;
     if (!UH_VECTOR || end - p < UH_VECTOR_BYTES)
         return uh_text_until_control_by_word(p, end);
     const char *last = end - UH_VECTOR_BYTES;       /* may overlap the one before */
-    while ((plain = uh_vector_until_odd(p)) == UH_VECTOR_BYTES && p < last)
+    while ((odd = uh_vector_odd(p)) == 0) {
+        if (p == last)
+            return end;
         p = last - p > UH_VECTOR_BYTES ? p + UH_VECTOR_BYTES : last;
-    p += plain;
-    return p == end || uh_char_is_control(*p) ? p : uh_text_until_control_by_word(p, end);
+    }
+    p += uh_vector_place(odd);
+    return uh_char_is_control(*p) ? p : uh_text_until_control_by_word(p, end);
 }
 
 static bool uh_text_has_control(uhttp_str s)
@@ -6582,40 +6611,50 @@ static bool uh_head_may_decide(uhttp_str name)
            (lengths >> name.len & 1u) != 0;
 }
 
+UH_SELDOM static void uh_head_expect(uhttp_head *head, uh_head_seen *seen, uhttp_str value)
+{
+    uhttp_str option;
+    while (head->version_minor > 0 && uhttp_list_next(&value, &option)) {
+        if (uh_text_is_nocase(option, "100-continue"))
+            head->expect_continue = true;
+        else
+            seen->expect_unknown++;
+    }
+}
+
+UH_SELDOM static void uh_head_connection(uhttp_head *head, uhttp_str value)
+{
+    uhttp_str option;
+    while (uhttp_list_next(&value, &option)) {
+        if (uh_text_is_nocase(option, "close"))
+            head->close = true;
+        else if (uh_text_is_nocase(option, "keep-alive"))
+            head->keep_alive = true;
+        else if (UH_WS && uh_text_is_nocase(option, "upgrade"))
+            head->upgrade = true;
+    }
+}
+
 /* Notes what a field decides; 0 or a negated status. Names are told apart by length first. */
 UH_SELDOM static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_str name,
                                    uhttp_str value)
 {
-    uhttp_str option;
     switch (name.len) {
     case 4:
         return UH_NAME_IS(name, "host") ? uh_head_host(head, seen, value) : 0;
     case 6:
         if (UH_NAME_IS(name, "cookie"))
             head->cookie_length += value.len + 2;   /* and "; " between two of them */
-        while (UH_NAME_IS(name, "expect") && head->version_minor > 0 &&
-               uhttp_list_next(&value, &option)) {
-            if (uh_text_is_nocase(option, "100-continue"))
-                head->expect_continue = true;
-            else
-                seen->expect_unknown++;
-        }
+        else if (UH_NAME_IS(name, "expect"))
+            uh_head_expect(head, seen, value);
         return 0;
     case 10:
         if (!UH_NAME_IS(name, "connection"))
             return 0;
-        if (UH_WIDE && value.len == 10 && uh_text_folds_to(value.ptr, "keep-alive", 10)) {
+        if (UH_WIDE && value.len == 10 && uh_text_folds_to(value.ptr, "keep-alive", 10))
             head->keep_alive = true;
-            return 0;
-        }
-        while (uhttp_list_next(&value, &option)) {
-            if (uh_text_is_nocase(option, "close"))
-                head->close = true;
-            else if (uh_text_is_nocase(option, "keep-alive"))
-                head->keep_alive = true;
-            else if (UH_WS && uh_text_is_nocase(option, "upgrade"))
-                head->upgrade = true;
-        }
+        else
+            uh_head_connection(head, value);
         return 0;
     case 14:
         return UH_NAME_IS(name, "content-length") ? uh_head_content_length(head, value)
@@ -6633,10 +6672,6 @@ UH_SELDOM static int uh_head_field(uhttp_head *head, uh_head_seen *seen, uhttp_s
 /* Reads "HTTP/1.1"; 0 or a negated status. RFC 9112 section 2.3 */
 static int uh_head_version(uhttp_head *head, const char *p, const char *end)
 {
-    if (UH_WIDE && end - p == 8 && memcmp(p, "HTTP/1.1", 8) == 0) {
-        head->version_minor = 1;
-        return 0;
-    }
     if (end - p != 8 || memcmp(p, "HTTP/", 5) != 0 || !uh_char_is_digit(p[5]) || p[6] != '.' ||
         !uh_char_is_digit(p[7]))
         return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
@@ -6654,16 +6689,19 @@ static const char *uh_head_skip_plain(const char *p, const char *end)
     return p;
 }
 
-/* Reads a target that is a path, perhaps a query, of such characters; false: another one. */
-static bool uh_head_plain_target(uhttp_head *head)
+/* Reads a target and a version as they mostly come: a path, perhaps a query, of such characters
+ * before HTTP/1.1. False: they are others. */
+static UH_INLINE bool uh_head_usual_target(uhttp_head *head, const char *p, const char *cr)
 {
-    const char *end = head->target.ptr + head->target.len;
-    const char *mark = uh_head_skip_plain(head->target.ptr, end);
-    if (*head->target.ptr != '/' || (mark < end && *mark != '?'))
+    const char *end = cr - 9;
+    if (end <= p || memcmp(end, " HTTP/1.1", 9) != 0 || *p != '/' || head->method.len == 7)
+        return false;                   /* CONNECT has seven letters */
+    const char *mark = uh_head_skip_plain(p, end);
+    if (mark < end && (*mark != '?' || uh_head_skip_plain(mark + 1, end) < end))
         return false;
-    if (mark < end && uh_head_skip_plain(mark + 1, end) < end)
-        return false;
-    head->path = uh_text_slice(head->target.ptr, mark);
+    head->version_minor = 1;
+    head->target = uh_text_slice(p, end);
+    head->path = uh_text_slice(p, mark);
     if (mark < end)
         head->query = uh_text_slice(mark + 1, end);
     return true;
@@ -6675,8 +6713,6 @@ static int uh_head_target(uhttp_head *head)
     uhttp_url_parts parts;
     if (uh_text_is(head->method, "CONNECT"))
         return UH_REFUSE(head, 501, UH_WHY("CONNECT"));
-    if (UH_WIDE && uh_head_plain_target(head))
-        return 0;
     if (uh_text_is(head->target, "*") && uh_text_is(head->method, "OPTIONS")) {
         head->path = head->target;
         return 0;
@@ -6703,11 +6739,17 @@ static int uh_head_line(uhttp_head *head, const char **p, const char *end)
     if (cr == NULL)
         return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
     const char *method_end = uh_text_token_to(*p, end, ' ');    /* no further than cr */
-    const char *target = method_end + 1;
-    const char *target_end = uh_text_find(target, cr, ' ');
-    if (method_end == *p || *method_end != ' ' || target_end == target || target_end == cr)
+    if (method_end == *p || *method_end != ' ')
         return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
     head->method = uh_text_slice(*p, method_end);
+    const char *target = method_end + 1;
+    if (UH_WIDE && uh_head_usual_target(head, target, cr)) {
+        *p = cr + 2;
+        return 0;
+    }
+    const char *target_end = uh_text_find(target, cr, ' ');
+    if (target_end == target || target_end == cr)
+        return UH_REFUSE(head, 400, UH_WHY("malformed request line"));
     head->target = uh_text_slice(target, target_end);
     *p = cr + 2;
     int status = uh_head_version(head, target_end + 1, cr);
@@ -6732,21 +6774,28 @@ static int uh_head_framing(uhttp_head *head, const uh_head_seen *seen)
 static void uh_head_terminate(uhttp_str s) { *(char *)(uintptr_t)(s.ptr + s.len) = '\0'; }
 
 /* Reads a field line as they mostly come, where vectors are certain: ": " behind a name of
- * common characters, then a value of ASCII without blanks around it. The byte behind its CRLF;
- * NULL: the line is another, or none, or the end is too near for a vector. The text ends with
- * CRLF CRLF, so that a vector that reaches the end has found something. */
+ * letters and '-', then a value of ASCII without blanks around it. The byte behind its CRLF;
+ * NULL: the line is another, or none. The text ends with CRLF CRLF, so that a vector that
+ * reaches the end has found something. */
 static UH_INLINE const char *uh_head_usual_line(const char *p, const char *end, uhttp_str *name,
                                                 uhttp_str *value)
 {
-    const char *colon = uh_text_until_rare(p, end);
     const char *last = end - UH_VECTOR_BYTES;
-    const char *cr = colon + 2 < last ? colon + 2 : last;
-    size_t plain;
+    const char *colon = p;
+    uh_hits hits = 0;
+    while (colon <= last && (hits = uh_vector_behind(colon)) == 0)
+        colon += UH_VECTOR_BYTES;
+    if (colon > last)
+        hits = uh_vector_behind(last) >> (colon - last) * UH_HIT_BITS;
+    colon += uh_vector_place(hits);
     if (colon == p || memcmp(colon, ": ", 2) != 0)
         return NULL;
-    while ((plain = uh_vector_until_odd(cr)) == UH_VECTOR_BYTES)
-        cr = cr < last - UH_VECTOR_BYTES ? cr + UH_VECTOR_BYTES : last;
-    cr += plain;
+    const char *cr = colon + 2;
+    while (cr <= last && (hits = uh_vector_odd(cr)) == 0)
+        cr += UH_VECTOR_BYTES;
+    if (cr > last)
+        hits = uh_vector_odd(last) >> (cr - last) * UH_HIT_BITS;
+    cr += uh_vector_place(hits);
     if (!uh_head_is_crlf(cr) || colon[2] <= ' ' || cr[-1] == ' ')
         return NULL;
     *name = uh_text_slice(p, colon);
@@ -6754,13 +6803,15 @@ static UH_INLINE const char *uh_head_usual_line(const char *p, const char *end, 
     return cr + 2;
 }
 
-/* Reads the field line at p; the byte behind it, NULL: it is malformed. */
+/* Reads the field line at p; the byte behind it, NULL: it is malformed, or the empty one. */
 static UH_INLINE const char *uh_head_field_line(const char *p, const char *end, uhttp_str *name,
                                                 uhttp_str *value)
 {
     const char *next = UH_VECTOR ? uh_head_usual_line(p, end, name, value) : NULL;
     if (next != NULL)
         return next;
+    if (UH_WIDE && *p == '\r')
+        return NULL;
     p = uh_head_name(p, end, name);
     return p != NULL ? uh_head_value(p, end, value) : NULL;
 }

@@ -116,13 +116,33 @@ static void token_ends_before_the_first_other_byte(void **state)
     }
 }
 
-static bool is_rare(char c)
+static bool is_behind(char c)
 {
-    return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-             c == '-' || c == '.');
+    return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-');
 }
 
-static void vectors_find_the_first_byte_as_a_loop_does(void **state)
+static bool is_rare(char c)
+{
+    return is_behind(c) && !(c >= '0' && c <= '9') && c != '.';
+}
+
+static bool is_odd(char c)
+{
+    return c < ' ' || c > '~';
+}
+
+/* Every bit of what a vector said of the 16 bytes at p. */
+static bool hits_are(uh_hits hits, const char *p, bool (*is_hit)(char))
+{
+    bool good = true;
+    for (unsigned i = 0; i < UH_VECTOR_BYTES; i++) {
+        bool hit = (hits >> i * UH_HIT_BITS & 1) != 0;
+        good = good && hit == is_hit(p[i]);
+    }
+    return good;
+}
+
+static void vectors_find_the_bytes_that_a_loop_does(void **state)
 {
     (void)state;
     if (!UH_VECTOR)
@@ -136,14 +156,13 @@ static void vectors_find_the_first_byte_as_a_loop_does(void **state)
                     memset(p, 'x', 16);
                     p[behind] = '\x7f';
                     p[at] = (char)u;
-                    unsigned rare = 0;
-                    while (rare < 16 && !is_rare(p[rare]))
-                        rare++;
+                    assert_true(hits_are(uh_vector_rare(p), p, is_rare));
+                    assert_true(hits_are(uh_vector_behind(p), p, is_behind));
+                    assert_true(hits_are(uh_vector_odd(p), p, is_odd));
                     unsigned odd = 0;
-                    while (odd < 16 && p[odd] >= ' ' && p[odd] <= '~')
+                    while (odd < 16 && !is_odd(p[odd]))
                         odd++;
-                    assert_int_equal(uh_vector_until_rare(p), rare);
-                    assert_int_equal(uh_vector_until_odd(p), odd);
+                    assert_true(odd == 16 || uh_vector_place(uh_vector_odd(p)) == odd);
                 }
             }
         }
@@ -1157,7 +1176,7 @@ int main(void)
         TEST(only_ascii_letters_have_a_lower_case),
         TEST(words_compare_as_a_whole),
         TEST(token_ends_before_the_first_other_byte),
-        TEST(vectors_find_the_first_byte_as_a_loop_does),
+        TEST(vectors_find_the_bytes_that_a_loop_does),
         TEST(a_name_is_compared_as_a_loop_does),
         TEST(search_for_control_characters_finds_each_at_each_place),
         TEST(search_for_control_characters_agrees_with_a_byte_loop),
