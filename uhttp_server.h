@@ -4575,7 +4575,10 @@ static bool uh_fd_set_holds(const void *set, uh_socket fd, uint32_t others)
 /* The program's own sets, see uhttp_server_fd_sets(). */
 #define UH_HAS_FD_SETS 1
 
-static void uh_fd_set_add(void *set, uh_socket fd) { FD_SET((size_t)fd, (fd_set *)set); }
+UH_APART static void uh_fd_set_add(void *set, uh_socket fd)
+{
+    FD_SET((size_t)fd, (fd_set *)set);
+}
 
 /* FD_ISSET knows no const. Winsock's sets may be full and hold it all the same. */
 static bool uh_fd_set_has(const void *set, uh_socket fd)
@@ -5583,7 +5586,20 @@ static int uh_char_hex(char c)
     return uh_char_is(c, UH_IS_HEX) ? uh_char_lower(c) - 'a' + 10 : -1;
 }
 
-static char uh_char_of_hex(unsigned n) { return "0123456789abcdef"[n & 15u]; }
+/* One hexadecimal digit of n, its lowest; ten is the letter for 10. */
+static char uh_char_of_hex(unsigned n, char ten)
+{
+    n &= 15u;
+    return (char)(n < 10 ? '0' + n : (unsigned)ten + n - 10);
+}
+
+/* Writes so many hexadecimal digits of a number. */
+static char *uh_put_hex(char *out, size_t digits, uint64_t n)
+{
+    for (size_t i = digits; i-- > 0; n >>= 4)
+        out[i] = uh_char_of_hex((unsigned)n, 'a');
+    return out + digits;
+}
 
 /*--- 05b words: compare, numbers, percent, query, URL, lists, parameters, files --------*/
 
@@ -5904,8 +5920,8 @@ static size_t uh_char_percent_encode(char c, char *out)
 {
     bool keep = (uh_char_is_scheme(c) && c != '+') || c == '_' || c == '~';
     out[0] = keep ? c : '%';
-    out[1] = "0123456789ABCDEF"[(unsigned char)c >> 4];
-    out[2] = "0123456789ABCDEF"[c & 15];
+    out[1] = uh_char_of_hex((unsigned char)c >> 4, 'A');
+    out[2] = uh_char_of_hex((unsigned char)c, 'A');
     return keep ? 1 : 3;
 }
 
@@ -7625,12 +7641,13 @@ UHTTP_API void uhttp_ws_unmask(void *to, const void *from, size_t length, uint8_
     memcpy(mask, twice + (length & 3), 4);
 }
 
-/* Two digits. */
-static char *uh_text_put_two(char *out, int n)
+/* Two digits, and what follows them. */
+static char *uh_text_put_two(char *out, int n, char next)
 {
     out[0] = (char)('0' + n / 10);
     out[1] = (char)('0' + n % 10);
-    return out + 2;
+    out[2] = next;
+    return out + 3;
 }
 
 static const char uh_date_days[] = "SunMonTueWedThuFriSat";
@@ -7660,31 +7677,27 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
     int year = quarters / 146097 * 100 + in_century / 1461 - 400 + (month >= 10 ? 1 : 0);
     char *p = uh_text_put(out, uh_date_days + (days + 3) % 7 * 3, 3);
     p = uh_text_put(p, ", ", 2);
-    p = uh_text_put_two(p, day);
-    *p++ = ' ';
+    p = uh_text_put_two(p, day, ' ');
     p = uh_text_put(p, uh_date_months + (month + 2) % 12 * 3, 3);
     *p++ = ' ';
-    p = uh_text_put_two(p, year / 100);
-    p = uh_text_put_two(p, year % 100);
-    *p++ = ' ';
-    p = uh_text_put_two(p, second / 3600);
-    *p++ = ':';
-    p = uh_text_put_two(p, second / 60 % 60);
-    *p++ = ':';
-    p = uh_text_put_two(p, second % 60);
-    uh_text_put(p, " GMT", 5);
+    p = uh_text_put_two(p, year / 100, ' ') - 1;
+    p = uh_text_put_two(p, year % 100, ' ');
+    p = uh_text_put_two(p, second / 3600, ':');
+    p = uh_text_put_two(p, second / 60 % 60, ':');
+    p = uh_text_put_two(p, second % 60, ' ');
+    uh_text_put(p, "GMT", 4);
 }
 
 /* One of HTTP's forms of a date, piece by piece:
  *
  *   w W  the name of a weekday, its first three letters or whole; which one is not checked
  *   d e  a day in two digits, or with a blank before one
- *   M    the first three letters of a month
+ *   m    the first three letters of a month
  *   y Y  a year in two digits, in four
- *   t g  a time, as 08:49:37; GMT
+ *   t    a time, as 08:49:37
  *
  * Any other character is itself. */
-static const char uh_date_forms[] = "w, d M Y t g\0W, d-M-y t g\0w M e t Y\0";
+static const char uh_date_forms[] = "w, d m Y t GMT\0W, d-m-y t GMT\0w m e t Y\0";
 
 typedef struct uh_date {
     int year, month, day, second;   /* month 0: January; second of the day */
@@ -7729,12 +7742,15 @@ static int uh_date_name(uhttp_str *p, const char *names, int count)
 
 static bool uh_date_time(uhttp_str *p, uh_date *date)
 {
-    int hour = uh_date_digits(p, 2);
-    int minute = uh_date_take(p, ":", 1) ? uh_date_digits(p, 2) : -1;
-    int second = uh_date_take(p, ":", 1) ? uh_date_digits(p, 2) : -1;
-    date->second = (hour * 60 + minute) * 60 + second;
-    return hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 &&
-           second <= 60;                        /* a leap second */
+    static const char limits[] = { 24, 60, 61 };    /* there are leap seconds */
+    date->second = 0;
+    for (int i = 0; i < 3; i++) {
+        int n = i == 0 || uh_date_take(p, ":", 1) ? uh_date_digits(p, 2) : -1;
+        if (n < 0 || n >= limits[i])
+            return false;
+        date->second = date->second * 60 + n;
+    }
+    return true;
 }
 
 static bool uh_date_piece(uhttp_str *p, char piece, uh_date *date)
@@ -7753,7 +7769,7 @@ static bool uh_date_piece(uhttp_str *p, char piece, uh_date *date)
         return (date->day = uh_date_digits(p, 2)) > 0;
     case 'e':
         return (date->day = uh_date_digits(p, uh_date_take(p, " ", 1) ? 1 : 2)) > 0;
-    case 'M':
+    case 'm':
         return (date->month = uh_date_name(p, uh_date_months, 12)) >= 0;
     case 'y':
     case 'Y':
@@ -7761,8 +7777,6 @@ static bool uh_date_piece(uhttp_str *p, char piece, uh_date *date)
         return (date->year = uh_date_digits(p, piece == 'y' ? 2 : 4)) >= 0;
     case 't':
         return uh_date_time(p, date);
-    case 'g':
-        return uh_date_take(p, "GMT", 3);
     default:
         return uh_date_take(p, &piece, 1);
     }
@@ -7779,7 +7793,7 @@ static bool uh_date_read(uhttp_str text, const char *form, uh_date *date)
 
 static bool uh_date_is_leap(int year)
 {
-    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return year % (year % 25 == 0 ? 16 : 4) == 0;   /* of the centuries every fourth */
 }
 
 static bool uh_date_has_day(const uh_date *date)
@@ -8921,9 +8935,7 @@ static size_t uh_json_escape_one(char to[6], unsigned char c)
     const char *byte = (const char *)memchr(uh_json_bytes + 1, c, UH_JSON_NAMES - 1);
     to[0] = '\\';
     to[1] = byte != NULL ? uh_json_names[byte - uh_json_bytes] : 'u';
-    to[2] = to[3] = '0';
-    to[4] = uh_char_of_hex(c >> 4u);
-    to[5] = uh_char_of_hex(c);
+    uh_put_hex(to + 2, 4, c);
     return byte != NULL ? 2 : 6;
 }
 
@@ -10559,7 +10571,7 @@ enum { UH_TOKEN_LISTENER = 0, UH_TOKEN_WAKE = UHTTP_MAX_LISTENERS, UH_TOKEN_SLOT
 
 static bool uh_conn_is_secure(const uhttp_conn *c) { return c->transport != &uh_plain; }
 
-static bool uh_conn_watch(uhttp_conn *c, unsigned interest)
+UH_APART static bool uh_conn_watch(uhttp_conn *c, unsigned interest)
 {
     uint32_t token = UH_TOKEN_SLOT + uh_conn_slot(c);
     return uh_poller_watch(&c->server->poller, c->fd, token, interest);
@@ -12138,7 +12150,7 @@ static bool uh_cookie_value_is_good(const char *value)
     return true;
 }
 
-static bool uh_cookie_attribute_is_good(const char *text)
+UH_APART static bool uh_cookie_attribute_is_good(const char *text)
 {
     return strlen(text) <= 1024 && strchr(text, ';') == NULL && uh_value_is_good(text);
 }
@@ -12435,9 +12447,7 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
     if (open > 0 && data + open + 2 != from)
         memmove(data, from - 2 - open, open);       /* the size has one more digit */
     if (r->minor) {
-        for (size_t digit = framing - 4; digit-- > 0; )
-            *start++ = uh_char_of_hex((unsigned)(open + length) >> (4 * digit));
-        uh_text_puts(start, "\r\n");
+        uh_text_puts(uh_put_hex(start, framing - 4, open + length), "\r\n");
         uh_text_puts(data + open + length, "\r\n");
         r->chunk = (uint16_t)(open + length <= 0xffffu ? open + length : 0);
     }
@@ -14198,7 +14208,7 @@ static uhttp_result uh_accept_may(uhttp_conn *c)
 }
 
 /* It is accepted. One that was given already comes as any other, an absent one is empty. */
-static void uh_accept_begin(uhttp_conn *c)
+UH_APART static void uh_accept_begin(uhttp_conn *c)
 {
     c->server->failed = false;
     if (c->state == UH_OFFER)
@@ -14535,14 +14545,6 @@ static size_t uh_upload_directory(const char *path)
     return length;
 }
 
-/* Writes a number in hexadecimal, in so many digits. */
-static char *uh_put_hex(char *out, uint64_t n, size_t digits)
-{
-    for (size_t i = digits; i-- > 0; n >>= 4)
-        out[i] = uh_char_of_hex((unsigned)n);
-    return out + digits;
-}
-
 /* Writes both names into the record; that of the file in the making lacks its number. */
 static void uh_upload_compose(char *record, const char *path)
 {
@@ -14563,7 +14565,7 @@ static int uh_upload_create(uhttp_conn *c, char *record)
     for (int tries = 0; tries < 8 && result == UHTTP_ERR_IN_USE; tries++) {
         void *file = NULL;
         number = number * 0x5851f42d4c957f2du + 0x14057b7ef767814fu;
-        (void)uh_put_hex(end - 17, number, 16);
+        (void)uh_put_hex(end - 17, 16, number);
         result = (files->create)(files->user, record + sizeof(void *), &file);
         memcpy(record, &file, sizeof file);
     }
@@ -14709,10 +14711,10 @@ static void uh_found_validate(const uhttp_conn *c, uh_found *f)
             uh_value_is_good(info->etag))
             f->etag = uh_text_of(info->etag);
     } else if (info->modified > 0) {
-        char *p = uh_put_hex(f->room, info->size, 10);
+        char *p = uh_put_hex(f->room, 10, info->size);
         *p++ = '-';
-        p = uh_put_hex(p, (uint64_t)info->modified, 9);
-        p = uh_put_hex(p, info->modified_ns, 8);
+        p = uh_put_hex(p, 9, (uint64_t)info->modified);
+        p = uh_put_hex(p, 8, info->modified_ns);
         p = uh_text_puts(p, f->gzip ? "-gz" : "");
         f->etag = uh_text_slice(f->room, p);
     }
@@ -15074,7 +15076,7 @@ static uhttp_result uh_serve_slash(uhttp_conn *c)
             *to++ = *p;
         } else {
             *to++ = '%';
-            to = uh_put_hex(to, (unsigned char)*p, 2);
+            to = uh_put_hex(to, 2, (unsigned char)*p);
         }
     }
     (void)uh_text_puts(to, "\r\n");
@@ -17470,8 +17472,7 @@ static char *uh_line_put(char *out, const char *end, const char *text, bool esca
         } else {
             *out++ = '\\';
             *out++ = 'x';
-            *out++ = uh_char_of_hex(u >> 4);
-            *out++ = uh_char_of_hex(u);
+            out = uh_put_hex(out, 2, u);
         }
     }
     return out;
