@@ -2681,7 +2681,6 @@ static int uh_sys_error_keep(void) { return 0; }        /* there may be no errno
 static void uh_sys_error_restore(int error) { (void)error; }
 
 static void uh_sys_close(uh_socket fd) { uhttp_port_close(fd); }
-static void uh_sys_unlisten(uh_socket fd) { uhttp_port_close(fd); }
 static void uh_sys_shut_write(uh_socket fd) { uhttp_port_shut(fd); }
 static void uh_sys_shut(uh_socket fd) { uhttp_port_shut(fd); }
 static void uh_sys_reset_on_close(uh_socket fd) { uhttp_port_abort(fd); }
@@ -2693,7 +2692,8 @@ static bool uh_sys_resets_on_close(uh_socket fd)
     return true;
 }
 
-#define uh_unix_remove(fd) ((void)(fd))
+#define uh_unix_mark(fd)            ((void)(fd), 0u)
+#define uh_unix_remove(fd, mark)    ((void)(fd), (void)(mark))
 
 static bool uh_sys_prepare(uh_socket fd) { return fd != UH_NO_SOCKET; }
 static void uh_sys_probe(uh_socket fd, uint32_t dead_ms, uint32_t send_ms)
@@ -3370,14 +3370,30 @@ static uhttp_result uh_unix_bind(int fd, const uh_sockaddr *at, socklen_t length
     return result;
 }
 
-/* Removes the name of a listening Unix socket, while it still listens: who finds the name gone
- * may bind it, and that one must not be removed. */
-static void uh_unix_remove(int fd)
+/* Which file has the name of a listening Unix socket, in a number; 0: it has no name there. */
+static uint32_t uh_unix_find(int fd, uh_sockaddr *at)
+{
+    socklen_t length = (socklen_t)sizeof *at;
+    struct stat about;
+    memset(at, 0, sizeof *at);
+    if (getsockname(fd, &at->any, &length) != 0 || !uh_unix_is(at) ||
+        at->path.sun_path[0] != '/' || lstat(at->path.sun_path, &about) != 0)
+        return 0;
+    return ((uint32_t)about.st_ino ^ (uint32_t)about.st_dev << 16) | 1u;
+}
+
+static uint32_t uh_unix_mark(int fd)
 {
     uh_sockaddr at;
-    socklen_t length = (socklen_t)sizeof at;
-    memset(&at, 0, sizeof at);
-    if (getsockname(fd, &at.any, &length) == 0 && uh_unix_is(&at) && at.path.sun_path[0] == '/')
+    return uh_unix_find(fd, &at);
+}
+
+/* Removes that name while this socket still listens, as who finds it gone may bind it; but not
+ * what another server has put in its place. */
+static void uh_unix_remove(int fd, uint32_t mark)
+{
+    uh_sockaddr at;
+    if (mark != 0 && uh_unix_find(fd, &at) == mark)
         unlink(at.path.sun_path);
 }
 
@@ -3386,7 +3402,8 @@ static void uh_unix_remove(int fd)
 #define uh_unix_address(to, address)        ((socklen_t)0)
 #define uh_unix_is(at)                      false
 #define uh_unix_bind(fd, at, length, mode)  ((void)(mode), UHTTP_ERR_UNSUPPORTED)
-#define uh_unix_remove(fd)                  ((void)(fd))
+#define uh_unix_mark(fd)                    ((void)(fd), 0u)
+#define uh_unix_remove(fd, mark)            ((void)(fd), (void)(mark))
 
 #endif
 
@@ -3398,13 +3415,6 @@ static uhttp_result uh_sys_bind(uh_socket fd, const uh_sockaddr *at, socklen_t l
     if (!uh_sys_reuse(fd, reuse_port) || !uh_sys_set_dual_stack(fd, at))
         return UHTTP_ERR_UNSUPPORTED;
     return UH_CALL(bind)(fd, &at->any, length) == 0 ? UHTTP_OK : uh_sys_listen_result();
-}
-
-/* Closes a socket that uh_sys_listen() has made. */
-static void uh_sys_unlisten(uh_socket fd)
-{
-    uh_unix_remove(fd);
-    uh_sys_close(fd);
 }
 
 static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port,
@@ -3423,7 +3433,7 @@ static uhttp_result uh_sys_listen(uh_socket *fd, const char *address, int port,
     if (result == UHTTP_OK &&
         (!uh_sys_prepare(*fd) || UH_CALL(listen)(*fd, config->backlog) != 0)) {
         result = uh_sys_listen_result();
-        uh_unix_remove(*fd);
+        uh_unix_remove(*fd, uh_unix_mark(*fd));
     }
     if (result != UHTTP_OK) {
         uh_sys_close(*fd);
@@ -4460,8 +4470,8 @@ static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fix
 
 static bool uh_poller_is_full(const uh_poller *p, uint32_t sockets)
 {
-    (void)sockets;
-    return p->count >= UHTTP_PORT_SOCKETS;
+    (void)p;
+    return sockets >= UHTTP_PORT_SOCKETS;
 }
 
 static bool uh_poller_fits(const uh_poller *p, uh_socket fd)
@@ -4680,7 +4690,8 @@ static void uh_fd_sets_close(uh_fd_sets *f) { (void)f; }
 static bool uh_fd_sets_fit(const uh_fd_sets *f, uh_socket fd)
 {
 #if UH_WINSOCK
-    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, f->set[UH_WANT_W].fd_count);
+    return uh_fd_set_holds(&f->set[UH_WANT_R], fd, 0) &&
+           uh_fd_set_holds(&f->set[UH_WANT_W], fd, 0);
 #else
     return uh_fd_set_holds(&f->set[UH_WANT_R], fd, 0);
 #endif
@@ -4888,7 +4899,8 @@ static void uh_poller_open(uh_poller *p, void *memory, uint32_t tokens, bool fix
 static bool uh_poller_is_full(const uh_poller *p, uint32_t sockets)
 {
 #if UH_WINSOCK
-    return sockets + p->sets.set[UH_WANT_W].fd_count >= FD_SETSIZE;
+    (void)p;
+    return sockets >= FD_SETSIZE;     /* each stands in a set once at most */
 #else
     (void)p;
     (void)sockets;
@@ -9975,6 +9987,7 @@ typedef struct uh_tls_peer {
     uh_socket fd;
     int error;                  /* mbedTLS's, of a failed handshake */
     uint32_t blocked;           /* length of the record that waits in ssl for the socket */
+    bool held;                  /* the socket did not take all of what mbedTLS has out */
     bool full;                  /* or for memory of the system, which has none */
     uint8_t first;              /* the first byte, which says what is spoken */
     bool begun;                 /* it has come; ssl has its buffers */
@@ -10006,6 +10019,7 @@ static int uh_tls_bio_send(void *t, const unsigned char *bytes, size_t length)
     part.len = length;
     int n = uh_sys_send(p->fd, &part, 1);
     p->full = n == UHTTP_FULL;
+    p->held = n < 0 || (size_t)n < length;
     if (n == UHTTP_WANT_WRITE || p->full)
         return MBEDTLS_ERR_SSL_WANT_WRITE;
     return n >= 0 ? n : UH_TLS_SEND_FAILED;
@@ -10102,6 +10116,25 @@ static int uh_tls_recv(void *t, void *to, size_t room)
     return n >= 0 ? n : uh_tls_result(p, n);
 }
 
+/* Writes a record, or goes on with the one that waits; the result is mbedtls_ssl_write()'s. A
+ * read that answers the peer with an alert may have sent the rest of that record; and what is
+ * left of an alert is sent by a write that says it has taken bytes, but has not. */
+static int uh_tls_write(uh_tls_peer *p, const char *bytes, size_t length)
+{
+    const unsigned char *from = (const unsigned char *)bytes;
+    if (p->blocked > 0)
+        length = p->blocked;
+    if (p->blocked > 0 && !p->held) {
+        int most = mbedtls_ssl_get_max_out_record_payload(&p->ssl);
+        return most > 0 && (size_t)most < length ? most : (int)length;
+    }
+    int n = p->blocked == 0 && p->held ? mbedtls_ssl_write(&p->ssl, from, length) : 1;
+    if (n <= 0)
+        return n;
+    p->blocked = (uint32_t)length;
+    return mbedtls_ssl_write(&p->ssl, from, length);
+}
+
 /* Record by record. One that the socket did not take whole is encrypted already and waits in
  * ssl: it is offered again with the same length, whatever its bytes, and counts when it has
  * left. */
@@ -10121,10 +10154,7 @@ static int uh_tls_send(void *t, const uhttp_str *parts, int count)
             continue;
         }
         size_t length = parts->len - at < UH_TLS_RECORD ? parts->len - at : UH_TLS_RECORD;
-        if (p->blocked > 0)
-            length = p->blocked;
-        p->blocked = (uint32_t)length;
-        n = mbedtls_ssl_write(&p->ssl, (const unsigned char *)parts->ptr + at, length);
+        n = uh_tls_write(p, parts->ptr + at, length);
         if (n <= 0)
             break;
         p->blocked = 0;
@@ -10485,13 +10515,13 @@ struct uhttp_conn {
 
 typedef struct uh_listener {
     uh_socket fd;
+    uint32_t mark;              /* of the path it was given here, which is removed with it */
     const uhttp_transport *transport;
     void *transport_user;
     uint32_t max_handshakes;    /* no newcomers while so many are under way, of all listeners */
     uint8_t failures;           /* of accept() in a row */
     bool ready;                 /* accept() may have something */
     bool watched;
-    bool own;                   /* made here: if it has a path, that is removed with it */
 } uh_listener;
 
 /* Of streams: what they do in a turn, and after it. Where none ever begins, their code is not
@@ -16302,11 +16332,11 @@ static void uh_server_watch_listeners(uhttp_server *s)
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         bool watched = room && !uh_listener_is_busy(s, l);
-        s->hidden = s->hidden || !watched;
-        if (watched == l->watched)
-            continue;
+        if (watched != l->watched &&
+            !uh_poller_watch(&s->poller, l->fd, UH_TOKEN_LISTENER + i, watched ? UH_READ : 0))
+            watched = false;        /* there is no place for it now */
         l->watched = watched;
-        uh_poller_watch(&s->poller, l->fd, UH_TOKEN_LISTENER + i, watched ? UH_READ : 0);
+        s->hidden = s->hidden || !watched;
     }
     s->waiting = s->waiting && s->hidden;
 }
@@ -16728,8 +16758,7 @@ static void uh_changes_close_listeners(uhttp_server *s)
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         uh_poller_watch(&s->poller, l->fd, UH_TOKEN_LISTENER + i, 0);
-        if (l->own)
-            uh_unix_remove(l->fd);
+        uh_unix_remove(l->fd, l->mark);
         if (!uh_changes_keep(s, l->fd, UH_TOKEN_LISTENER + i))
             uh_sys_close(l->fd);
         l->fd = UH_NO_SOCKET;
@@ -17185,7 +17214,7 @@ static void uh_listener_release(const uh_listener *l)
 }
 
 /* Adds a listening socket; it is the server's from then on. */
-static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
+static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd, uint32_t mark,
                                            const uhttp_tls_config *tls)
 {
     uh_listener l;
@@ -17193,6 +17222,7 @@ static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd,
     l.fd = fd;
     l.transport = &uh_plain;
     l.max_handshakes = UHTTP_NEVER;
+    l.mark = mark;
     l.watched = true;
     uhttp_result result = tls != NULL ? uh_listener_secure(s, &l, tls) : UHTTP_OK;
     if (result != UHTTP_OK)
@@ -17234,11 +17264,12 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
         return result;
     if (tls != NULL)
         server->handshake = uh_conn_handshake;
-    result = uh_server_add_listener(server, fd, tls);
-    if (result == UHTTP_OK)
-        server->listeners[server->listener_count - 1].own = true;
-    else
-        uh_sys_unlisten(fd);
+    uint32_t mark = uh_unix_mark(fd);
+    result = uh_server_add_listener(server, fd, mark, tls);
+    if (result != UHTTP_OK) {
+        uh_unix_remove(fd, mark);
+        uh_sys_close(fd);
+    }
     return result;
 }
 
@@ -17247,7 +17278,7 @@ static uhttp_result uh_server_adopt_listener(uhttp_server *s, uh_socket fd,
                                              const uhttp_tls_config *tls)
 {
     if (uh_sys_prepare(fd) && uh_sys_listens(fd))
-        return uh_server_add_listener(s, fd, tls);
+        return uh_server_add_listener(s, fd, 0, tls);
     uh_server_log(s, NULL, 0, UH_WHY("listen_fd: not a socket that listens"));
     return UHTTP_ERR_INVALID;
 }
@@ -17267,7 +17298,7 @@ UHTTP_API uhttp_result uhttp_server_adopt(uhttp_server *server, intptr_t fd, boo
     }
     if ((tls && l == NULL) || !uh_sys_peer((uh_socket)fd, &peer))
         return UHTTP_ERR_INVALID;
-    if (s->free_slot == NULL)
+    if (uh_server_is_full(s))
         return UHTTP_ERR_AGAIN;
     s->now = UHTTP_MILLIS();
     if (!uh_poller_fits(&s->poller, (uh_socket)fd) || !uh_sys_prepare((uh_socket)fd))
@@ -17281,10 +17312,8 @@ static void uh_server_close_listeners(uhttp_server *s)
 {
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_poller_watch(&s->poller, s->listeners[i].fd, UH_TOKEN_LISTENER + i, 0);
-        if (s->listeners[i].own)
-            uh_sys_unlisten(s->listeners[i].fd);
-        else
-            uh_sys_close(s->listeners[i].fd);
+        uh_unix_remove(s->listeners[i].fd, s->listeners[i].mark);
+        uh_sys_close(s->listeners[i].fd);
         s->listeners[i].fd = UH_NO_SOCKET;
     }
     s->listener_count = 0;

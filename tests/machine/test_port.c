@@ -596,7 +596,7 @@ static void more_than_can_be_watched_wait_or_somebody_idle_gives_way(void **stat
     (void)state;
     uhttp_config config = { 0 };
     config.max_connections = 8;
-    net.watches = 4;        /* the wake-up, three clients; the listener is looked at apart */
+    net.watches = 5;        /* the wake-up, the listener, three clients */
     open_with(&config);
     net_end *first = ask("/first");
     await(first, "/first");
@@ -618,6 +618,36 @@ static void more_than_can_be_watched_wait_or_somebody_idle_gives_way(void **stat
     hang_up(second);
     hang_up(third);
     hang_up(fourth);
+}
+
+static void a_burst_beyond_what_can_be_watched_loses_nobody(void **state)
+{
+    (void)state;
+    uhttp_config config = { 0 };
+    static const char *const paths[] = { "/one", "/two", "/three", "/four" };
+    net_end *clients[4];
+    config.max_connections = 8;
+    net.watches = 5;
+    open_with(&config);
+    for (int i = 0; i < 4; i++)
+        clients[i] = net_connect(PORT);
+    for (int i = 0; i < 4; i++) {
+        char request[64];
+        uhttp_str part = { request, 0 };
+        part.len = (size_t)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: t\r\n\r\n",
+                                    paths[i]);
+        assert_int_equal(uhttp_port_send((intptr_t)(void *)clients[i], &part, 1), (int)part.len);
+    }
+    pass(100);
+    uhttp_stats stats;
+    uhttp_server_stats(server, &stats);
+    assert_int_equal(stats.connections, 3);
+    pass(1500);
+    for (int i = 0; i < 4; i++) {
+        forget();
+        await(clients[i], paths[i]);
+        hang_up(clients[i]);
+    }
 }
 
 static void a_socket_of_the_port_is_adopted(void **state)
@@ -976,6 +1006,7 @@ int main(void)
         TEST(a_newcomer_without_memory_for_it_waits),
         TEST(a_newcomer_that_has_gone_is_passed_over),
         TEST(more_than_can_be_watched_wait_or_somebody_idle_gives_way),
+        TEST(a_burst_beyond_what_can_be_watched_loses_nobody),
         TEST(a_socket_of_the_port_is_adopted),
         TEST(a_foreign_loop_drives_it),
         TEST(a_loop_that_is_told_of_changes_drives_it),

@@ -286,6 +286,23 @@ static void a_stale_unix_socket_is_replaced_and_a_living_one_is_not(void **state
     assert_false(unix_is_there());
 }
 
+/* Who restarts without a gap removes the name, opens the new server and closes the old one. */
+static void a_unix_socket_that_took_its_place_is_not_removed(void **state)
+{
+    (void)state;
+    uhttp_server *before;
+    uhttp_config config = unix_config();
+    assert_ok(uhttp_server_open(&before, &config));
+    unlink(unix_path());
+    loop.handler = loop_app;
+    loop_open(&config);
+    uhttp_server_close(before);
+    assert_true(unix_is_there());
+    client_check(client_connect_unix(), "/new");
+    loop_close();
+    assert_false(unix_is_there());
+}
+
 static void a_unix_socket_takes_the_place_of_nothing_else(void **state)
 {
     (void)state;
@@ -419,6 +436,7 @@ int main(void)
         LOOP_TEST(a_watch_list_of_the_stated_capacity_always_suffices),
         LOOP_TEST(a_unix_socket_is_made_served_and_removed),
         LOOP_TEST(a_stale_unix_socket_is_replaced_and_a_living_one_is_not),
+        LOOP_TEST(a_unix_socket_that_took_its_place_is_not_removed),
         LOOP_TEST(a_unix_socket_takes_the_place_of_nothing_else),
         LOOP_TEST(an_adopted_unix_listener_keeps_its_name),
         LOOP_TEST(one_end_of_a_pair_is_served_like_any_client),
