@@ -695,8 +695,8 @@ UHTTP_API const char *uhttp_host(const uhttp_conn *c);
 
 /* Writes the full URL (scheme, host, path and query) into buffer, with NUL. Returns the length,
  * or UHTTP_ERR_MEMORY if size is too small. A missing host is replaced by the server's own
- * address. X-Forwarded-Proto and X-Forwarded-Host of a trusted proxy take precedence: the proxy
- * must set or remove both, otherwise clients could set them. */
+ * address, or "localhost" on a Unix socket. X-Forwarded-Proto and X-Forwarded-Host of a
+ * trusted proxy take precedence: it must set or remove both, or clients could set them. */
 UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size);
 
 /* The value of the first header field of that name, whatever its case; NULL: absent. */
@@ -765,8 +765,9 @@ UHTTP_API int64_t uhttp_content_length(const uhttp_conn *c);
 UHTTP_API const char *uhttp_content_type(const uhttp_conn *c);      /* NULL: none */
 
 /* Parses a collected application/x-www-form-urlencoded body, once and in place: from then on
- * uhttp_body() returns NULL. The functions below do it automatically, and find nothing in a
- * body that is not a form. If it fails, the body is unchanged:
+ * uhttp_body() returns NULL, and what it has returned before is no longer valid. The functions
+ * below do it automatically, and find nothing in a body that is not a form. If it fails, the
+ * body is unchanged:
  *   UHTTP_ERR_STATE    the body is not collected in memory, or not yet complete
  *   UHTTP_ERR_INVALID  another content type, %00 or a NUL
  *   UHTTP_ERR_MEMORY   names without '=' need a byte each, and there is no room for it
@@ -826,7 +827,7 @@ UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
  *   UHTTP_ERR_CLOSED   the client has disconnected; do not use c any more
  *   UHTTP_ERR_STATE    this request has been answered, or a stream has begun
  *   UHTTP_ERR_INVALID  status not 200 to 599, control characters in a header, data with
- *                      204 or 304
+ *                      204, 205 or 304
  *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or out of memory
  *
  * After a failure nothing has been sent, and except after CLOSED another response may be tried.
@@ -864,7 +865,8 @@ UHTTP_API uhttp_result uhttp_respond_printf(uhttp_conn *c, int status, const cha
 UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const char *content_type,
                                             const void *data, size_t length);
 
-/* Location: url with status 301, 302, 303, 307 or 308 (0: 302). url is printable ASCII. */
+/* Location: url with status 301, 302, 303, 307 or 308 (0: 302). Bytes of url beyond ASCII are
+ * percent-encoded; blanks and control characters are UHTTP_ERR_INVALID. */
 UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const char *url);
 
 /* 405 with the methods that this path allows: "GET, POST". RFC 9110 section 15.5.6 */
@@ -1346,7 +1348,7 @@ UHTTP_API uhttp_result uhttp_json_bool(uhttp_json_writer *w, bool value);
 UHTTP_API uhttp_result uhttp_json_null(uhttp_json_writer *w);
 
 /* Writes a value that is JSON already, unchanged. It is checked first: anything but one valid
- * value is UHTTP_ERR_INVALID. */
+ * value is UHTTP_ERR_INVALID. Its levels are not counted with those that are open. */
 UHTTP_API uhttp_result uhttp_json_raw(uhttp_json_writer *w, const char *text, size_t length);
 
 /* Returns the result when the whole text has been written: UHTTP_OK if it is one complete
@@ -1379,7 +1381,7 @@ typedef struct uhttp_json_value {
  *   text            any bytes
  *   error_position  on failure, the offset of the first wrong byte (the backslash of a bad
  *                   escape, the first byte of a bad character); text.len if the text ends too
- *                   early. NULL: not needed
+ *                   early, unless it ends within one of these. NULL: not needed
  *
  * Also refused are half a surrogate pair (\ud800), a byte order mark, and more than
  * UHTTP_JSON_MAX_DEPTH levels: RFC 8259 section 9 leaves such limits to readers.
@@ -6406,7 +6408,7 @@ UHTTP_API size_t uhttp_safe_filename(const char *filename, char *buffer, size_t 
         buffer[0] = '_';
         length = 1 + uh_file_copy(p, end, buffer + 1, size - 2);
     }
-    while ((p = uh_file_short_name(buffer, buffer + length)) != NULL)
+    for (p = buffer; (p = uh_file_short_name(p, buffer + length)) != NULL; p++)
         buffer[p - buffer] = '_';
     buffer[length] = '\0';
     return length;
@@ -12283,6 +12285,44 @@ UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allo
     return uh_respond_with(c, 405, "Allow", allow);
 }
 
+/* Drafts a Location field with this URL, bytes beyond ASCII percent-encoded, and one more '/'
+ * before slash (NULL: none). The program may have added its own. */
+static uhttp_result uh_draft_location(uhttp_conn *c, uhttp_str url, const char *slash)
+{
+    size_t length = sizeof "Location: \r\n" - 1 + url.len + (slash != NULL ? 1 : 0);
+    if (uh_draft_find(c, "location").ptr != NULL)
+        return UHTTP_OK;
+    for (size_t i = 0; i < url.len; i++)
+        length += (unsigned char)url.ptr[i] > '~' ? 2 : 0;
+    char *to = uh_draft_room(c, length);
+    if (to == NULL)
+        return uh_response_no_room(c);
+    to = uh_text_puts(to, "Location: ");
+    for (const char *p = url.ptr, *end = uh_text_end(url); p <= end; p++) {
+        if (p == slash)
+            *to++ = '/';
+        if (p == end)
+            break;
+        if ((unsigned char)*p <= '~') {
+            *to++ = *p;
+        } else {
+            *to++ = '%';
+            to = uh_put_hex(to, 2, (unsigned char)*p);
+        }
+    }
+    (void)uh_text_puts(to, "\r\n");
+    return UHTTP_OK;
+}
+
+static uhttp_result uh_respond_elsewhere(uhttp_conn *c, int status, uhttp_str url,
+                                         const char *slash)
+{
+    uint32_t draft = c->draft;
+    uhttp_result result = uh_draft_location(c, url, slash);
+    result = result == UHTTP_OK ? uhttp_respond_error(c, status) : uh_response_fail(c, result);
+    return uh_draft_undo(c, draft, result);
+}
+
 UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const char *url)
 {
     if (status == 0)
@@ -12293,11 +12333,11 @@ UHTTP_API uhttp_result uhttp_respond_redirect(uhttp_conn *c, int status, const c
     if (url == NULL || ((status < 301 || status > 303) && status != 307 && status != 308))
         return uh_response_fail(c, UHTTP_ERR_INVALID);
     for (const char *p = url; *p != '\0'; p++) {
-        if (*p <= ' ' || *p > '~')          /* also those beyond ASCII, char signed or not */
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
             return uh_response_fail(c, UHTTP_ERR_INVALID);
     }
     uh_composed_drop(c);
-    return uh_respond_with(c, status, "Location", url);
+    return uh_respond_elsewhere(c, status, uh_text_of(url), NULL);
 }
 
 /* Writes "100 Continue" before what is drafted, once; unless the body has begun. */
@@ -13807,7 +13847,8 @@ static uhttp_str uh_request_authority(const uhttp_conn *c, bool *secure)
               (uh_conn_is_secure(c) && !uh_text_is_nocase(said, "http") &&
                said.len != 2);          /* "ws": some proxies name WebSockets so */
     uhttp_str host = uh_request_vouched(c, "x-forwarded-host");
-    if (host.len == 0 || !uh_text_split_host(host, &parts.host, &parts.port))
+    if (host.len == 0 || !uh_text_split_host(host, &parts.host, &parts.port) ||
+        parts.host.len == 0)
         host = uh_text_of(uhttp_host(c) != NULL ? uhttp_host(c) : "");
     return host;
 }
@@ -13821,6 +13862,8 @@ UHTTP_API int uhttp_full_url(const uhttp_conn *c, char *buffer, size_t size)
     uhttp_str host = uh_request_authority(c, &secure);
     if (host.len == 0)
         host = uh_text_slice(local, local + uh_request_local_host(c, local, sizeof local));
+    if (host.len == 0)
+        host = uh_text_of("localhost");         /* over a Unix socket */
     const char *scheme = secure ? "https://" : "http://";
     uhttp_str target = uh_text_of(uhttp_url(c));
     uhttp_url_parts parts;
@@ -15084,33 +15127,10 @@ static const char *uh_serve_name(const char *path, const char *prefix, bool *sla
 static uhttp_result uh_serve_slash(uhttp_conn *c)
 {
     uhttp_url_parts parts;
-    uint32_t draft = c->draft;
-    size_t beyond = 0;
-    if (uh_draft_find(c, "location").ptr != NULL)
-        return uh_respond(c, 301, NULL, NULL, 0, true);
     (void)uhttp_url_split(uh_text_of(uhttp_url(c)), &parts);    /* checked by the parser */
     const char *end = uh_text_end(parts.query.ptr != NULL ? parts.query : parts.path);
-    for (const char *p = parts.path.ptr; p < end; p++)
-        beyond += (unsigned char)*p > '~' ? 2 : 0;
-    size_t length = sizeof "Location: /\r\n" - 1 + (size_t)(end - parts.path.ptr) + beyond;
-    char *to = uh_draft_room(c, length);
-    if (to == NULL)
-        return uh_response_fail(c, uh_response_no_room(c));
-    to = uh_text_puts(to, "Location: ");
-    for (const char *p = parts.path.ptr; p <= end; p++) {
-        if (p == uh_text_end(parts.path))
-            *to++ = '/';
-        if (p == end)
-            break;
-        if ((unsigned char)*p <= '~') {
-            *to++ = *p;
-        } else {
-            *to++ = '%';
-            to = uh_put_hex(to, 2, (unsigned char)*p);
-        }
-    }
-    (void)uh_text_puts(to, "\r\n");
-    return uh_draft_undo(c, draft, uh_respond(c, 301, NULL, NULL, 0, true));
+    return uh_respond_elsewhere(c, 301, uh_text_slice(parts.path.ptr, end),
+                                uh_text_end(parts.path));
 }
 
 /* There is no index.html. May the program list the directory? */

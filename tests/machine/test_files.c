@@ -342,11 +342,11 @@ static const ask_case answers[] = {
 
     /* directories */
     { serve, "GET", "/dir/", "", 200, { "text/html" }, NULL, "<p>dir", 0, 0 },
-    { serve, "GET", "/dir", "", 301, { "Location: /dir/\r\n" }, NULL, "", 0, 0 },
-    { serve, "GET", "/dir?a=b&c=%2F", "", 301, { "Location: /dir/?a=b&c=%2F\r\n" }, NULL, "", 0, 0 },
-    { serve, "GET", "/d%69r", "", 301, { "Location: /d%69r/\r\n" }, NULL, "", 0, 0 },
-    { serve, "GET", "/d\xc3\xa4?\xff", "", 301, { "Location: /d%c3%a4/?%ff\r\n" }, NULL, "", 0, 0 },
-    { serve, "GET", "http://a/dir?x", "", 301, { "Location: /dir/?x\r\n" }, NULL, "", 0, 0 },
+    { serve, "GET", "/dir", "", 301, { "Location: /dir/\r\n" }, NULL, "301 Moved Permanently\n", 0, 0 },
+    { serve, "GET", "/dir?a=b&c=%2F", "", 301, { "Location: /dir/?a=b&c=%2F\r\n" }, NULL, "301 Moved Permanently\n", 0, 0 },
+    { serve, "GET", "/d%69r", "", 301, { "Location: /d%69r/\r\n" }, NULL, "301 Moved Permanently\n", 0, 0 },
+    { serve, "GET", "/d\xc3\xa4?\xff", "", 301, { "Location: /d%c3%a4/?%ff\r\n" }, NULL, "301 Moved Permanently\n", 0, 0 },
+    { serve, "GET", "http://a/dir?x", "", 301, { "Location: /dir/?x\r\n" }, NULL, "301 Moved Permanently\n", 0, 0 },
     { serve, "HEAD", "/dir", "", 301, { "Location: /dir/\r\n" }, NULL, "", 0, 0 },
     { serve, "GET", "/bare/", "", 404, { NULL }, NULL, NULL, 0, 0 },
     { serve, "GET", "/bare", "", 301, { "Location: /bare/\r\n" }, NULL, NULL, 0, 0 },

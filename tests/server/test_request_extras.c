@@ -501,6 +501,7 @@ static void basic_credentials_are_decoded(void **state)
 
 static const struct { const char *fields, *client, *chain, *url; } proxied[] = {
     { "", "127.0.0.1", "127.0.0.1", LOOP_SCHEME "://t/p?q" },
+    { "X-Forwarded-Host: :80\r\n", "127.0.0.1", "127.0.0.1", LOOP_SCHEME "://t/p?q" },
     { "X-Forwarded-For: 192.0.2.9\r\n", "192.0.2.9", "192.0.2.9, 127.0.0.1",
       LOOP_SCHEME "://t/p?q" },
     { "X-Forwarded-For: 198.51.100.1, 192.0.2.9\r\n",           /* what the client itself wrote */
