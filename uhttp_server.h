@@ -4657,19 +4657,28 @@ static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
     *word = on ? *word | bit : *word & ~bit;
 }
 
-static bool uh_fd_sets_has(const uh_fd_sets *f, int set, uh_socket fd)
+/* UH_READ for one in this set, UH_WRITE for one in the next. */
+static unsigned uh_fd_sets_get(const uh_fd_sets *f, int set, uh_socket fd)
 {
-    unsigned long word = f->set[set][(uint32_t)fd / UH_WORD_BITS];
-    return (word >> ((uint32_t)fd % UH_WORD_BITS) & 1u) != 0;
+    uint32_t word = (uint32_t)fd / UH_WORD_BITS;
+    uint32_t place = (uint32_t)fd % UH_WORD_BITS;
+    return (unsigned)(f->set[set][word] >> place & 1u) |
+           (unsigned)(f->set[set + 1][word] >> place & 1u) * UH_WRITE;
 }
 
-static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *timeout)
+/* Where there is pselect(), select() is often made of it. The sets are mostly one word long. */
+static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, int timeout_ms)
 {
-    size_t bytes = ((uint32_t)highest / UH_WORD_BITS + 1u) * sizeof(unsigned long);
-    memcpy(f->set[UH_GOT_R], f->set[UH_WANT_R], bytes);
-    memcpy(f->set[UH_GOT_W], f->set[UH_WANT_W], bytes);
-    return select((int)highest + 1, (fd_set *)(void *)f->set[UH_GOT_R],
-                  (fd_set *)(void *)f->set[UH_GOT_W], NULL, timeout);
+    struct timespec timeout;
+    timeout.tv_sec = timeout_ms / 1000;
+    timeout.tv_nsec = timeout_ms % 1000 * 1000000L;
+    for (uint32_t i = 0; i <= (uint32_t)highest / UH_WORD_BITS; i++) {
+        f->set[UH_GOT_R][i] = f->set[UH_WANT_R][i];
+        f->set[UH_GOT_W][i] = f->set[UH_WANT_W][i];
+    }
+    return pselect((int)highest + 1, (fd_set *)(void *)f->set[UH_GOT_R],
+                   (fd_set *)(void *)f->set[UH_GOT_W], NULL, timeout_ms < 0 ? NULL : &timeout,
+                   NULL);
 }
 
 #else
@@ -4707,17 +4716,22 @@ static void uh_fd_sets_put(uh_fd_sets *f, int set, uh_socket fd, bool on)
         FD_CLR((size_t)fd, &f->set[set]);
 }
 
-static bool uh_fd_sets_has(uh_fd_sets *f, int set, uh_socket fd)
+/* UH_READ for one in this set, UH_WRITE for one in the next. */
+static unsigned uh_fd_sets_get(uh_fd_sets *f, int set, uh_socket fd)
 {
-    return FD_ISSET((size_t)fd, &f->set[set]) != 0;
+    return (FD_ISSET((size_t)fd, &f->set[set]) ? UH_READ : 0u) |
+           (FD_ISSET((size_t)fd, &f->set[set + 1]) ? UH_WRITE : 0u);
 }
 
-static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, struct timeval *timeout)
+static int uh_fd_sets_select(uh_fd_sets *f, uh_socket highest, int timeout_ms)
 {
+    struct timeval timeout;
+    timeout.tv_sec = timeout_ms / 1000;
+    timeout.tv_usec = timeout_ms % 1000 * 1000;
     f->set[UH_GOT_R] = f->set[UH_WANT_R];
     f->set[UH_GOT_W] = f->set[UH_WANT_W];
     return UH_CALL(select)((int)highest + 1, &f->set[UH_GOT_R], &f->set[UH_GOT_W], NULL,
-                           timeout);
+                           timeout_ms < 0 ? NULL : &timeout);
 }
 
 #endif
@@ -4932,9 +4946,6 @@ static bool uh_poller_failed(int timeout_ms)
 /* Sleeps in select(), see uh_poller_wait. */
 static bool uh_poller_select(uh_poller *p, int timeout_ms)
 {
-    struct timeval timeout;
-    timeout.tv_sec = timeout_ms / 1000;
-    timeout.tv_usec = timeout_ms % 1000 * 1000;
 #if UH_WINSOCK
     if (p->sets.set[UH_WANT_R].fd_count + p->sets.set[UH_WANT_W].fd_count == 0) {
         /* Winsock refuses to select() on nothing */
@@ -4942,7 +4953,7 @@ static bool uh_poller_select(uh_poller *p, int timeout_ms)
         return true;
     }
 #endif
-    int n = uh_fd_sets_select(&p->sets, p->highest, timeout_ms < 0 ? NULL : &timeout);
+    int n = uh_fd_sets_select(&p->sets, p->highest, timeout_ms);
     if (n < 0)
         return uh_poller_failed(timeout_ms);
     p->pending = n;
@@ -4956,9 +4967,7 @@ static unsigned uh_poller_selected(uh_poller *p, uint32_t *token)
         uh_socket fd = p->watched[p->cursor++];
         if (fd == UH_NO_SOCKET)
             continue;
-        unsigned got = uh_fd_sets_has(&p->sets, UH_GOT_R, fd) ? UH_READ : 0u;
-        if (uh_fd_sets_has(&p->sets, UH_GOT_W, fd))
-            got |= UH_WRITE;
+        unsigned got = uh_fd_sets_get(&p->sets, UH_GOT_R, fd);
         if (got != 0) {
             p->pending -= got == (UH_READ | UH_WRITE) ? 2 : 1;
             *token = p->cursor - 1;
@@ -5192,8 +5201,7 @@ static bool uh_poller_fits(uh_poller *p, uh_socket fd)
 
 static unsigned uh_poller_wish(uh_poller *p, uint32_t token)
 {
-    unsigned wish = uh_fd_sets_has(&p->sets, UH_WANT_R, p->watched[token]) ? UH_READ : 0u;
-    return wish | (uh_fd_sets_has(&p->sets, UH_WANT_W, p->watched[token]) ? UH_WRITE : 0u);
+    return uh_fd_sets_get(&p->sets, UH_WANT_R, p->watched[token]);
 }
 
 static void uh_poller_end(uh_poller *p) { (void)p; }
@@ -5234,8 +5242,7 @@ static void uh_poller_follow(uh_poller *p)
 static unsigned uh_poller_told(uh_poller *p, uint32_t token, uh_socket fd)
 {
     (void)token;
-    unsigned told = uh_fd_sets_has(&p->sets, UH_GOT_R, fd) ? UH_READ : 0u;
-    return told | (uh_fd_sets_has(&p->sets, UH_GOT_W, fd) ? UH_WRITE : 0u);
+    return uh_fd_sets_get(&p->sets, UH_GOT_R, fd);
 }
 
 static void uh_poller_set_told(uh_poller *p, uint32_t token, uh_socket fd, unsigned wish)
@@ -10716,6 +10723,8 @@ static void uh_link_to_itself(uh_link *l) { l->before = l->after = l; }
 static void uh_conn_disarm(uhttp_conn *c)
 {
     uh_link *l = &c->link;
+    if (UH_WIDE && c->time == UH_TIME_NONE)
+        return;
     l->before->after = l->after;
     l->after->before = l->before;
     uh_link_to_itself(l);
@@ -10779,6 +10788,8 @@ static void uh_conn_arm(uhttp_conn *c)
         list = UH_TIME_SEND;
     if (list == UH_TIME_HANDSHAKE)
         list += c->listener;
+    if (UH_WIDE && list == UH_TIME_RESPONSE && c->server->times[list] == UHTTP_NEVER)
+        list = UH_TIME_NONE;        /* the program has all the time: nobody looks there */
     c->since = c->server->now;
     if (list != UH_TIME_NONE)
         uh_conn_join(c, list);
@@ -11309,8 +11320,6 @@ static void uh_conn_pull(uhttp_conn *c)
 {
     uint8_t trash[UH_ROOMY ? 16384 : 256];
     uh_buf *to;
-    if (!c->readable || c->fin)
-        return;
     uint32_t room = uh_conn_room(c, &to);
     if (to == NULL)
         room = uh_min(room, sizeof trash);
@@ -11545,13 +11554,13 @@ static void uh_conn_settle(uhttp_conn *c)
 
 /* Has date say the time: compares the clock once a millisecond and formats once a second. Its
  * length; 0: the clock is not set. */
-static size_t uh_server_date(uhttp_server *s)
+static bool uh_server_date(uhttp_server *s)
 {
     if (s->date_at == s->now && s->date_seconds != 0)
-        return sizeof s->date;
+        return true;
     int64_t seconds = UHTTP_TIME();
     if (seconds < 1577836800)               /* 2020 */
-        return 0;
+        return false;
     s->date_at = s->now;
     if (seconds != s->date_seconds) {
         s->date_seconds = seconds;
@@ -11559,7 +11568,7 @@ static size_t uh_server_date(uhttp_server *s)
         uhttp_date_format(seconds, s->date + 6);
         memcpy(s->date + 35, "\r\n", 2);
     }
-    return sizeof s->date;
+    return true;
 }
 
 static bool uh_value_is_good(const char *value)
@@ -11748,8 +11757,8 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
         p = uh_text_puts(p, "HTTP/1.1 200 OK\r\n");
     else
         p = uh_text_puts(uh_put_status(uh_text_puts(p, "HTTP/1.1 "), status), "\r\n");
-    if (!c->request.dated)
-        p = uh_text_put(p, s->date, uh_server_date(s));
+    if (!c->request.dated && uh_server_date(s))
+        p = uh_text_put(p, s->date, sizeof s->date);
     if (c->request.typed)
         content_type = NULL;
     bool was_keep = c->keep;
@@ -11781,8 +11790,10 @@ static uhttp_result uh_response_head(uhttp_conn *c, int status, const char *cont
         to += s->defaults(s, uh_text_slice(drafted, drafted + fields), content_type, to);
     }
     to += fields;
-    if (content_type != NULL)
-        to = uh_put_line(to, "Content-Type: ", content_type);
+    if (content_type != NULL) {
+        to = uh_text_puts(to, "Content-Type: ");
+        to = uh_text_puts(uh_text_put(to, content_type, type_length - 16), "\r\n");
+    }
     uh_text_put(to, end, end_length);
     c->tx.tail += (uint32_t)head;
     c->draft = 0;
@@ -11922,7 +11933,7 @@ static uhttp_result uh_response_end(uhttp_conn *c, uhttp_result composed)
 static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_type,
                                const void *data, size_t length, bool copy)
 {
-    uhttp_result result = uh_response_check(c, status, content_type);
+    uhttp_result result = uh_response_check(c, status, NULL);
     if (result != UHTTP_OK)
         return result;
     if (length > 0 && (data == NULL || uh_status_has_no_body(status)))
@@ -11930,16 +11941,25 @@ static uhttp_result uh_respond(uhttp_conn *c, int status, const char *content_ty
     return uh_response_end(c, uh_response_compose(c, status, content_type, data, length, copy));
 }
 
+/* The same with a content type of the program's: for one that cannot be sent, NULL and a length
+ * are refused. */
+static uhttp_result uh_respond_as(uhttp_conn *c, int status, const char *content_type,
+                                  const void *data, size_t length, bool copy)
+{
+    bool good = content_type == NULL || uh_value_is_good(content_type);
+    return uh_respond(c, status, content_type, good ? data : NULL, good ? length : 1, copy);
+}
+
 UHTTP_API uhttp_result uhttp_respond(uhttp_conn *c, int status, const char *content_type,
                                      const void *data, size_t length)
 {
-    return uh_respond(c, status, content_type, data, length, true);
+    return uh_respond_as(c, status, content_type, data, length, true);
 }
 
 UHTTP_API uhttp_result uhttp_respond_static(uhttp_conn *c, int status, const char *content_type,
                                             const void *data, size_t length)
 {
-    return uh_respond(c, status, content_type, data, length, false);
+    return uh_respond_as(c, status, content_type, data, length, false);
 }
 
 /* A getter's NULL means "absent": as a body it is refused, like a length without data. */
@@ -16043,7 +16063,8 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
         uh_conn_join(c, UH_TIME_DUE);
     uh_body_reclaim(c);
     uh_ws_reclaim(c);
-    uh_conn_pull(c);
+    if (c->readable && !c->fin)
+        uh_conn_pull(c);
     for (;;) {
         uh_conn_run(c);
         if (c->set_aside && c->state != UH_SEND)    /* held output joins the next answer */

@@ -93,10 +93,11 @@ static bool loop_wait_fails(void)
     return loop_wait_error != 0;
 }
 
-static int loop_select(int count, fd_set *read_set, fd_set *write_set, fd_set *error_set,
-                       struct timeval *timeout)
+static int loop_pselect(int count, fd_set *read_set, fd_set *write_set, fd_set *error_set,
+                        const struct timespec *timeout, const sigset_t *signals)
 {
-    return loop_wait_fails() ? -1 : select(count, read_set, write_set, error_set, timeout);
+    return loop_wait_fails() ? -1
+                             : pselect(count, read_set, write_set, error_set, timeout, signals);
 }
 
 static int loop_queue_error;        /* errno of what epoll or kqueue refuses; 0: nothing */
@@ -205,7 +206,7 @@ static void loop_invariant_broken(const char *truth, int line)
 #define UHTTP_REALLOC(pointer, size) loop_realloc(pointer, size)
 #define UHTTP_FREE(pointer)          loop_free(pointer)
 #define UHTTP_ASSERT(truth) ((truth) ? (void)0 : loop_invariant_broken(#truth, __LINE__))
-#define select                       loop_select
+#define pselect                      loop_pselect
 #ifdef LOOP_KQUEUE
 #define kqueue                       loop_kqueue
 #define kevent(queue, changes, count, events, most, timeout) \
@@ -223,7 +224,7 @@ static void loop_invariant_broken(const char *truth, int line)
 #endif
 #define UHTTP_IMPLEMENTATION
 #include "../../uhttp_server.h"
-#undef select
+#undef pselect
 #undef kqueue
 #undef kevent
 #undef epoll_create1

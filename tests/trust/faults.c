@@ -937,7 +937,7 @@ static bool fault_is_harmless(int call, int error)
 {
     switch (call) {
     case FAULT_accept4:
-    case FAULT_select:
+    case FAULT_pselect:
     case FAULT_poll:
     case FAULT_epoll_create1:
     case FAULT_epoll_ctl:

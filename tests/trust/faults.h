@@ -48,7 +48,7 @@
     X(getsockopt,    ENOPROTOOPT, ENOBUFS)                                                  \
     X(getsockname,   ENOBUFS)                                                               \
     X(getpeername,   ENOTCONN, ENOBUFS)                                                     \
-    X(select,        EINTR, ENOMEM)                                                         \
+    X(pselect,       EINTR, ENOMEM)                                                         \
     X(poll,          EINTR, ENOMEM)                                                         \
     X(epoll_create1, EMFILE, ENFILE, ENOMEM)                                                \
     X(epoll_ctl,     ENOMEM, ENOSPC)                                                        \
@@ -177,8 +177,9 @@ FAULT_SIMPLE(int, getsockopt, (int fd, int level, int name, void *value, socklen
              (fd, level, name, value, n))
 FAULT_SIMPLE(int, getsockname, (int fd, struct sockaddr *at, socklen_t *n), (fd, at, n))
 FAULT_SIMPLE(int, getpeername, (int fd, struct sockaddr *at, socklen_t *n), (fd, at, n))
-FAULT_SIMPLE(int, select, (int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *t),
-             (n, r, w, e, t))
+FAULT_SIMPLE(int, pselect,
+             (int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *t,
+              const sigset_t *signals), (n, r, w, e, t, signals))
 FAULT_SIMPLE(int, poll, (struct pollfd *list, nfds_t n, int ms), (list, n, ms))
 FAULT_SIMPLE(int, epoll_ctl, (int queue, int what, int fd, struct epoll_event *event),
              (queue, what, fd, event))
