@@ -7697,7 +7697,8 @@ UHTTP_API void uhttp_date_format(int64_t seconds, char *out)
     int day = day_of_year - (153 * month + 2) / 5 + 1;
     int year = quarters / 146097 * 100 + in_century / 1461 - 400 + (month >= 10 ? 1 : 0);
     char *p = uh_text_put(out, uh_date_days + (days + 3) % 7 * 3, 3);
-    p = uh_text_put(p, ", ", 2);
+    *p++ = ',';
+    *p++ = ' ';
     p = uh_text_put_two(p, day, ' ');
     p = uh_text_put(p, uh_date_months + (month + 2) % 12 * 3, 3);
     *p++ = ' ';
@@ -8401,7 +8402,7 @@ static bool uh_json_step(uhttp_json_iter *it)
     return true;
 }
 
-static void uh_json_pass(uhttp_json_iter *it)
+UH_APART static void uh_json_pass(uhttp_json_iter *it)
 {
     const char *broken;
     it->next = uh_json_skip_value(it->next, it->end, &broken);
@@ -8951,7 +8952,7 @@ UHTTP_API uhttp_result uhttp_json_array_end(uhttp_json_writer *w)
 }
 
 /* Writes a quote, a backslash or a control character as an escape; returns its length. */
-static size_t uh_json_escape_one(char to[6], unsigned char c)
+UH_APART static size_t uh_json_escape_one(char to[6], unsigned char c)
 {
     const char *byte = (const char *)memchr(uh_json_bytes + 1, c, UH_JSON_NAMES - 1);
     to[0] = '\\';
@@ -11176,7 +11177,7 @@ static bool uh_window_grow(uhttp_conn *c, uint32_t limit, uint32_t more)
 
 /* How much may be read that belongs to another request, when so much of it is here. In fixed
  * memory half a buffer: the copies its head needs must find room beside what came with it. */
-static uint32_t uh_conn_read_ahead(const uhttp_conn *c, uint32_t here)
+UH_APART static uint32_t uh_conn_read_ahead(const uhttp_conn *c, uint32_t here)
 {
     if (!uh_pool_is_fixed(&c->server->pool))
         return UH_SIZE_MAX;
@@ -11448,7 +11449,7 @@ static bool uh_conn_can_read(uhttp_conn *c)
 }
 
 /* Will its peer send no more, as far as is known? */
-static bool uh_conn_is_shut(const uhttp_conn *c) { return c->fin || c->request.shut; }
+UH_APART static bool uh_conn_is_shut(const uhttp_conn *c) { return c->fin || c->request.shut; }
 
 /* Has its input no room, so that its end is not read? */
 static bool uh_conn_is_full(uhttp_conn *c)
@@ -11994,7 +11995,7 @@ static char *uh_composed_room(uhttp_conn *c, size_t length)
 }
 
 /* So many bytes have been written there. */
-static void uh_composed_add(uhttp_conn *c, size_t length)
+UH_APART static void uh_composed_add(uhttp_conn *c, size_t length)
 {
     c->tx.tail += (uint32_t)length;
     c->draft += (uint32_t)length;
@@ -12193,7 +12194,7 @@ UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const c
     return UHTTP_OK;
 }
 
-static bool uh_cookie_value_is_good(const char *value)
+UH_APART static bool uh_cookie_value_is_good(const char *value)
 {
     for (; *value != '\0'; value++) {
         if (*value <= ' ' || *value > '~' || strchr("\",;\\", *value) != NULL)
@@ -13209,7 +13210,7 @@ static size_t uh_request_margin(const uhttp_head *head)
 }
 
 /* Window a body needs at least: all of a small one, some bytes of any other. */
-static uint32_t uh_request_least_window(const uh_request *r)
+UH_APART static uint32_t uh_request_least_window(const uh_request *r)
 {
     if (r->chunked || r->framing.left > UH_WINDOW_MIN)
         return UH_WINDOW_MIN;
@@ -14312,7 +14313,7 @@ UH_APART static void uh_accept_begin(uhttp_conn *c)
     uh_conn_enter(c, UH_OFFER);
 }
 
-static uhttp_result uh_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
+UH_APART static uhttp_result uh_accept(uhttp_conn *c, uh_sink sink, uint64_t limit)
 {
     uhttp_result may = uh_accept_may(c);
     if (may != UHTTP_OK)
@@ -14945,7 +14946,7 @@ static bool uh_condition_range(const uhttp_conn *c, const uh_found *f)
 }
 
 /* Which of its bytes are asked for? */
-static uhttp_range_kind uh_file_range(const uhttp_conn *c, uh_found *f)
+UH_APART static uhttp_range_kind uh_file_range(const uhttp_conn *c, uh_found *f)
 {
     const char *range = uh_request_single(c, "range");
     f->first = 0;
@@ -16254,7 +16255,7 @@ static void uh_server_crowd(uhttp_server *s, const char *why)
         uh_server_log(s, NULL, 0, why);
 }
 
-static void uh_server_pause(uhttp_server *s, const char *why)
+UH_APART static void uh_server_pause(uhttp_server *s, const char *why)
 {
     uh_server_rest(s);
     s->stats.accept_failures++;
@@ -16735,7 +16736,8 @@ static uint64_t uh_server_token(const uhttp_server *s, uint32_t token)
     return generation << 32 | token;
 }
 
-static void uh_watch_fill(uhttp_watch *entry, uh_socket fd, unsigned wish, uint64_t token)
+UH_APART static void uh_watch_fill(uhttp_watch *entry, uh_socket fd, unsigned wish,
+                                   uint64_t token)
 {
     entry->fd = (intptr_t)fd;
     entry->wish = (uint16_t)wish;
