@@ -11288,7 +11288,7 @@ UH_STATIC_ASSERT(-UHTTP_WANT_READ == UH_READ && -UHTTP_WANT_WRITE == UH_WRITE &&
                  (-UHTTP_FULL & UH_REST) != 0, wishes);
 
 /* The system has no memory or descriptors: what failed for want of them is tried again. */
-static void uh_server_rest(uhttp_server *s)
+UH_APART static void uh_server_rest(uhttp_server *s)
 {
     if (s->paused)
         return;
@@ -11442,7 +11442,7 @@ static int uh_conn_shake(uhttp_conn *c)
     return n;
 }
 
-static bool uh_conn_can_read(uhttp_conn *c)
+UH_APART static bool uh_conn_can_read(uhttp_conn *c)
 {
     uh_buf *to;
     return uh_conn_room(c, &to) > 0 && !c->fin;
@@ -11646,7 +11646,7 @@ static uhttp_result uh_draft_undo(uhttp_conn *c, uint32_t draft, uhttp_result re
 }
 
 /* The fields drafted so far, before a body in the making. */
-static uhttp_str uh_draft_fields(const uhttp_conn *c)
+UH_APART static uhttp_str uh_draft_fields(const uhttp_conn *c)
 {
     uhttp_str fields = { NULL, 0 };
     if (c->draft > c->request.composed) {
