@@ -635,8 +635,15 @@ stage_asan() {
     stage asan "unit tests, gcc, address and undefined behaviour sanitizers"
     # shellcheck disable=SC2086
     can_run gcc $sanitizers || { skip "gcc has no sanitizers here"; return; }
+    # as in stage_unit, but the machine's tests run long
+    everything=$sources
+    sources=$(echo "$everything" | grep /machine/)
     # shellcheck disable=SC2086
     build_tests asan gcc -O1 $unit_flags $sanitizers
+    sources=$(echo "$everything" | grep -v /machine/)
+    # shellcheck disable=SC2086
+    build_tests asan gcc -O0 $unit_flags $sanitizers
+    sources=$everything
     run_tests asan $((test_seconds * 2)) env DRIVER_SECONDS="$driver_seconds"
 }
 

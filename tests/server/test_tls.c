@@ -479,6 +479,74 @@ static void renegotiation_is_refused(void **state)
 #endif
 }
 
+#if defined(MBEDTLS_SSL_RENEGOTIATION)
+
+/* What has come for a client whose TLS has not read it yet. */
+static struct { unsigned char *bytes; size_t length, at; } unread;
+
+static void unread_take_in(const client *c)
+{
+    ssize_t n;
+    while ((n = recv(c->fd, unread.bytes + unread.length, LOOP_BIG - unread.length, 0)) > 0)
+        unread.length += (size_t)n;
+}
+
+static int unread_give(void *c, unsigned char *to, size_t room)
+{
+    if (unread.at == unread.length)
+        unread_take_in((const client *)c);
+    size_t n = unread.length - unread.at < room ? unread.length - unread.at : room;
+    memcpy(to, unread.bytes + unread.at, n);
+    unread.at += n;
+    return n > 0 ? (int)n : MBEDTLS_ERR_SSL_WANT_READ;
+}
+
+static uint32_t pattern[1u << 20];
+
+static void answer_pattern(uhttp_conn *c)
+{
+    int room = 30000;           /* so that the system takes a part of a record */
+    assert_int_equal(setsockopt((int)uhttp_fd(c), SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+    assert_ok(uhttp_respond_static(c, 200, "application/x", pattern, sizeof pattern));
+}
+
+/* The rest of a record goes with the alert that says no: the record must not come again. */
+static void a_record_on_its_way_survives_a_wish_for_renegotiation(void **state)
+{
+    (void)state;
+    tls_wish wish;
+    memset(&wish, 0, sizeof wish);
+    wish.tls12 = true;
+    for (uint32_t i = 0; i < sizeof pattern / sizeof pattern[0]; i++)
+        pattern[i] = i;
+    tls_open();
+    loop.handler = answer_pattern;
+    client *c = client_connect_narrow(8192);
+    tls_client *t = tls_wrap(c, &wish);
+    mbedtls_ssl_conf_renegotiation(&t->conf, MBEDTLS_SSL_RENEGOTIATION_ENABLED);
+    mbedtls_ssl_conf_renegotiation_enforced(&t->conf, MBEDTLS_SSL_RENEGOTIATION_NOT_ENFORCED);
+    client_send(c, GET("/"));
+    memset(&unread, 0, sizeof unread);
+    unread.bytes = (unsigned char *)malloc(LOOP_BIG);
+    assert_non_null(unread.bytes);
+    mbedtls_ssl_set_bio(&t->ssl, c, tls_client_out, unread_give, NULL);
+    uhttp_conn *slot = &loop.server->slots[0];
+    LOOP_UNTIL(slot->t != NULL && ((uh_tls_peer *)slot->t)->held);
+    for (int i = 0; i < 20; i++) {      /* there is room, but the server does not know it yet */
+        loop_sleep(2);
+        unread_take_in(c);
+    }
+    assert_true(((uh_tls_peer *)slot->t)->held);
+    assert_int_not_equal(mbedtls_ssl_renegotiate(&t->ssl), 0);
+    loop_pump(1);
+    assert_int_equal(client_answer(c), 200);
+    assert_int_equal(c->length, sizeof pattern);
+    assert_memory_equal(c->body, pattern, sizeof pattern);
+    free(unread.bytes);
+}
+
+#endif
+
 /*--- client certificates ------------------------------------------------------------------*/
 
 static void a_required_client_certificate_names_its_subject(void **state)
@@ -1322,6 +1390,9 @@ int main(void)
         LOOP_TEST(sessions_resume_by_tickets_and_by_the_cache),
         LOOP_TEST(sessions_do_not_resume_where_clients_show_certificates),
         LOOP_TEST(renegotiation_is_refused),
+#if defined(MBEDTLS_SSL_RENEGOTIATION)
+        LOOP_TEST(a_record_on_its_way_survives_a_wish_for_renegotiation),
+#endif
         LOOP_TEST(a_required_client_certificate_names_its_subject),
         LOOP_TEST(without_a_good_certificate_a_requiring_listener_serves_nobody),
         LOOP_TEST(who_is_refused_hears_the_alert),
