@@ -3542,7 +3542,7 @@ static void what_cannot_be_sent_is_invalid_and_sends_nothing(void **state)
         "Upgrade", "Keep-Alive"
     };
     static const char *const values[] = { "a\rb", "a\nb", "\x01", "\x7f" };
-    static const char *const urls[] = { "/a b", "/a\r\nb", "/\xc3\xa4", "/\t" };
+    static const char *const urls[] = { "/a b", "/a\r\nb", "/\x7f", "/\t" };
     static const int statuses[] = { -1, 0, 99, 100, 101, 199, 600, 1000 };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         CHECK(uhttp_add_header(c, names[i], "v") == UHTTP_ERR_INVALID);

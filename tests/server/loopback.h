@@ -93,6 +93,7 @@ static bool loop_wait_fails(void)
     return loop_wait_error != 0;
 }
 
+__attribute__((unused))
 static int loop_pselect(int count, fd_set *read_set, fd_set *write_set, fd_set *error_set,
                         const struct timespec *timeout, const sigset_t *signals)
 {

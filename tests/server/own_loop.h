@@ -282,7 +282,7 @@ static void a_descriptor_used_again_is_watched_again(void **state)
     config.max_connections = 3;
     own_open(&config);
     loop.handler = own_app;
-    for (int round = 0; round < 6; round++) {
+    for (int round = 0; round < 4; round++) {
         client *clients[3];
         for (int i = 0; i < 3; i++)
             clients[i] = own_connect(0);
