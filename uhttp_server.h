@@ -1919,6 +1919,7 @@ typedef struct uhttp_head {
     int64_t content_length;     /* -1: none given */
     size_t cookie_length;       /* of all Cookie values together */
     int version_minor;          /* 0 or 1; a later 1.x counts as 1 */
+    bool plain;                 /* path is known to have no '%' */
     bool chunked;
     bool close;                 /* Connection: close */
     bool keep_alive;            /* Connection: keep-alive */
@@ -5856,6 +5857,15 @@ static uh_number uh_text_decimal(uhttp_str s, int64_t *value)
     return large || n > INT64_MAX ? UH_NUMBER_LARGE : UH_NUMBER_OK;
 }
 
+/* Zeroes something of known size. Compilers make a slow instruction of more than 64 bytes. */
+static UH_INLINE void uh_wipe(void *p, size_t size)
+{
+    char *at = (char *)p;
+    for (; UH_WIDE && size > 64; at += 64, size -= 64)
+        memset(at, 0, 64);
+    memset(at, 0, size);
+}
+
 UH_APART static char *uh_text_put(char *out, const void *text, size_t length)
 {
     if (length > 0)
@@ -6730,13 +6740,15 @@ static const char *uh_head_skip_plain(const char *p, const char *end)
  * before HTTP/1.1. False: they are others. */
 static UH_INLINE bool uh_head_usual_target(uhttp_head *head, const char *p, const char *cr)
 {
+    if (cr - p < 10 || memcmp(cr - 9, " HTTP/1.1", 9) != 0 || *p != '/' ||
+        head->method.len == 7)          /* CONNECT has seven letters */
+        return false;
     const char *end = cr - 9;
-    if (end <= p || memcmp(end, " HTTP/1.1", 9) != 0 || *p != '/' || head->method.len == 7)
-        return false;                   /* CONNECT has seven letters */
     const char *mark = uh_head_skip_plain(p, end);
     if (mark < end && (*mark != '?' || uh_head_skip_plain(mark + 1, end) < end))
         return false;
     head->version_minor = 1;
+    head->plain = true;
     head->target = uh_text_slice(p, end);
     head->path = uh_text_slice(p, mark);
     if (mark < end)
@@ -6889,7 +6901,7 @@ static int uh_head_parse(const char *text, const char *end, bool terminate, uhtt
 {
     uh_head_seen seen;
     const char *p = text;
-    memset(head, 0, sizeof *head);
+    uh_wipe(head, sizeof *head);
     memset(&seen, 0, sizeof seen);
     seen.end = end;
     head->content_length = -1;
@@ -10738,12 +10750,15 @@ static uint32_t uh_conn_due(const uhttp_conn *c)
     return c->since + uh_min(c->server->times[c->time], UH_SIZE_MAX);
 }
 
-/* Notes when one of a list is due. Later than the earliest known costs no more than this; who
- * looks too early finds the next. */
+/* Notes when one of a list is due, or is to be looked at: see uh_server_gauge(). Later than the
+ * earliest known costs no more than this; who looks too early finds the next. */
 static void uh_conn_note_due(const uhttp_conn *c)
 {
     uhttp_server *s = c->server;
     uint32_t due = uh_conn_due(c);
+    uint32_t look = s->now + s->times[UH_TIME_SEND] / 4;
+    if (UH_TELLS_UNSENT && c->time == UH_TIME_SEND && uh_time_before(look, due))
+        due = look;
     if (s->times[c->time] == UHTTP_NEVER ||
         (s->armed && !uh_time_before(due, s->next_deadline)))
         return;
@@ -10864,7 +10879,8 @@ static void uh_conn_enter(uhttp_conn *c, uh_state state)
     UHTTP_ASSERT((uh_state_leads[c->state] & 1u << state) != 0 || state == UH_CLOSED);
     s->counts[c->state]--;
     s->counts[state]++;
-    s->shaken = s->shaken || c->state == UH_HANDSHAKE;
+    if (c->state == UH_HANDSHAKE)
+        s->shaken = true;
     c->state = (uint8_t)state;
     c->quarters = 0;
     uh_conn_disarm(c);
@@ -11854,8 +11870,9 @@ static uhttp_result uh_response_compose_error(uhttp_conn *c, int status)
  * would take that one's room. */
 static bool uh_response_may_wait(const uhttp_conn *c)
 {
-    return !uh_pool_is_fixed(&c->server->pool) && c->keep && uh_body_is_whole(&c->request) &&
-           uh_buf_used(&c->rx) > 0 && c->source_left == 0 && uh_buf_used(&c->tx) <= UH_HOLD;
+    return uh_buf_used(&c->rx) > 0 && !uh_pool_is_fixed(&c->server->pool) && c->keep &&
+           uh_body_is_whole(&c->request) && c->source_left == 0 &&
+           uh_buf_used(&c->tx) <= UH_HOLD;
 }
 
 /* All of the response is composed: the request is the server's again. */
@@ -13196,7 +13213,7 @@ static uh_next uh_step_idle(uhttp_conn *c)
 static bool uh_head_is_plain(const uhttp_head *head)
 {
     return head->path.len == head->target.len &&
-           memchr(head->path.ptr, '%', head->path.len) == NULL;
+           ((UH_WIDE && head->plain) || memchr(head->path.ptr, '%', head->path.len) == NULL);
 }
 
 /* Room for what is copied out of a head, to be decoded or ended:
@@ -14027,16 +14044,15 @@ UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text)
 
 /*--- the end of a request --------------------------------------------------------------*/
 
-static void uh_request_log(uhttp_conn *c)
-{
 #if UH_LOG
+
+UH_SELDOM static void uh_request_tell(uhttp_conn *c)
+{
     const uhttp_server *s = c->server;
     const uh_request *r = &c->request;
     uint64_t sent = r->bytes.sent;
     uhttp_access entry;
     char address[48];
-    if (s->config.access_log == NULL || r->status == 0)
-        return;
     const char *head = r->head_len > 0 ? (const char *)c->rx.data + r->at : NULL;
     uh_peer client;
     (void)uh_request_client(c, &client);
@@ -14055,10 +14071,19 @@ static void uh_request_log(uhttp_conn *c)
     entry.duration_ms = head != NULL ? s->now - r->began : 0;
     s->config.access_log(s->config.user, &entry);
     c->request.status = 0;          /* once */
-#else
-    (void)c;
-#endif
 }
+
+static UH_INLINE void uh_request_log(uhttp_conn *c)
+{
+    if (c->server->config.access_log != NULL && c->request.status != 0)
+        uh_request_tell(c);
+}
+
+#else
+
+#define uh_request_log(c) ((void)(c))
+
+#endif
 
 /* The body is not the program's any more, and the byte behind it what it was. */
 static void uh_body_take_back(uhttp_conn *c)
@@ -14081,7 +14106,7 @@ static void uh_request_end(uhttp_conn *c)
     if (uh_body_is_whole(r))
         r->body_state = UH_BODY_GONE;
     uh_window_release(c);
-    memset((char *)r + offsetof(uh_request, sink), 0, sizeof *r - offsetof(uh_request, sink));
+    uh_wipe((char *)r + offsetof(uh_request, sink), sizeof *r - offsetof(uh_request, sink));
     r->bytes.limit = UH_SKIP_LIMIT;
 }
 
@@ -16169,11 +16194,10 @@ static void uh_slot_free(uhttp_conn *c)
     s->free_slot = c;
 }
 
-static void uh_reclaim_closed(uhttp_server *s)
+static UH_INLINE void uh_reclaim_closed(uhttp_server *s)
 {
-    uhttp_conn *c;
-    while ((c = uh_aside_pop(&s->closed)) != NULL)
-        uh_slot_free(c);
+    while (s->closed != NULL)
+        uh_slot_free(uh_aside_pop(&s->closed));
 }
 
 /* Sends what was held back for an answer that has not come. Who is in the ready queue will
@@ -16513,34 +16537,28 @@ static uint32_t uh_server_left(const uhttp_server *s, uint32_t then, uint32_t ti
     return passed < time ? time - passed : 0;
 }
 
-/* How much readers have taken is asked four times in a send_timeout_ms: were it asked at their
- * deadlines only, one that stops would have nearly two of them. UHTTP_NEVER: nothing to ask. */
-static uint32_t uh_server_gauge_time(const uhttp_server *s)
-{
-    const uh_link *list = &s->lists[UH_TIME_SEND];
-    uint32_t time = s->times[UH_TIME_SEND];
-    bool asks = UH_TELLS_UNSENT && time != UHTTP_NEVER && list->after != list;
-    return asks ? uh_server_left(s, s->gauged, time / 4) : UHTTP_NEVER;
-}
-
+/* How much readers have taken is asked every quarter of send_timeout_ms: were it asked at their
+ * deadlines only, one that stops would have nearly two of them. */
 static void uh_server_gauge(uhttp_server *s)
 {
-    uh_link *last = s->lists[UH_TIME_SEND].before;
-    if (uh_server_gauge_time(s) > 0)
+    uh_link *list = &s->lists[UH_TIME_SEND];
+    uh_link *last = list->before;       /* those with progress go behind it */
+    if (uh_server_left(s, s->gauged, s->times[UH_TIME_SEND] / 4) > 0)
         return;
     s->gauged = s->now;
-    for (uh_link *l = s->lists[UH_TIME_SEND].after, *next; l != NULL; l = next) {
-        next = l != last ? l->after : NULL;
+    for (uh_link *l = list->after, *next; l != list; l = next) {
+        next = l != last ? l->after : list;
         uh_conn_made_progress((uhttp_conn *)(void *)l, 0, false);
     }
 }
 
 static void uh_server_expire(uhttp_server *s)
 {
-    uh_server_gauge(s);
     if (!s->armed || uh_time_before(s->now, s->next_deadline))
         return;
     s->armed = false;
+    if (UH_TELLS_UNSENT)
+        uh_server_gauge(s);
     for (uint32_t list = UH_TIME_NONE + 1; list < UH_TIMES; list++)
         uh_server_expire_list(s, list);
 }
@@ -16578,7 +16596,6 @@ static uint32_t uh_server_idle_time(const uhttp_server *s)
         time = uh_server_sooner(s, time, s->full, s->peeked + UH_PEEK_MS);
     if (!uh_pool_is_fixed(&s->pool))
         time = uh_server_sooner(s, time, s->trimming, s->trim_at);
-    time = uh_min(time, uh_server_gauge_time(s));
     if (s->hidden && !s->paused)
         time = uh_min(time, uh_server_left(s, s->looked, UH_BACKOFF_MS));
     return time;

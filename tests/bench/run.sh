@@ -435,7 +435,7 @@ done
 [ -z "${row_head:-}" ] || printf '%-42s %9s %9s %9s %7s\n' "" epoll select uhttp target
 
 if wanted instructions; then
-    for kind in browser:3865 plain:2915; do
+    for kind in browser:3750 plain:2790; do
         set --
         for name in $servers; do
             count_instructions $name ${kind%:*}
