@@ -948,6 +948,7 @@ run_job() {
     : >"$logs/$job.running"
     export JOBS="$jobs"
     (
+        passed=0 failed=0 skipped=      # of this job; show() adds them up
         case $job in *:*) only=${job#*:} ;; esac
         sources=$(all_of "test_*.c" | grep -v /test_tls.c)
         case ${job%%:*} in

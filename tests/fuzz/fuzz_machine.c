@@ -735,7 +735,9 @@ static void run_ws_begin_or_end(uhttp_conn *c)
     request *r = run_request_of(c);
     bool open = uhttp_ws_is_open(c);
     if (!r->in_pieces) {
-        if (run_judge(c, open, uhttp_ws_begin(c, UHTTP_WS_TEXT)) != UHTTP_OK)
+        uhttp_result result = run_judge(c, open, uhttp_ws_begin(c, UHTTP_WS_TEXT));
+        r->wants_room = r->wants_room || result == UHTTP_ERR_AGAIN;
+        if (result != UHTTP_OK)
             return;
         r->in_pieces = true;
         r->sent = 0;
