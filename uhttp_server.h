@@ -3382,7 +3382,8 @@ static uint32_t uh_unix_find(int fd, uh_sockaddr *at)
     if (getsockname(fd, &at->any, &length) != 0 || !uh_unix_is(at) ||
         at->path.sun_path[0] != '/' || lstat(at->path.sun_path, &about) != 0)
         return 0;
-    return ((uint32_t)about.st_ino ^ (uint32_t)about.st_dev << 16) | 1u;
+    uint32_t mark = (uint32_t)about.st_ino ^ (uint32_t)about.st_dev << 16;
+    return mark != 0 ? mark : 1;
 }
 
 static uint32_t uh_unix_mark(int fd)
