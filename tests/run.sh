@@ -596,13 +596,13 @@ stage_unit() {
     optimize=-O1
     runs=
     if [ $whole = no ]; then
-        optimize="-O0 -g0"
+        optimize="-O0 -g0 -w"       # warnings are the affair of --full
         runs=MACHINE_RUNS=2000
     fi
     # shellcheck disable=SC2086
     build_tests unit "$cc" $unit_flags $optimize
     processors=$jobs
-    [ $whole = yes ] || jobs=$((jobs * 2))      # some of the tests mostly wait
+    [ $whole = yes ] || jobs=$((jobs * 3))      # some of the tests mostly wait
     # shellcheck disable=SC2086
     run_tests unit "$test_seconds" env $runs
     jobs=$processors
