@@ -554,7 +554,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
  *
  * "unix:/path" creates a Unix socket (POSIX; the path begins with a slash, port is ignored). An
  * existing socket of that name is replaced if no process listens on it; otherwise, or if it is
- * not a socket: UHTTP_ERR_IN_USE. It is removed when the listener is closed. */
+ * not a socket: UHTTP_ERR_IN_USE. It is removed when the listener is closed, unless another
+ * server has put its own in that place. */
 #define UHTTP_MAX_LISTENERS 4
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls);
@@ -566,7 +567,7 @@ UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *add
  *   tls  it speaks TLS, configured like the first secure listener
  *
  * After a failure fd is still the caller's, though it may have become non-blocking:
- *   UHTTP_ERR_AGAIN    no slot is free; try later
+ *   UHTTP_ERR_AGAIN    no slot is free, or no more sockets can be watched now; try later
  *   UHTTP_ERR_MEMORY   no memory for it, or a descriptor that cannot be watched
  *   UHTTP_ERR_INVALID  not a connected socket; tls without a secure listener
  *   UHTTP_ERR_STATE    after uhttp_server_shutdown() */
@@ -11570,8 +11571,8 @@ static void uh_conn_settle(uhttp_conn *c)
 
 #define UH_STREAM_END 5u        /* "0\r\n\r\n", which joins the last piece if it can */
 
-/* Has date say the time: compares the clock once a millisecond and formats once a second. Its
- * length; 0: the clock is not set. */
+/* Has date say the time: compares the clock once a millisecond and formats once a second.
+ * False: the clock is not set. */
 static bool uh_server_date(uhttp_server *s)
 {
     if (s->date_at == s->now && s->date_seconds != 0)
@@ -17729,7 +17730,9 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        a stream whose client has shut its side ends after two seconds of silence;
  *        clients that leave behind input for which there is no room are noticed; what the
  *        system's buffer takes is no progress of a client that reads nothing;
- *        dead_peer_timeout_ms
+ *        dead_peer_timeout_ms;
+ *        redirects escape bytes beyond ASCII, those of directories say their status in words;
+ *        a server that closes leaves the Unix socket of its successor alone
  */
 
 /*==============================================================================

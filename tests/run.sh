@@ -592,11 +592,12 @@ sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 
 stage_unit() {
     stage unit "unit tests, $cc"
-    # this compiles in a quarter of the time; only test_machine runs longer than it compiles
     optimize=-O1
     runs=
     if [ $whole = no ]; then
-        optimize="-O0 -g0 -w"       # warnings are the affair of --full
+        # a quarter of the time to compile, and only test_machine runs longer; warnings are the
+        # affair of --full
+        optimize="-O0 -g0 -w"
         runs=MACHINE_RUNS=2000
     fi
     # shellcheck disable=SC2086

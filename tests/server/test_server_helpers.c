@@ -286,6 +286,24 @@ static void a_stale_unix_socket_is_replaced_and_a_living_one_is_not(void **state
     assert_false(unix_is_there());
 }
 
+static void answer_full_url(uhttp_conn *c)
+{
+    char url[64];
+    assert_true(uhttp_full_url(c, url, sizeof url) > 0);
+    assert_ok(uhttp_respond_text(c, 200, url));
+}
+
+static void a_url_over_a_unix_socket_has_a_host(void **state)
+{
+    (void)state;
+    uhttp_config config = unix_config();
+    loop.handler = answer_full_url;
+    loop_open(&config);
+    client *c = client_connect_unix();
+    assert_int_equal(client_ask(c, "GET /x HTTP/1.0\r\n\r\n"), 200);
+    assert_string_equal(c->body, LOOP_SCHEME "://localhost/x");
+}
+
 /* Who restarts without a gap removes the name, opens the new server and closes the old one. */
 static void a_unix_socket_that_took_its_place_is_not_removed(void **state)
 {
@@ -438,6 +456,7 @@ int main(void)
         LOOP_TEST(a_watch_list_of_the_stated_capacity_always_suffices),
         LOOP_TEST(a_unix_socket_is_made_served_and_removed),
         LOOP_TEST(a_stale_unix_socket_is_replaced_and_a_living_one_is_not),
+        LOOP_TEST(a_url_over_a_unix_socket_has_a_host),
         LOOP_TEST(a_unix_socket_that_took_its_place_is_not_removed),
         LOOP_TEST(a_unix_socket_takes_the_place_of_nothing_else),
         LOOP_TEST(an_adopted_unix_listener_keeps_its_name),

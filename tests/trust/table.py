@@ -145,8 +145,10 @@ def main():
     files = sorted(glob.glob(os.path.join(build, "logs", "long-*.tap")) +
                    glob.glob(os.path.join(build, "fuzz.*.tap"))) + wish.file
     text = "".join("".join(read(file)) for file in files)
-    counted = {what: count(text) for what, count, _ in ROWS}
-    table = compose({**standing(page), **{what: is_now for what, is_now in counted.items() if is_now}})
+    figures = standing(page)
+    for what, count, _ in ROWS:
+        figures[what] = count(text) or figures.get(what)
+    table = compose(figures)
     print(table, end="")
     if wish.write:
         page = page[:page.index(BEGIN) + len(BEGIN)] + "\n" + table + page[page.index(END):]
