@@ -2234,7 +2234,8 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_FORM_PARTS    1000u      /* of a form, unless the program says otherwise */
 #define UH_QUEUE_AT      64u        /* so many watched sockets make epoll or kqueue cheaper, */
 #define UH_QUEUE_LEAVE   24u        /* so few make select() cheaper again, */
-#define UH_QUEUE_NEAR    256u       /* if their tokens are below this: next looks at each */
+#define UH_QUEUE_NEAR    256u       /* if their tokens are below this: next looks at each; */
+#define UH_QUEUE_SLEEPS  64u        /* and that many sleeps long, as many may come again */
 #define UH_QUEUE_EVENTS  32u        /* taken from it at once */
 #define UH_SIZE_MAX      0x7fffffffu    /* of anything in one buffer */
 #define UH_SLOTS_MAX     0xffffffu  /* an id has 24 bits for the slot */
@@ -4885,6 +4886,7 @@ typedef struct uh_poller {
     uh_mark *marks;         /* by token */
     int queue;              /* of epoll or kqueue, in force; -1: select() is */
     bool follows;           /* the program's own loop is told of changes, and no queue is */
+    uint8_t sleeps;         /* since so many were watched that a queue is cheaper */
     pid_t owner;            /* who made it */
     uint32_t count;         /* sockets watched */
     uint32_t far, beyond;   /* and how many of them are */
@@ -5084,7 +5086,9 @@ static void uh_poller_choose(uh_poller *p)
 {
     if (p->queue < 0 && p->count >= p->move_at)
         uh_poller_move(p);
-    else if (p->queue >= 0 && !UH_QUEUE_ALWAYS && p->count < UH_QUEUE_LEAVE && p->far == 0)
+    if (p->count >= UH_QUEUE_LEAVE || p->far > 0)
+        p->sleeps = 0;
+    else if (p->queue >= 0 && !UH_QUEUE_ALWAYS && ++p->sleeps >= UH_QUEUE_SLEEPS)
         uh_poller_leave(p, false);
     if (p->queue >= 0)
         uh_poller_tell_all(p);
@@ -16360,17 +16364,19 @@ static bool uh_listener_is_busy(const uhttp_server *s, const uh_listener *l)
     return s->counts[UH_HANDSHAKE] >= l->max_handshakes;
 }
 
-static void uh_server_accept(uhttp_server *s)
+/* Takes one newcomer from each listener that may have one; false: none has. */
+static bool uh_server_accept(uhttp_server *s)
 {
-    uh_reclaim_closed(s);           /* nobody gives way where a slot is free */
+    bool any = false;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
-        for (int n = 0; n < UH_TURNS && l->ready && !s->paused; n++) {
-            if (uh_listener_is_busy(s, l) || !uh_listener_accept_one(s, l))
-                break;
-        }
-        l->ready = false;       /* the poller reports again what is left */
+        if (!l->ready)
+            continue;
+        uh_reclaim_closed(s);       /* nobody gives way where a slot is free */
+        l->ready = !s->paused && !uh_listener_is_busy(s, l) && uh_listener_accept_one(s, l);
+        any = any || l->ready;      /* else the poller reports again what is left */
     }
+    return any;
 }
 
 /* After a pause, connections that the system had no memory for try again. */
@@ -16622,7 +16628,10 @@ static void uh_server_take_back(uhttp_server *s)
                         refused ? c->request.why : UH_WHY("the program's response failed"));
     }
     c->event = UHTTP_EVENT_NONE;
-    uh_ready_push(c);
+    if (c->state == UH_SEND && !c->keep)        /* it may be closed before anybody sleeps */
+        uh_conn_turn(c);
+    else
+        uh_ready_push(c);
 }
 
 /* Returns a connection to the program with what it must hear. CLOSED is the end of a request,
@@ -16641,12 +16650,19 @@ static uhttp_conn *uh_server_tell(uhttp_server *s, uhttp_conn *c)
 }
 
 /* Gives turns until one brings an event; NULL: the queue is empty, or the network and the
- * clock must be asked again. */
+ * clock must be asked again. Newcomers come in one by one, when nobody else has anything to do
+ * or at every fourth turn: one that leaves with its answer makes place for the next, and all
+ * of it is still in the cache. */
 static uhttp_conn *uh_server_take_turns(uhttp_server *s)
 {
-    uhttp_conn *c;
-    while (s->turns > 0 && (c = uh_ready_pop(s)) != NULL) {
+    while (s->turns > 0) {
+        bool came = (s->ready_first == NULL || s->turns % 4 == 0) && uh_server_accept(s);
+        uhttp_conn *c = uh_ready_pop(s);
+        if (c == NULL && !came)
+            break;
         s->turns--;
+        if (c == NULL)
+            continue;
         uh_conn_turn(c);
         if (c->pending != UHTTP_EVENT_NONE)
             return uh_server_tell(s, c);
@@ -16739,7 +16755,6 @@ UHTTP_API uhttp_conn *uhttp_wait(uhttp_server *server, int timeout_ms)
         if (UH_TELLS_LEAVING)
             uh_server_peek(s);
         uh_server_look(s);
-        uh_server_accept(s);
         if (signalled)
             return NULL;
     }
@@ -16932,7 +16947,6 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
         uh_server_peek(s);
     if (s->rested)                  /* what came while the program worked is not reported yet */
         uh_server_look(s);
-    uh_server_accept(s);
     if (s->rested)
         uh_server_expire(s);
     uhttp_conn *c = uh_server_take_turns(s);

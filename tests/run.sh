@@ -398,7 +398,7 @@ stage() {
     stage_name=$1
     stage_start=$(now)
     shift
-    echo "== $stage_name: $*"
+    echo "== ${job:-$stage_name}: $*"
 }
 
 skip() {
@@ -933,11 +933,11 @@ stage_analysis() {
 
 # stage_jobs STAGE: what of it can run by itself, as STAGE or STAGE:NAME
 stage_jobs() {
-    if [ "$1" = long ]; then
-        find tests -name 'long_*.sh' | sort | sed 's|.*/|long:|; s|\.sh$||'
-    else
-        echo "$1"
-    fi
+    case $1 in
+    long) find tests -name 'long_*.sh' | sort | sed 's|.*/|long:|; s|\.sh$||' ;;
+    examples) find tests -name 'example_*.sh' | sort | sed 's|.*/|examples:|; s|\.sh$||' ;;
+    *) echo "$1" ;;
+    esac
 }
 
 # run_job JOB: one stage or a part of it, in a shell of its own, so that nothing it sets or breaks
@@ -1083,7 +1083,10 @@ apart=$(echo $apart)
 if [ -n "$together" ]; then
     queue=$together
     case $together in
-    *" "*) jobs=1; run_queue "$processors" ;;
+    *" "*)
+        jobs=1
+        # what everybody runs waits often, for clients and for time-outs
+        [ $whole = yes ] && run_queue "$processors" || run_queue $((processors + 1)) ;;
     *)  run_queue 1 ;;
     esac
 fi

@@ -1,12 +1,15 @@
-/* Writes and reads a JSON text of 1 MiB with uHTTP and with cJSON, in turn and in one run, and
- * compares the medians. Writing: from the program's own data (cJSON: from a tree that is ready,
- * into memory that is ready). Reading: one member near the end; and whether the text is valid
- * (cJSON has to build its tree for either; freeing it is not counted). Ends with 1 if uHTTP is
- * slower. */
+/* Writes and reads a JSON text of 1 MiB with uHTTP, with cJSON and, with -DJANSSON, with Jansson,
+ * in turn and in one run, and compares the medians. Writing: from the program's own data (the
+ * others: from a tree that is ready, into memory that is ready). Reading: one member near the end;
+ * and whether the text is valid (the others have to build their tree for either; freeing it is not
+ * counted). Ends with 1 if uHTTP is slower than one of them. */
 #define _POSIX_C_SOURCE 200809L
 #define UHTTP_IMPLEMENTATION
 #include "../../uhttp_server.h"
 #include <cjson/cJSON.h>
+#ifdef JANSSON
+#include <jansson.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -85,23 +88,70 @@ static size_t write_uhttp(size_t count)
     return uhttp_json_error(&w) == UHTTP_OK ? uhttp_json_length(&w) : 0;
 }
 
-static cJSON *tree_cjson(size_t count)
+static size_t write_cjson(void *tree)
 {
-    cJSON *root = cJSON_CreateObject();
-    cJSON *list = cJSON_AddArrayToObject(root, "items");
-    for (size_t i = 0; i < count; i++) {
-        cJSON *one = cJSON_CreateObject();
-        cJSON_AddNumberToObject(one, "id", (double)items[i].id);
-        cJSON_AddStringToObject(one, "name", items[i].name);
-        cJSON_AddNumberToObject(one, "price", items[i].price);
-        cJSON_AddNumberToObject(one, "weight", items[i].weight);
-        cJSON_AddBoolToObject(one, "stocked", items[i].stocked);
-        cJSON_AddStringToObject(one, "note", items[i].note);
-        cJSON_AddItemToArray(list, one);
-    }
-    cJSON_AddNumberToObject(root, "total", (double)count);
-    return root;
+    return cJSON_PrintPreallocated(tree, other, (int)sizeof other, 0) ? strlen(other) : 0;
 }
+
+/* The tree of the text; NULL if it is not valid. */
+static void *parse_cjson(size_t length)
+{
+    return cJSON_ParseWithLength(text, length);
+}
+
+static bool find_cjson(const void *tree)
+{
+    const cJSON *total = cJSON_GetObjectItemCaseSensitive((const cJSON *)tree, "total");
+    return total != NULL && total->valueint == (int)item_count;
+}
+
+static void free_cjson(void *tree)
+{
+    cJSON_Delete(tree);
+}
+
+#ifdef JANSSON
+static size_t write_jansson(void *tree)
+{
+    size_t length = json_dumpb(tree, other, sizeof other, JSON_COMPACT);
+    return length <= sizeof other ? length : 0;
+}
+
+static void *parse_jansson(size_t length)
+{
+    return json_loadb(text, length, 0, NULL);
+}
+
+static bool find_jansson(const void *tree)
+{
+    return json_integer_value(json_object_get((const json_t *)tree, "total")) ==
+           (json_int_t)item_count;
+}
+
+static void free_jansson(void *tree)
+{
+    json_decref(tree);
+}
+#endif
+
+typedef struct rival {
+    const char *name;
+    size_t (*write)(void *tree);
+    void *(*parse)(size_t length);
+    bool (*find)(const void *tree);
+    void (*release)(void *tree);
+    void  *tree;
+    size_t length;              /* of the text it writes */
+    double times[3][ROUNDS];
+} rival;
+
+static rival rivals[] = {
+    { "cJSON", write_cjson, parse_cjson, find_cjson, free_cjson, NULL, 0, { { 0 } } },
+#ifdef JANSSON
+    { "Jansson", write_jansson, parse_jansson, find_jansson, free_jansson, NULL, 0, { { 0 } } },
+#endif
+};
+#define RIVALS (sizeof rivals / sizeof *rivals)
 
 static int by_size(const void *a, const void *b)
 {
@@ -110,63 +160,85 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static bool report(const char *what, double *ours, size_t our_length, double *theirs,
-                   size_t their_length)
+static double median(double *times)
 {
-    qsort(ours, ROUNDS, sizeof *ours, by_size);
-    qsort(theirs, ROUNDS, sizeof *theirs, by_size);
-    double our_speed = (double)our_length / ours[ROUNDS / 2] / 1e6;
-    double their_speed = (double)their_length / theirs[ROUNDS / 2] / 1e6;
-    printf("%-10s uHTTP %7.1f MB/s   cJSON %6.1f MB/s   %5.1f times\n", what, our_speed,
-           their_speed, our_speed / their_speed);
-    return our_speed > their_speed;
+    qsort(times, ROUNDS, sizeof *times, by_size);
+    return times[ROUNDS / 2];
+}
+
+static void measure_uhttp(double times[3][ROUNDS], int round, size_t length)
+{
+    double start = now_s();
+    if (write_uhttp(item_count) != length)
+        exit(2);
+    times[0][round] = now_s() - start;
+
+    uhttp_str json = { text, length };
+    uint64_t total = 0;
+    start = now_s();
+    uhttp_json_value found = uhttp_json_find(json, "total");
+    if (uhttp_json_to_uint64(found, &total) != UHTTP_OK || total != item_count)
+        exit(2);
+    times[1][round] = now_s() - start;
+
+    start = now_s();
+    if (!uhttp_json_valid(json, NULL))
+        exit(2);
+    times[2][round] = now_s() - start;
+}
+
+static void measure_rival(rival *r, int round, size_t length)
+{
+    double start = now_s();
+    r->length = r->write(r->tree);
+    r->times[0][round] = now_s() - start;
+
+    start = now_s();
+    void *tree = r->parse(length);
+    r->times[2][round] = now_s() - start;
+    if (r->length == 0 || tree == NULL || !r->find(tree))
+        exit(2);
+    r->times[1][round] = now_s() - start;
+    r->release(tree);
+}
+
+/* A line: how fast each is; true if none is faster than uHTTP. */
+static bool report(const char *what, double *times, int which, size_t length)
+{
+    double ours = (double)length / median(times) / 1e6;
+    bool fastest = true;
+    printf("%-9s uHTTP %7.1f MB/s", what, ours);
+    for (size_t i = 0; i < RIVALS; i++) {
+        size_t bytes = which == 0 ? rivals[i].length : length;
+        double theirs = (double)bytes / median(rivals[i].times[which]) / 1e6;
+        printf("   %s %6.1f MB/s, %.1f times", rivals[i].name, theirs, ours / theirs);
+        fastest = fastest && ours > theirs;
+    }
+    printf("\n");
+    return fastest;
 }
 
 int main(void)
 {
-    double ours[3][ROUNDS];
-    double theirs[3][ROUNDS];
+    double times[3][ROUNDS];
     fill_items();
     for (item_count = 1000; write_uhttp(item_count) < TEXT_SIZE; item_count += 10) { }
     size_t length = write_uhttp(item_count);
-    size_t their_length = 0;
-    cJSON *tree = tree_cjson(item_count);
-    for (int round = 0; round < ROUNDS; round++) {
-        double start = now_s();
-        if (write_uhttp(item_count) != length)
+    for (size_t i = 0; i < RIVALS; i++) {
+        rivals[i].tree = rivals[i].parse(length);
+        if (rivals[i].tree == NULL)
             return 2;
-        ours[0][round] = now_s() - start;
-        start = now_s();
-        if (!cJSON_PrintPreallocated(tree, other, (int)sizeof other, 0))
-            return 2;
-        theirs[0][round] = now_s() - start;
-        their_length = strlen(other);
-
-        uhttp_str json = { text, length };
-        uint64_t total = 0;
-        start = now_s();
-        uhttp_json_value found = uhttp_json_find(json, "total");
-        if (uhttp_json_to_uint64(found, &total) != UHTTP_OK || total != item_count)
-            return 2;
-        ours[1][round] = now_s() - start;
-        start = now_s();
-        if (!uhttp_json_valid(json, NULL))
-            return 2;
-        ours[2][round] = now_s() - start;
-        start = now_s();
-        cJSON *parsed = cJSON_ParseWithLength(text, length);
-        theirs[2][round] = now_s() - start;
-        cJSON *their_total = cJSON_GetObjectItemCaseSensitive(parsed, "total");
-        if (their_total == NULL || their_total->valueint != (int)item_count)
-            return 2;
-        theirs[1][round] = now_s() - start;
-        cJSON_Delete(parsed);
     }
-    cJSON_Delete(tree);
-    printf("%zu bytes (cJSON writes %zu), %zu items, medians of %d\n", length, their_length,
-           item_count, ROUNDS);
-    bool faster = report("write", ours[0], length, theirs[0], their_length);
-    faster = report("find", ours[1], length, theirs[1], length) && faster;
-    faster = report("validate", ours[2], length, theirs[2], length) && faster;
-    return faster ? 0 : 1;
+    for (int round = 0; round < ROUNDS; round++) {
+        measure_uhttp(times, round, length);
+        for (size_t i = 0; i < RIVALS; i++)
+            measure_rival(&rivals[i], round, length);
+    }
+    printf("%zu bytes, %zu items, medians of %d\n", length, item_count, ROUNDS);
+    bool fastest = report("write", times[0], 0, length);
+    fastest = report("find", times[1], 1, length) && fastest;
+    fastest = report("validate", times[2], 2, length) && fastest;
+    for (size_t i = 0; i < RIVALS; i++)
+        rivals[i].release(rivals[i].tree);
+    return fastest ? 0 : 1;
 }

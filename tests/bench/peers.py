@@ -2,7 +2,8 @@
 """uHTTP among its peers: one table, and two plots.
 
     tests/bench/peers.py [--rounds N] [--seconds S] [--only WORKLOAD,...] [--servers NAME,...]
-                         [--idle N,...] [--quick] [--install] [--markdown FILE] [--plots FOLDER]
+                         [--idle N,...] [--quick] [--install] [--write]
+    tests/bench/peers.py --check
 
 Each server runs on core 0, the client on core 1. A figure is the server's processor time, user and
 system and of all its processes and threads, divided by what the client counted: microseconds a request,
@@ -10,8 +11,10 @@ or a handshake, or a MiB. Servers take turns within each round, and the table ha
 with half the distance between the highest and the lowest behind "+-". A run with an error or with one answer
 that is not 200 counts as none. Times compare only within one run, and mean something on a quiet machine.
 
-What is not installed is left out and said; --install installs it (Debian). --quick: one round of half a
-second, a smoke test. The servers: PEERS below; their programs and settings are in tests/bench/peers/.
+What is not installed is left out and said; --install installs it (Debian). --quick: one round of a
+second, a smoke test. --write puts the table into tests/bench/peers.md, some of its rows into the README, and
+the plots into tests/bench/plots/; --check tells (as TAP) whether the README's rows are still those of
+peers.md. The servers: PEERS below; their programs and settings are in tests/bench/peers/.
 """
 import argparse
 import os
@@ -193,7 +196,7 @@ def upload(s, server, chunked):
 def handshakes(s, server, how):
     """Connections of TLS 1.2, which all of them speak, one after the other."""
     done = client("openssl", "s_time", "-connect", f"127.0.0.1:{server.tls_port}", how, "-time",
-                  max(1, int(s.seconds)), "-tls1_2", "-www", "/five.txt")
+                  s.seconds, "-tls1_2", "-www", "/five.txt")
     match = re.search(r"^(\d+) connections in [\d.]+s; ", done.stdout, re.M)
     if match is None or int(match.group(1)) == 0:
         raise Failed(f"s_time: {done.stdout[-200:]}{done.stderr[-200:]}")
@@ -259,12 +262,21 @@ class Idle(Workload):
 
 
 class Memory(Workload):
+    """What a server for many holds more than the same server for few: slots taken in advance count, too."""
+    few = 100
+
     def measure(self, s, server):
-        before = server.memory()
         holders = hold(s, server, s.held)
         try:
             time.sleep(2)
-            return (server.memory() - before) / s.held
+            many = server.memory()
+        finally:
+            let_go(holders)
+        server.stop()
+        s.start(server, self.few, False)
+        holders = hold(s, server, self.few // 2)
+        try:
+            return (many - server.memory()) / (s.held - self.few // 2)
         finally:
             let_go(holders)
 
@@ -304,8 +316,8 @@ def workloads(idle):
         Workload("resumed", "TLS handshake, resumed", lambda s, v: handshakes(s, v, "-reuse"), ["tls"], True),
         *[Idle(n) for n in idle],
         Latency("p50", "latency at {rate} a second, median", 0),
-        Latency("p99", "the same, 99 %", 2),
-        Latency("p999", "the same, 99.9 %", 3),
+        Latency("p99", "latency at {rate} a second, 99 %", 2),
+        Latency("p999", "latency at {rate} a second, 99.9 %", 3),
         Memory("bytes", "bytes an idle connection", None, ["many"], connections=5100),
     ]
 
@@ -345,10 +357,7 @@ class Session:
 
     def one(self, workload, server):
         try:
-            if server.source and server.source.startswith("bare"):
-                self.start_bare(server, workload.connections)
-            else:
-                server.start(self.tmp, workload.connections, workload.tls)
+            self.start(server, workload.connections, workload.tls)
             try:
                 value = workload.measure(self, server)
             finally:
@@ -357,6 +366,12 @@ class Session:
             self.faults.append(f"{workload.name}, {server.name}: {fault}")
             return
         self.samples.setdefault((workload.name, server.name), []).append(value)
+
+    def start(self, server, connections, tls):
+        if server.source and server.source.startswith("bare"):
+            self.start_bare(server, connections)
+        else:
+            server.start(self.tmp, connections, tls)
 
     def start_bare(self, server, connections):
         """The loops choose their port and print it."""
@@ -380,7 +395,7 @@ def figure(value):
 
 def table(session, works, servers, rate):
     """Rows of Markdown: the median in each cell, the lowest of a row in bold, the bare loops apart."""
-    lines = ["| CPU, us | " + " | ".join(s.title for s in servers) + " |", "|---" * (len(servers) + 1) + "|"]
+    lines = ["| CPU, \u00b5s | " + " | ".join(s.title for s in servers) + " |", "|---" * (len(servers) + 1) + "|"]
     for w in works:
         cells = []
         rivals = [median(session.samples.get((w.name, s.name))) for s in servers if "bare" not in s.title]
@@ -464,12 +479,90 @@ def plot_idle(session, counts, servers):
     return svg(width, height, "CPU for a request, us, beside so many idle connections", body)
 
 
+# ---- what is written -------------------------------------------------------------------------------
+
+PAGE, README, PLOTS = HERE / "peers.md", ROOT / "README.md", HERE / "plots"
+BEGIN, END = "<!-- rows of tests/bench/peers.md: tests/bench/peers.py --write -->", "<!-- rows -->"
+SHORT_ROWS = ["64, kept alive", "64, a browser's request", "64, a connection per request", "64, 16 requests deep",
+              "10 MiB file", "5-byte file", "64 MiB upload, per MiB", "64 over TLS, kept alive",
+              "TLS handshake", "latency at 10000 a second, 99 %",
+              "bytes an idle connection"]
+
+
+def versions():
+    """The peers as Debian calls them."""
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", "libmicrohttpd12", "h2o",
+                           "libevent-2.1-7", "libcivetweb1", "libwebsockets17", "lighttpd", "nginx-light",
+                           "libmbedtls14"], capture_output=True, text=True)
+    return ", ".join(done.stdout.split("\n")[:-1])
+
+
+def processor():
+    match = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return match.group(1) if match else "an unnamed processor"
+
+
+def page(text, arguments):
+    return f"""# uHTTP among its peers
+
+Written by `tests/bench/peers.py --rounds {arguments.rounds} --seconds {arguments.seconds:g} --write`, on
+{time.strftime("%Y-%m-%d")}, on two cores of {processor()}, Linux {os.uname().release.split("-")[0]}.
+Debian's {versions()}.
+
+Microseconds of processor time, user and system and of all its processes and threads, a request, a handshake or
+a MiB: the median of all rounds, and half the distance between the highest and the lowest. The bare loops
+parse nothing and send a canned answer. The lowest figure of a row is bold; latencies are microseconds, too.
+
+What is behind some rows: a TLS handshake is what the library computes, and mbedTLS, which is written in C for
+microcontrollers, needs four times as long for its curves as OpenSSL's assembler; h2o and lighttpd remember
+a file for a while, uHTTP opens it anew each time and never sends an old one; nginx stores an upload in a file; Debian's libwebsockets resets connections that say close, and takes no thousand of
+them here.
+
+{text}
+"""
+
+
+def short_rows(markdown):
+    """Of the page's table: some of the rows, without the second loop and poller, and without the spread."""
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in markdown.splitlines()
+            if line.startswith("| ")]
+    keep = [i for i, title in enumerate(rows[0]) if "select" not in title]
+    idle = [row for row in rows if "beside" in row[0]]
+    chosen_rows = rows[:1] + [row for row in rows if row[0] in SHORT_ROWS or row in idle[1:2] + idle[-1:]]
+    lines = ["| " + " | ".join(re.sub(r" \+-[\d.]+", "", row[i]) for i in keep) + " |" for row in chosen_rows]
+    return "\n".join(lines[:1] + ["| --- " + "| ---: " * (len(keep) - 1) + "|"] + lines[1:]) + "\n"
+
+
+def readme_parts():
+    text = README.read_text()
+    before, rest = text.split(BEGIN + "\n")
+    inside, after = rest.split(END + "\n")
+    return before, inside, after
+
+
+def write(text, plots, arguments):
+    PAGE.write_text(page(text, arguments))
+    before, _, after = readme_parts()
+    README.write_text(before + BEGIN + "\n" + short_rows(PAGE.read_text()) + END + "\n" + after)
+    PLOTS.mkdir(exist_ok=True)
+    for name, plot in plots.items():
+        if plot:
+            (PLOTS / name).write_text(plot)
+
+
+def check():
+    same = readme_parts()[1] == short_rows(PAGE.read_text())
+    print(f"{'ok' if same else 'not ok'} 1 - the README's rows are those of tests/bench/peers.md")
+    print("1..1")
+    return 0 if same else 1
+
+
 # ---- main ------------------------------------------------------------------------------------------
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2)
+    p.add_argument("--seconds", type=int, default=2)
     p.add_argument("--rate", type=int, default=10000, help="requests a second of the open loop")
     p.add_argument("--held", type=int, default=5000, help="connections whose memory is measured")
     p.add_argument("--only", default="")
@@ -477,8 +570,8 @@ def parse():
     p.add_argument("--idle", default="0,900,5000,20000")
     p.add_argument("--quick", action="store_true")
     p.add_argument("--install", action="store_true")
-    p.add_argument("--markdown", type=Path)
-    p.add_argument("--plots", type=Path)
+    p.add_argument("--write", action="store_true")
+    p.add_argument("--check", action="store_true")
     return p.parse_args()
 
 
@@ -499,6 +592,8 @@ def raise_limit():
 
 def main():
     a = parse()
+    if a.check:
+        return check()
     if a.quick:
         a.rounds, a.seconds, a.held = 1, 1, 500
     if a.install:
@@ -529,14 +624,9 @@ def main():
     print(f"{a.rounds} rounds of {a.seconds:g} s; medians\n\n{text}\n")
     for fault in session.faults:
         print(f"no figure: {fault}")
-    if a.markdown:
-        a.markdown.write_text(text + "\n")
-    if a.plots:
-        a.plots.mkdir(parents=True, exist_ok=True)
-        for name, plot in (("browser.svg", plot_bars(session, "browser", "CPU for a browser's request, us", servers)),
-                           ("idle.svg", plot_idle(session, idle, servers))):
-            if plot:
-                (a.plots / name).write_text(plot)
+    if a.write:
+        write(text, {"browser.svg": plot_bars(session, "browser", "CPU for a browser's request, us", servers),
+                     "idle.svg": plot_idle(session, idle, servers)}, a)
     own = [key for key in session.samples if key[1] == "uhttp"]
     return 0 if own and not any(", uhttp:" in f for f in session.faults) else 1
 

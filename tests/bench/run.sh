@@ -7,7 +7,7 @@
 #   --quick      a smoke test: one round of one second, shorter counts
 #   --rounds N   rounds of all scenarios and servers, interleaved; the table has medians (5)
 #   --seconds N  how long each scenario lasts in each round (2)
-#   --only       hello browser close pipeline (timed), json (timed against cJSON), idle (900,
+#   --only       hello browser close pipeline (timed), json (timed against cJSON and Jansson), idle (900,
 #                5 000 and 20 000 idle connections beside 8 active ones), wait (what one
 #                uhttp_wait(server, 0) and a newcomer cost beside 20 000, or as many as there may be
 #                descriptors for), websocket (echo, unmasking, broadcast),
@@ -315,7 +315,11 @@ fi
 # ---- JSON: a program of its own, which judges itself ---------------------------------------------
 
 if wanted json && echo '#include <cjson/cJSON.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
-    build json json.c -lcjson
+    jansson=
+    echo '#include <jansson.h>' | "${CC:-cc}" -E - >/dev/null 2>&1 && jansson="-DJANSSON -ljansson" ||
+        echo "json: Jansson is left out; Debian package: libjansson-dev"
+    # shellcheck disable=SC2086
+    build json json.c -lcjson $jansson
     taskset -c 0 "$tmp/json" || missed=$((missed + 1))
     echo
 elif wanted json; then

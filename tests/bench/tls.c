@@ -3,15 +3,19 @@
  *
  *     tls CHAIN KEY CA [ROUNDS]
  *
- * A child serves, bare or uHTTP; the parent asks with mbedTLS, one connection after the other, and
- * adds up the child's processor time. What a child costs that serves nothing is subtracted. Prints
+ * A child serves on core 0, bare or uHTTP; the parent asks from core 1 with mbedTLS, one connection
+ * after the other, and adds up the child's processor time. What a child costs that serves nothing is subtracted. Prints
  * medians of interleaved rounds, and the bytes of heap that a connection holds.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #define UHTTP_TLS 1
 #define UHTTP_IMPLEMENTATION
 #include "../../uhttp_server.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,11 +237,21 @@ static int listen_anywhere(void)
     return fd;
 }
 
+/* Where there is only one core, or none to choose, it is as it is. */
+static void stay_on_core(int core)
+{
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(core, &cores);
+    (void)sched_setaffinity(0, sizeof cores, &cores);
+}
+
 static pid_t start(int server)
 {
     int listener = listen_anywhere();
     pid_t child = fork();
     if (child == 0) {
+        stay_on_core(0);
         if (server == BARE)
             serve_bare(listener);
         serve_uhttp(listener);
@@ -351,6 +365,7 @@ static bool run(bool newer, int rounds)
 int main(int argc, char **argv)
 {
     int rounds = argc > 4 ? atoi(argv[4]) : 5;
+    stay_on_core(1);
     if (argc < 4 || rounds < 1 || rounds > 64)
         die("usage: tls CHAIN KEY CA [ROUNDS]");
     signal(SIGPIPE, SIG_IGN);

@@ -15,7 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 certs=$here/../../build/tls
-"$here/../tls_certificates.sh" "$certs"
+"$here/../server/tls_certificates.sh" "$certs"
 # shellcheck disable=SC2086
 "${CC:-cc}" -std=gnu11 -O2 ${CFLAGS:-} ${MBEDTLS_CFLAGS:-} -o "$tmp/tls" "$here/tls.c" \
     ${MBEDTLS_LIBS:--lmbedtls -lmbedx509 -lmbedcrypto}

@@ -1,7 +1,7 @@
 #!/bin/bash
-# What analysers find in the header and in the examples without running them: gcc -fanalyzer,
-# clang-tidy and cppcheck. Nothing may be found; what each does not look for stands here with its
-# reason. Prints TAP; an analyser that is not installed is skipped.
+# What analysers find in the header without running it: gcc -fanalyzer, clang-tidy and cppcheck.
+# Nothing may be found; what each does not look for stands here with its reason. Then what nobody
+# runs in the tests. Prints TAP; an analyser that is not installed is skipped.
 . "$(dirname "$0")/../script.sh"
 
 printf '#define UHTTP_IMPLEMENTATION\n#include "uhttp_server.h"\n' >"$dir/impl.c"
@@ -57,4 +57,14 @@ if has cppcheck; then
         --enable=warning,performance,portability --max-configs=1 -I . -D__linux__ -D__GNUC__=12 \
         --suppress=nullPointerArithmeticRedundantCheck --suppress=uninitvar "$dir/impl.c"
 fi
+
+# The benchmarks are run by hand: what they are made of must still be where they look.
+grep -ohE '\$here"?/[A-Za-z0-9_./-]+\.(c|h|sh|js|lua|txt)' tests/bench/*.sh | sed 's|^[^/]*/||' | sort -u \
+    >"$dir/names"
+while read -r name; do
+    [ -e "tests/bench/$name" ] || echo "# missing: tests/bench/$name"
+done <"$dir/names" >"$dir/log"
+cat "$dir/log"
+[ "$(wc -l <"$dir/names")" -gt 5 ] && [ ! -s "$dir/log" ]
+ok "the benchmarks find their files"
 done_testing

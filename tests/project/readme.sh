@@ -68,6 +68,8 @@ if command -v python3 >/dev/null; then
     "$root/tests/trust/table.py" --check >"$dir/table"
     ok "SECURITY.md has the table of what was counted as tests/trust/table.py writes it"
     sed -n '/^not/s/^/# /p' "$dir/table"
+    "$root/tests/bench/peers.py" --check >"$dir/table"
+    ok "the README's rows of the benchmark are those of tests/bench/peers.md"
 fi
 
 # What is named in prose exists in code: in the README, and in the header's own comments.

@@ -64,6 +64,13 @@ static void dismiss(int from, int to)
     loop_pump(0);
 }
 
+/* So many sleeps that the server believes there are few. */
+static void sleep_often(void)
+{
+    for (unsigned i = 0; i < UH_QUEUE_SLEEPS; i++)
+        loop_pump(0);
+}
+
 static void check_all(int from, int to)
 {
     for (int i = from; i < to; i++)
@@ -88,6 +95,7 @@ static void a_server_moves_over_when_many_are_watched_and_back_when_few_are(void
     assert_true(is_in_force());             /* some distance between there and back */
     check_all(0, UH_QUEUE_AT / 2);
     dismiss(10, UH_QUEUE_AT / 2);
+    sleep_often();
     assert_int_equal(is_in_force(), UH_QUEUE_ALWAYS);
     assert_int_equal(loop_open_descriptors(), descriptors + 20);
     check_all(0, 10);
@@ -111,7 +119,7 @@ static void few_connections_in_high_slots_stay_with_the_queue(void **state)
     for (unsigned i = 0; i < UH_QUEUE_NEAR + 30; i++)
         client_close(all[i]);
     LOOP_UNTIL(loop_stats().connections == 10);
-    loop_pump(0);
+    sleep_often();
     assert_true(is_in_force());
     client_check(all[UH_QUEUE_NEAR + 35], "/high");
     for (unsigned i = UH_QUEUE_NEAR + 30; i < UH_QUEUE_NEAR + 39; i++)
@@ -119,9 +127,50 @@ static void few_connections_in_high_slots_stay_with_the_queue(void **state)
     LOOP_UNTIL(loop_stats().connections == 1);
     client_close(all[UH_QUEUE_NEAR + 39]);
     LOOP_UNTIL(loop_stats().connections == 0);
-    loop_pump(0);
+    sleep_often();
     assert_int_equal(is_in_force(), UH_QUEUE_ALWAYS);
     client_check(client_connect(), "/low-again");
+}
+
+/* All of a crowd are there before the server looks, and leave with their answers. */
+static void come_and_go(const char *request)
+{
+    for (int i = 0; i < MANY; i++) {
+        crowd[i] = client_connect();
+        client_send(crowd[i], request);
+    }
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(client_answer(crowd[i]), 200);
+    for (int i = 0; i < MANY; i++)
+        client_close(crowd[i]);
+}
+
+static void crowds_that_come_and_go_share_a_queue(void **state)
+{
+    (void)state;
+    open_patiently(MANY);
+    for (int round = 0; round < 5; round++) {
+        come_and_go(GET("/keep"));
+        LOOP_UNTIL(loop_stats().connections == 0);
+    }
+    assert_int_equal(loop_queues, UH_QUEUE_ALWAYS ? 0 : 1);
+}
+
+/* Not even of a crowd, which is more than has its turns before the network is asked again. */
+static void who_leaves_with_the_answer_is_not_watched(void **state)
+{
+    (void)state;
+    open_patiently(3 * MANY);
+    static client *idle[MANY];
+    for (int i = 0; i < MANY; i++) {
+        idle[i] = client_connect();
+        client_check(idle[i], "/idle");
+    }
+    loop_pump(10);
+    loop_queue_calls = 0;
+    come_and_go("GET /once HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    LOOP_UNTIL(loop_stats().connections == MANY);
+    assert_int_equal(loop_queue_calls, 0);
 }
 
 /* Neither a request on a connection that is known, nor a connection whose request comes with
@@ -357,6 +406,9 @@ int main(void)
         LOOP_TEST(a_server_moves_over_when_many_are_watched_and_back_when_few_are),
         LOOP_TEST(few_connections_in_high_slots_stay_with_the_queue),
         LOOP_TEST(what_is_answered_at_once_changes_nothing_in_the_queue),
+        LOOP_TEST(crowds_that_come_and_go_share_a_queue),
+        LOOP_TEST_PLAIN(who_leaves_with_the_answer_is_not_watched,
+                        "a handshake waits for its peer")
         LOOP_TEST(a_queue_that_is_refused_leaves_select_in_force),
         LOOP_TEST(a_queue_that_takes_too_few_leaves_select_in_force),
         LOOP_TEST(a_queue_that_takes_no_more_is_left),
