@@ -2216,6 +2216,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_DIRECT        2048u      /* larger responses are sent from where they lie */
 #define UH_SKIP_LIMIT    65536u     /* unread body that is drained rather than closed upon */
 #define UH_WINDOW_MIN    64u        /* room behind a head that a body needs at least */
+#define UH_NAMES_ROOM    512u       /* and beside it, on the heap, the names of its file */
 #define UH_PROGRESS      1024u      /* bytes that renew a deadline */
 #define UH_WS_CONTROL    131u       /* the longest control frame of a client, and its head */
 #define UH_WS_ROOM       16u        /* in tx beside a message: its head, and what ends it all */
@@ -13248,9 +13249,11 @@ static bool uh_request_make_room(uhttp_conn *c, size_t margin, uint32_t head_len
     uh_pool *m = &c->server->pool;
     uint32_t behind = uh_buf_used(&c->rx) - head_len;
     uint32_t window = uh_request_least_window(r);
-    uint32_t more = window > behind ? window - behind : 0;
     if (uh_pool_is_fixed(m) && window > 0)      /* all of the buffer is the body's */
         uh_buf_slide(&c->rx);
+    else if (UH_FILES && window > 0)            /* whatever requests came before */
+        window += UH_NAMES_ROOM;
+    uint32_t more = window > behind ? window - behind : 0;
     if (uh_buf_reserve(m, &c->rx, margin + more))
         return true;
     if (r->chunked || behind <= r->framing.left)

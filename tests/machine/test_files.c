@@ -1298,6 +1298,31 @@ static void a_limit_is_one_for_files_too(void **state)
     }
 }
 
+/* On the heap a buffer becomes as large as it must be: what was read ahead, while the request before
+ * was with the program, leaves room for the names all the same. */
+static void a_body_finds_room_for_its_names_behind_other_requests(void **state)
+{
+    (void)state;
+    static char request[8192];
+    static const char line[] = "PUT /file HTTP/1.1\r\n";
+    char text[2200];
+    for (int padding = 700; padding < 1100; padding++) {
+        peer *p = upload_begin(0, 0, false, request);
+        sprintf(text, "GET /first HTTP/1.1\r\nHost: a\r\nX: %0900d\r\n\r\n", 0);
+        snprintf(world_what, sizeof world_what, "padding %d", padding);
+        peer_says(p, text);
+        uhttp_conn *c = world_next();
+        sprintf(text, "%sX: %0*d\r\n", line, padding, 0);
+        peer_says(p, text);
+        peer_says(p, request + sizeof line - 1);
+        CHECK(world_next() == NULL && uhttp_respond_text(c, 200, "first") == UHTTP_OK);
+        upload_run();
+        CHECK(heard_headers == 1 && heard_complete == 1 && target_is_new());
+        CHECK(peer_has(p, "201 Created"));
+        finish();
+    }
+}
+
 /* Whether there is room for the name depends on the head, not on what came with it. */
 static void a_name_too_long_for_the_memory_is_refused_and_nothing_happens(void **state)
 {
@@ -1385,6 +1410,7 @@ int main(void)
         TEST(what_fails_on_the_way_into_a_file_is_an_error_and_leaves_nothing),
         TEST(an_upload_that_is_broken_off_leaves_nothing),
         TEST(a_limit_is_one_for_files_too),
+        TEST(a_body_finds_room_for_its_names_behind_other_requests),
         TEST(a_name_too_long_for_the_memory_is_refused_and_nothing_happens),
         TEST(without_the_functions_nothing_is_taken),
     };
