@@ -14,9 +14,9 @@
 #
 # Stages run side by side, as many as there are processors; what measures runs alone, at the end.
 # Everything built is in build/, what each stage printed in build/logs. FUZZ_SECONDS is the time
-# for each fuzzer, DRIVER_SECONDS for the random driver, JOBS (the number of processors) how much
-# runs at once, TEST_SECONDS (240) how long one test program may take. The last line is
-# "N passed, N failed"; the status is 0 if something ran and nothing failed.
+# for each fuzzer, DRIVER_SECONDS for the random driver, SOAK_SECONDS (100) for the soak, JOBS (the
+# number of processors) how much runs at once, TEST_SECONDS (240) how long one test program may
+# take. The last line is "N passed, N failed"; the status is 0 if something ran and nothing failed.
 set -u
 export LC_ALL=C
 
@@ -74,6 +74,7 @@ budget() {
     analysis) echo 6 ;;
     long:long_faults) echo 6 ;;
     long:long_hostile) echo 3 ;;
+    long:long_soak) echo 4 ;;
     long:long_mutation) echo 2 ;;
     long:long_fresh_root) echo 8 ;;
     *) echo 15 ;;

@@ -86,13 +86,20 @@ def hostile(text):
                       f"it the server computed at most {found[2]} ms (p99)")
 
 
+def soak(text):
+    found = last(r"^# soak: (\d+) connections, (\d+) requests, (\d+) hours of load, (\d+) wraps", text)
+    return found and (f"{grouped(found[1])} connections and {grouped(found[2])} requests in {found[3]} "
+                      f"hours of a clock that wrapped {found[4]} times; nothing grew")
+
+
 ROWS = [("failed system calls and allocations", faults, "tests/trust/faults.sh"),
         ("proofs", proofs, "tests/trust/proofs.sh"),
         ("fuzzed inputs", fuzzing, "tests/run.sh fuzz"),
         ("planted faults", mutation, "tests/trust/mutation.py"),
         ("coverage by the quick tests", coverage, "tests/trust/coverage.py"),
         ("sanitizers", sanitizers, "tests/run.sh asan clang tsan valgrind"),
-        ("hostile clients", hostile, "tests/trust/long_hostile.sh")]
+        ("hostile clients", hostile, "tests/trust/long_hostile.sh"),
+        ("long load", soak, "tests/trust/long_soak.sh")]
 
 
 def read(path):
