@@ -888,7 +888,8 @@ UHTTP_API uhttp_result uhttp_respond_error(uhttp_conn *c, int status);
  * Content-Disposition, Location, ETag, Last-Modified, Expires, Age, Retry-After, Date, Server,
  * Strict-Transport-Security, X-Frame-Options, X-Content-Type-Options, Referrer-Policy, or
  * Access-Control-Allow-Origin, -Allow-Credentials or -Max-Age replaces the first. Event
- * streams, NDJSON and multipart keep their own Content-Type. */
+ * streams, NDJSON and multipart keep their own Content-Type and discard an added one, even if
+ * they fail. */
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value);
 
 typedef enum uhttp_same_site {
@@ -11750,7 +11751,8 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
     } else if (length < 0 && r->minor) {
         p = uh_text_puts(p, "Transfer-Encoding: chunked\r\n");
     }
-    if (!c->keep || !r->minor)
+    /* which names the hint as well: RFC 9110 section 7.6.1 */
+    if (!c->keep || !r->minor || c->server->put_keep_alive != NULL)
         p = uh_put_line(p, "Connection: ", c->keep ? "keep-alive" : "close");
     if (c->keep && c->server->put_keep_alive != NULL)
         p = c->server->put_keep_alive(c->server, p);
@@ -17743,7 +17745,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        of what follows a refusal no more than 16 MiB are read and discarded;
  *        a shutdown leaves kept-alive connections a second, as a request may be on its way;
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
- *        64 slots by default on the heap; keep_alive_hint;
+ *        64 slots by default on the heap; keep_alive_hint, which Connection names as well;
  *        a stream whose client has shut its side ends after two seconds of silence;
  *        clients that leave behind input for which there is no room are noticed; what the
  *        system's buffer takes is no progress of a client that reads nothing;

@@ -400,8 +400,11 @@ static void a_client_is_told_how_long_its_connection_is_kept(void **state)
         client_check(c, "/a");
         const char *hint = client_field(c, "Keep-Alive");
         assert_int_equal(hint != NULL, cases[i].hint != NULL);
-        if (hint != NULL)
+        if (hint != NULL) {         /* Connection names it: RFC 9110 section 7.6.1 */
             assert_string_equal(hint, cases[i].hint);
+            assert_non_null(client_field(c, "Connection"));
+            assert_string_equal(client_field(c, "Connection"), "keep-alive");
+        }
         client *old = client_connect();
         assert_int_equal(client_ask(old, "GET /b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
                          200);
