@@ -16315,14 +16315,14 @@ static bool uh_listener_failed(uhttp_server *s, uh_listener *l, uh_sys_error err
 {
     if (error == UH_SYS_AGAIN)
         return false;
-    if (error == UH_SYS_FAILED && ++l->failures < UH_TURNS)
+    if (error != UH_SYS_FULL && ++l->failures < UH_TURNS)
         return true;
     l->failures = 0;
     if (error == UH_SYS_FULL && uh_server_make_room(s))
         return true;
     if (error != UH_SYS_INTERRUPTED)
         uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
-    return error == UH_SYS_INTERRUPTED;
+    return false;
 }
 
 /* Must somebody give way before a newcomer can be accepted? Each socket needs its place, also
@@ -16345,11 +16345,13 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
 {
     uh_peer peer;
     uh_sys_error error = UH_SYS_AGAIN;
+    uh_socket fd;
     if (uh_server_is_full(s) && (!uh_sys_is_readable(l->fd) || !uh_server_make_room(s)))
         return false;
-    uh_socket fd = uh_sys_accept(l->fd, &peer, &error);
-    if (fd == UH_NO_SOCKET)
-        return uh_listener_failed(s, l, error);
+    while ((fd = uh_sys_accept(l->fd, &peer, &error)) == UH_NO_SOCKET) {
+        if (!uh_listener_failed(s, l, error))
+            return false;
+    }
     l->failures = 0;
     if (UH_LWIP)
         uh_server_probe(s, fd);
@@ -16369,19 +16371,17 @@ static bool uh_listener_is_busy(const uhttp_server *s, const uh_listener *l)
     return s->counts[UH_HANDSHAKE] >= l->max_handshakes;
 }
 
-/* Takes one newcomer from each listener that may have one; false: none has. */
-static bool uh_server_accept(uhttp_server *s)
+/* Takes one newcomer from each listener that may have one. The poller reports again what is
+ * left when one could not be taken. */
+static void uh_server_accept(uhttp_server *s)
 {
-    bool any = false;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         if (!l->ready)
             continue;
         uh_reclaim_closed(s);       /* nobody gives way where a slot is free */
         l->ready = !s->paused && !uh_listener_is_busy(s, l) && uh_listener_accept_one(s, l);
-        any = any || l->ready;      /* else the poller reports again what is left */
     }
-    return any;
 }
 
 /* After a pause, connections that the system had no memory for try again. */
@@ -16661,13 +16661,12 @@ static uhttp_conn *uh_server_tell(uhttp_server *s, uhttp_conn *c)
 static uhttp_conn *uh_server_take_turns(uhttp_server *s)
 {
     while (s->turns > 0) {
-        bool came = (s->ready_first == NULL || s->turns % 4 == 0) && uh_server_accept(s);
+        if (s->ready_first == NULL || s->turns % 4 == 0)
+            uh_server_accept(s);
         uhttp_conn *c = uh_ready_pop(s);
-        if (c == NULL && !came)
+        if (c == NULL)
             break;
         s->turns--;
-        if (c == NULL)
-            continue;
         uh_conn_turn(c);
         if (c->pending != UHTTP_EVENT_NONE)
             return uh_server_tell(s, c);
