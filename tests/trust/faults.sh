@@ -9,6 +9,11 @@
 #   --pairs N        runs with two faults, of each scenario; 500
 #   -v               names all calls in the header that can fail, "reached" or "not" by a scenario
 #
+# Calls that no scenario makes: those of uh_sys_renumber(), and the close() of an accepted socket that
+# cannot be served, need a descriptor beyond an fd_set where the set cannot grow: in fixed memory, or
+# when that allocation fails as well. Then nobody new is served, which is what every run must show;
+# test_server_descriptors.c is about them.
+#
 # Three programs: select(), epoll and TLS, with sanitizers where the compiler has them. Prints
 # TAP, and at the end how many faults there were, how many of the calls in the header that can fail
 # some scenario makes, and the lines of the others.
