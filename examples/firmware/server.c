@@ -77,6 +77,8 @@ void device_status(uhttp_json_writer *w)
     add(w, "netconns_most", lwip_stats.memp[MEMP_NETCONN]->max);
     add(w, "netconn_errors", lwip_stats.memp[MEMP_NETCONN]->err);
     add(w, "pcbs_most", lwip_stats.memp[MEMP_TCP_PCB]->max);
+    add(w, "sockets", lwip_stats.memp[MEMP_NETCONN]->used);
+    add(w, "packets", lwip_stats.memp[MEMP_PBUF_POOL]->used);
     add(w, "frames_lost", board_frames_lost);
     tls_status(w);
 }

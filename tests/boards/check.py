@@ -2,7 +2,7 @@
 """check.py - asks the site of examples/firmware everything a client may; prints TAP.
 
     check.py HOST PORT [--slots N] [--bytes N] [--image FILE] [--tls FILE] [--limit S]
-             [--tries N] [--crowd N] [--apart S] [--requests N]
+             [--tries N] [--crowd N] [--apart S] [--requests N] [--soak S]
 
 --slots   connections the server has (4)
 --bytes   of the large transfers (1 MiB)
@@ -13,6 +13,7 @@
 --requests  on kept connections, one after the other (200)
 --crowd   how many clients come at once (20)
 --apart   seconds between two of them: the queue of QEMU's port forwarding holds one (0)
+--soak    seconds of all of it at once by more clients than slots, some of which break off (0)
 """
 import argparse
 import json
@@ -36,6 +37,7 @@ options.add_argument("--tries", type=int, default=1)
 options.add_argument("--requests", type=int, default=200)
 options.add_argument("--crowd", type=int, default=20)
 options.add_argument("--apart", type=float, default=0)
+options.add_argument("--soak", type=float, default=0)
 options = options.parse_args()
 
 random.seed(7)
@@ -503,6 +505,128 @@ def _():
             return sum_is(ask("PUT", "/speed", data), data)
         return ask("GET", "/speed?bytes=%d" % len(data)).body == pattern(len(data))
     return all_true(at_once(options.slots, job))
+
+
+def break_off(text, wait=0):
+    """says so much, reads a little if wait is not 0, and goes: with FIN, or with a reset"""
+    sock = connect()
+    sock.sendall(text)
+    if wait:
+        sock.recv(wait)
+    if random.random() < 0.5:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    return True
+
+
+def kept(count, at_once):
+    """so many requests on one connection, one by one or pipelined"""
+    with connect() as sock, sock.makefile("rb") as file:
+        request = b"GET /api/led HTTP/1.1\r\nHost: x\r\n\r\n"
+        answers = []
+        if at_once:
+            sock.sendall(request * count)
+        while len(answers) < count:
+            if not at_once:
+                sock.sendall(request)
+            r = Response(file)
+            answers.append(r.status)
+            if r.fields.get("connection") == "close":       # newcomers wait: it is their turn
+                break
+        return set(answers) == {200}
+
+
+def console(says_goodbye):
+    with connect() as sock, sock.makefile("rb") as file:
+        send_request(sock, "GET", "/console", fields=[
+            "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="])
+        while file.readline() not in (b"\r\n", b""):
+            pass
+        sock.sendall(b"\x01\x81\0\0\0\0l" + b"\x89\x80\0\0\0\0" + b"\x80\x82\0\0\0\0ed")
+        frames = []
+        for _ in range(2):
+            kind, length = read_exactly(file, 2)
+            frames.append((kind, read_exactly(file, length)))
+        if says_goodbye:
+            sock.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
+            frames.append((0x88, read_exactly(file, 4)))
+        return frames[0] == (0x8a, b"") and frames[1][1].startswith(b"the led is")
+
+
+UPLOAD = b"PUT /firmware HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+SOAK_JOBS = [
+    lambda: ask("GET", "/").body == PAGE,
+    lambda: ask("HEAD", "/").status == 200,
+    lambda: status()["forgotten"] >= 0,
+    lambda: kept(5, False),
+    lambda: kept(10, True),
+    lambda: ask("GET", "/speed?bytes=9000").body == pattern(9000),
+    lambda: sum_is(ask("PUT", "/speed", DATA[:7000]), DATA[:7000]),
+    lambda: sum_is(ask("PUT", "/speed", DATA[:7000], chunked=True), DATA[:7000]),
+    lambda: ask("PUT", "/firmware", DATA[:9000]).status in (200, 503),
+    lambda: ask("GET", "/api/next").status == 200,
+    lambda: ask("GET", "/firmware", fields=["Range: bytes=1000-1999"]).status == 206,
+    lambda: ask("PUT", "/api/led", b'{"on":false}').status == 200,
+    lambda: [ask("GET", path).status for path in ("/none", "/a b")] == [404, 400],
+    lambda: ask("GET", "/", fields=["X: " + "y" * 2000]).status == 431,
+    lambda: console(True),
+    lambda: console(False),
+    lambda: break_off(b""),
+    lambda: break_off(b"GET /api/led HTT"),
+    lambda: break_off(UPLOAD + DATA[:3000]),
+    lambda: break_off(b"GET /speed?bytes=900000 HTTP/1.1\r\nHost: x\r\n\r\n", 100),
+    lambda: break_off(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    lambda: break_off(b"GET /api/next HTTP/1.1\r\nHost: x\r\n\r\n"),
+]
+
+
+def settled():
+    """what must be the same whenever only the one who asks is there"""
+    deadline = time.time() + 2 * options.limit
+    while True:
+        s = status()
+        found = {name: s[name] for name in
+                 ("connections", "held", "forgotten", "sockets", "packets", "tls_heap") if name in s}
+        if (s["connections"], s["held"]) == (1, 1) or time.time() > deadline:
+            return found
+        time.sleep(0.3)
+
+
+def soak():
+    """every worker does one thing after the other, by chance; who silently waits for its turn may
+    give way to a newcomer, and QEMU's port forwarding may refuse one, so that some come again"""
+    end = time.time() + options.soak
+    lost = []
+
+    def job(i):
+        chance = random.Random(i)
+        done = 0
+        while time.time() < end:
+            what = chance.randrange(len(SOAK_JOBS))
+            try:
+                if not SOAK_JOBS[what]():
+                    return "job %d: a wrong answer" % what
+                done += 1
+            except (OSError, EOFError) as error:
+                lost.append("job %d: %r" % (what, error))
+        return done
+    results = at_once(options.slots + 2, job)
+    bad = [r for r in results if not isinstance(r, int)]
+    done = sum(r for r in results if isinstance(r, int))
+    print("# soak: %d jobs in %d s, %d came again" % (done, options.soak, len(lost)))
+    return bad or (lost if len(lost) > 2 + done // 50 else [])
+
+
+if options.soak > 0:
+    @check("%d s of everything at once, and then it is as it was" % options.soak)
+    def _():
+        before = settled()
+        bad = soak()
+        after = settled()
+        if not bad and before["forgotten"] == 0 and before == after:
+            return True
+        return bad[:3], before, after
 
 
 @check("nothing is left behind")

@@ -5,6 +5,8 @@
 #
 #   tests/platform/boards.sh [PART...]     only these: lm3s6965evb mps2-an385 freertos lwip
 #
+# SOAK_SECONDS (30) is how long each board is asked everything at once, by more clients than it has slots.
+#
 # Compilers and emulator come from packages, lwIP and mbedTLS from source packages
 # (tests/boards/sources.sh). Everything is built below build/boards.
 . "$(dirname "$0")/../script.sh"
@@ -16,6 +18,7 @@ done
 fetch_sources || skip_all "the sources of lwIP and mbedTLS cannot be fetched"
 out=$root/build/boards
 mkdir -p "$out"
+soak=${SOAK_SECONDS:-30}
 parts=${*:-lwip mps2-an385 lm3s6965evb freertos}
 
 # build_firmware NAME ARGUMENT...: builds build/boards/NAME/firmware.elf and .bin
@@ -41,7 +44,7 @@ boot() {
     port=$(free_port)
     secure_port=$(free_port)
     url=http://127.0.0.1:$port
-    timeout 900 qemu-system-arm -M "$1" -kernel "$out/$name/firmware.elf" -display none -monitor none \
+    timeout $((900 + ${soak%.*})) qemu-system-arm -M "$1" -kernel "$out/$name/firmware.elf" -display none -monitor none \
         -serial stdio -semihosting-config enable=on,target=native \
         -nic "user,restrict=on,hostfwd=tcp:127.0.0.1:$port-:80,hostfwd=tcp:127.0.0.1:$secure_port-:443" \
         >"$out/$name.uart" 2>"$out/$name.qemu" </dev/null &
@@ -103,7 +106,8 @@ part_lm3s6965evb() {
     head -c 1048576 /dev/urandom >"$dir/update"
     is "$name: 1 MiB uploaded by curl" '{"bytes":1048576' \
         "$(ask -T "$dir/update" "$url/firmware" | cut -d , -f 1)"
-    check "$name" "$port" --image "$out/$name/firmware.bin" --limit 90 --apart 0.005
+    check "$name" "$port" --image "$out/$name/firmware.bin" --limit 90 --apart 0.005 \
+        --soak "$soak"
     is "$name answers again" '{"on":false}' "$(ask "$url/api/led")"
     verdict
 }
@@ -116,7 +120,8 @@ part_mps2_an385() {
     is "$name: curl over TLS" '{"on":false}' \
         "$(ask --cacert "$out/$name/certificate.pem" "https://127.0.0.1:$secure_port/api/led")"
     check "$name over TLS" "$secure_port" --tls "$out/$name/certificate.pem" \
-        --image "$out/$name/firmware.bin" --bytes 262144 --limit 90 --crowd 8 --apart 0.005
+        --image "$out/$name/firmware.bin" --bytes 262144 --limit 90 --crowd 8 --apart 0.005 \
+        --soak "$soak"
     is "$name answers again" '{"on":false}' "$(ask "$url/api/led")"
     verdict
 }
