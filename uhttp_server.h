@@ -5086,11 +5086,13 @@ static void uh_poller_tell_all(uh_poller *p)
 /* Chooses who will watch the sockets, with some distance between the way there and back. */
 static void uh_poller_choose(uh_poller *p)
 {
-    if (p->queue < 0 && p->count >= p->move_at)
+    if (p->queue < 0 && p->count < p->move_at)
+        return;
+    if (p->queue < 0)
         uh_poller_move(p);
     if (p->count >= UH_QUEUE_LEAVE || p->far > 0)
         p->sleeps = 0;
-    else if (p->queue >= 0 && !UH_QUEUE_ALWAYS && ++p->sleeps >= UH_QUEUE_SLEEPS)
+    else if (!UH_QUEUE_ALWAYS && ++p->sleeps >= UH_QUEUE_SLEEPS)
         uh_poller_leave(p, false);
     if (p->queue >= 0)
         uh_poller_tell_all(p);
@@ -10572,6 +10574,7 @@ struct uhttp_server {
     bool trimming;
     bool full;                  /* somebody's input has no room: see uh_server_peek() */
     bool can_wake, woken, stopping;
+    bool knocking;              /* a listener may have a newcomer */
     bool rested;                /* a foreign loop has been told that nothing is left to do */
     bool handed;                /* or of sockets that are gone: now they may be closed */
     bool failed;                /* a response to the last event's request could not begin */
@@ -16375,12 +16378,14 @@ static bool uh_listener_is_busy(const uhttp_server *s, const uh_listener *l)
  * left when one could not be taken. */
 static void uh_server_accept(uhttp_server *s)
 {
+    s->knocking = false;
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         if (!l->ready)
             continue;
         uh_reclaim_closed(s);       /* nobody gives way where a slot is free */
         l->ready = !s->paused && !uh_listener_is_busy(s, l) && uh_listener_accept_one(s, l);
+        s->knocking = s->knocking || l->ready;
     }
 }
 
@@ -16516,7 +16521,7 @@ static void uh_server_look(uhttp_server *s)
     for (uint32_t i = 0; i < s->listener_count; i++) {
         uh_listener *l = &s->listeners[i];
         if (!l->watched && uh_sys_is_readable(l->fd))
-            l->ready = s->waiting = true;
+            l->ready = s->knocking = s->waiting = true;
     }
     if (s->waiting) {
         uh_server_crowd(s, UH_LOG ? uh_server_describe(s, text) : NULL);
@@ -16661,7 +16666,7 @@ static uhttp_conn *uh_server_tell(uhttp_server *s, uhttp_conn *c)
 static uhttp_conn *uh_server_take_turns(uhttp_server *s)
 {
     while (s->turns > 0) {
-        if (s->ready_first == NULL || s->turns % 4 == 0)
+        if (s->knocking && (s->ready_first == NULL || s->turns % 4 == 0))
             uh_server_accept(s);
         uhttp_conn *c = uh_ready_pop(s);
         if (c == NULL)
@@ -16697,7 +16702,7 @@ static void uh_server_before_sleep(uhttp_server *s)
 static void uh_server_mark(uhttp_server *s, uint32_t token, unsigned got)
 {
     if (token < UH_TOKEN_WAKE) {
-        s->listeners[token].ready = true;
+        s->listeners[token].ready = s->knocking = true;
         return;
     }
     if (token == UH_TOKEN_WAKE) {
