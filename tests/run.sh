@@ -76,6 +76,7 @@ budget() {
     long:long_hostile) echo 3 ;;
     long:long_soak) echo 4 ;;
     long:long_mutation) echo 2 ;;
+    long:long_proofs) echo 4 ;;
     long:long_fresh_root) echo 8 ;;
     *) echo 15 ;;
     esac

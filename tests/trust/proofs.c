@@ -13,14 +13,16 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+void __CPROVER_assume(_Bool truth);
+void __CPROVER_assert(_Bool truth, const char *text);
+
 static void *any_malloc(size_t size);
 #define UHTTP_MALLOC(size)           any_malloc(size)
 #define UHTTP_REALLOC(pointer, size) realloc(pointer, size)
 #define UHTTP_FREE(pointer)          free(pointer)
+#define UHTTP_ASSERT(truth) __CPROVER_assert(truth, #truth)
 #include "uhttp_server.h"
 
-void __CPROVER_assume(_Bool truth);
-void __CPROVER_assert(_Bool truth, const char *text);
 size_t nondet_size(void);
 uint64_t nondet_u64(void);
 int64_t nondet_i64(void);
@@ -32,6 +34,17 @@ _Bool nondet_bool(void);
 #define CLAIM(truth)  __CPROVER_assert(truth, #truth)
 
 static void *any_malloc(size_t size) { return nondet_bool() ? NULL : malloc(size); }
+
+/* cbmc knows what all others of C's functions do that are used here. */
+void *memchr(const void *memory, int c, size_t length)
+{
+    const unsigned char *p = (const unsigned char *)memory;
+    for (size_t i = 0; i < length; i++) {
+        if (p[i] == (unsigned char)c)
+            return (void *)(uintptr_t)(p + i);
+    }
+    return NULL;
+}
 
 static uhttp_str text_of(size_t length)
 {
@@ -50,6 +63,118 @@ static uhttp_str any_text(size_t most)
     s.len = length;
     ASSUME(s.ptr != NULL);
     return s;
+}
+
+/* The letters of a token: RFC 9110 section 5.6.2 */
+static bool is_tchar(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= '^' && c <= 'z') || (c >= '0' && c <= '9') ||
+           (c >= '#' && c <= '\'') || c == '!' || c == '*' || c == '+' || c == '-' ||
+           c == '.' || c == '|' || c == '~';
+}
+
+static bool is_control(char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 0x7f; }
+static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+static size_t tchars(uhttp_str text)
+{
+    size_t n = 0;
+    while (n < text.len && is_tchar(text.ptr[n]))
+        n++;
+    return n;
+}
+
+/* A field line is read if and only if it is a token, a colon right behind it and a value without
+ * control characters but the tab, then CRLF; the value is handed out without the blanks around.
+ * fault: s/u == 0x7f;/u == 0x7e;/
+ * bound: 7, the text has 6 bytes. */
+void proof_field_line(void)
+{
+    uhttp_str text = any_text(6);
+    uhttp_str name, value;
+    ASSUME(text.len > 0);
+    const char *end = text.ptr + text.len;
+    const char *next = uh_head_field_line(text.ptr, end, &name, &value);
+    size_t n = tchars(text);
+    size_t at = n;
+    while (at < text.len && !is_control(text.ptr[at]))
+        at++;
+    bool good = n > 0 && n < text.len && text.ptr[n] == ':' && text.len - at >= 2 &&
+                text.ptr[at] == '\r' && text.ptr[at + 1] == '\n';
+    CLAIM((next != NULL) == good);
+    if (next == NULL)
+        return;
+    CLAIM(next == text.ptr + at + 2 && name.ptr == text.ptr && name.len == n);
+    CLAIM(value.ptr > text.ptr + n && value.ptr + value.len <= text.ptr + at);
+    for (size_t i = n + 1; i < at; i++)
+        CLAIM(is_blank(text.ptr[i]) || (text.ptr + i >= value.ptr &&
+                                        text.ptr + i < value.ptr + value.len));
+    CLAIM(value.len == 0 || !(is_blank(value.ptr[0]) || is_blank(value.ptr[value.len - 1])));
+}
+
+/* The digits of a number, then up to so many bytes. */
+static uhttp_str any_text_behind(const char *digits, size_t most)
+{
+    char *text = (char *)malloc(24);
+    size_t length = nondet_size();
+    ASSUME(length <= most);
+    return uh_text_slice(text, uh_text_puts(text, digits) + length);
+}
+
+/* The number a text of digits is; false: it is none. */
+static bool number_of(uhttp_str text, unsigned __int128 *number)
+{
+    bool digits = text.len > 0;
+    *number = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        digits = digits && text.ptr[i] >= '0' && text.ptr[i] <= '9';
+        *number = *number * 10 + (unsigned)(text.ptr[i] & 15);
+    }
+    return digits;
+}
+
+static void decimal_is_right(uhttp_str text)
+{
+    unsigned __int128 number;
+    int64_t value = -1;
+    bool digits = number_of(text, &number);
+    uh_number result = uh_text_decimal(text, &value);
+    CLAIM((result == UH_NUMBER_BAD) == !digits);
+    CLAIM((result == UH_NUMBER_OK) == (digits && number <= INT64_MAX));
+    CLAIM(result != UH_NUMBER_OK || (value >= 0 && (uint64_t)value == (uint64_t)number));
+}
+
+/* A text of digits alone is read as the number it is, if that is below 2^63, and any other is
+ * refused.
+ * fault: s/n >= (uint64_t)1 << 60/n >= (uint64_t)1 << 62/
+ * bound: 22, up to four bytes, and up to five behind the first 15 or 16 digits of 2^63 and of 2^65,
+ * which would wrap to a small number. */
+void proof_decimal(void)
+{
+    decimal_is_right(any_text(4));
+    decimal_is_right(any_text_behind("922337203685477", 5));
+    decimal_is_right(any_text_behind("3689348814741910", 4));
+}
+
+/* The end of a head is the first empty line, and it never comes if an LF without CR does: also
+ * if the search goes on where an earlier one, of fewer bytes, has ended.
+ * fault: s/if (lf == text || lf\[-1\] != '.r')/if (lf == text)/
+ * bound: 9, the text has 8 bytes. */
+void proof_head_end(void)
+{
+    uhttp_str text = any_text(8);
+    const char *end = text.ptr + text.len;
+    size_t empty = 0;       /* where the first empty line ends */
+    bool bare = false;
+    for (size_t i = 0; i < text.len && empty == 0 && !bare; i++) {
+        if (text.ptr[i] != '\n')
+            continue;
+        bare = i == 0 || text.ptr[i - 1] != '\r';
+        if (i >= 3 && text.ptr[i - 2] == '\n' && !bare)
+            empty = i + 1;
+    }
+    const char *found = uh_head_find_end(text.ptr, text.ptr, end);
+    CLAIM(found == (bare ? text.ptr : empty > 0 ? text.ptr + empty : NULL));
 }
 
 /* An accepted head has exactly one framing: never a Transfer-Encoding and a Content-Length, never
@@ -122,6 +247,24 @@ void proof_chunked(void)
     CLAIM((result == UHTTP_OK) == (d.state == UH_CHUNK_DONE));
     if (before.state == UH_CHUNK_DONE)
         CLAIM(used == 0 && made == 0);
+}
+
+static void saturated_is_right(uhttp_str text)
+{
+    unsigned __int128 number;
+    uint64_t value = 0;
+    bool digits = number_of(text, &number);
+    CLAIM(uh_text_saturated(text, &value) == digits);
+    CLAIM(!digits || value == (number > UINT64_MAX ? UINT64_MAX : (uint64_t)number));
+}
+
+/* Digits alone are read as the number they are, or as the largest one of 64 bits.
+ * fault: s/n > (UINT64_MAX - digit) \/ 10/n > UINT64_MAX \/ 10/
+ * bound: 22, up to three bytes, and up to four behind the first 17 digits of 2^64. */
+void proof_saturated(void)
+{
+    saturated_is_right(any_text(3));
+    saturated_is_right(any_text_behind("18446744073709551", 4));
 }
 
 /* A frame's head is read only when it is whole, is 2 to 14 bytes long, says its length in the
@@ -270,4 +413,256 @@ void proof_buf_reserve(void)
               b.size == before.size);
         CLAIM(n > before.size - used || before.data == NULL);
     }
+}
+
+/* So many bytes as UHTTP_MEMORY_SIZE says, wherever they begin, have room for the server, so many
+ * slots and twice so many buffers of at least the size that was asked for, with 24 more for
+ * each trusted network.
+ * fault: s/UHTTP_MEMORY_SLOT + 2u \* (((size_t)(buffer)/UHTTP_MEMORY_SLOT + 1u * (((size_t)(buffer)/
+ * bound: 9, up to 8 slots; buffers of up to 1 MiB, up to 8 networks: all of it is linear. */
+void proof_memory_size(void)
+{
+    const size_t buffer = nondet_u32();
+    uint32_t networks = nondet_u32();
+    size_t skip = nondet_size();
+    ASSUME(buffer >= UH_BUFFER_MIN && buffer <= 1 << 20 && networks <= 8 && skip < 16);
+    for (uint32_t n = 1; n <= 8; n++) {
+        size_t have = UHTTP_MEMORY_SIZE(n, buffer) + 24 * networks - skip;
+        CLAIM(uh_server_size(n, networks) + 2 * n * ((buffer + 7) & ~(size_t)7) <= have);
+    }
+}
+
+enum { SLOTS = 3 };
+static uhttp_server hall;
+static uhttp_conn slot_a, slot_b, slot_c;   /* apart: a pointer beside one is an error */
+static uhttp_conn *const slots[SLOTS] = { &slot_a, &slot_b, &slot_c };
+
+static bool is_alive(const uhttp_conn *c) { return c->state != UH_FREE && c->state != UH_CLOSED; }
+
+static void prepend(uhttp_conn **list, uhttp_conn *c)
+{
+    c->aside = *list;
+    *list = c;
+}
+
+/* A slot in any state, in the list that belongs to it. */
+static void place_aside(uhttp_conn *c)
+{
+    c->aside = c;                       /* in no list, who follows this never ends */
+    c->state = nondet_u8();
+    ASSUME(c->state < UH_STATE_COUNT);
+    hall.counts[c->state]++;
+    c->told = c->state != UH_FREE && nondet_bool();
+    c->set_aside = c->state != UH_FREE && nondet_bool();
+    ASSUME(c->state != UH_CLOSED || c->told || c->set_aside);
+    if (c->state == UH_FREE)
+        prepend(&hall.free_slot, c);
+    else if (c->set_aside && c->state == UH_CLOSED && !c->told && nondet_bool())
+        prepend(&hall.closed, c);
+    else if (c->set_aside)
+        prepend(&hall.owing, c);
+}
+
+/* A slot in any state may be in the ready queue. */
+static void place_ready(uhttp_conn *c)
+{
+    c->queued = nondet_bool();
+    c->next = c;
+    if (!c->queued)
+        return;
+    c->next = NULL;
+    if (hall.ready_first == NULL)
+        hall.ready_first = c;
+    else
+        hall.ready_last->next = c;
+    hall.ready_last = c;
+}
+
+/* A slot may have this deadline. */
+static void place_time(uhttp_conn *c)
+{
+    c->time = UH_TIME_NONE;
+    if (nondet_bool())
+        return;
+    c->time = UH_TIME_IDLE;
+    uh_link *head = &hall.lists[UH_TIME_IDLE];
+    c->link.before = head->before;
+    c->link.after = head;
+    head->before->after = &c->link;
+    head->before = &c->link;
+}
+
+typedef enum which { ASIDE, READY, TIMED } which;
+
+/* Three slots in any lists of this kind. Which of them comes first makes no difference: all three
+ * are alike. */
+static void any_hall(which kind)
+{
+    hall.lists[UH_TIME_IDLE].before = hall.lists[UH_TIME_IDLE].after = &hall.lists[UH_TIME_IDLE];
+    for (size_t i = 0; i < SLOTS; i++) {
+        slots[i]->server = &hall;
+        slots[i]->fd = UH_NO_SOCKET;
+        slots[i]->link.before = slots[i]->link.after = &slots[i]->link;
+        slots[i]->state = UH_ANSWER;
+        if (kind == ASIDE)
+            place_aside(slots[i]);
+        else if (kind == READY)
+            place_ready(slots[i]);
+        else
+            place_time(slots[i]);
+    }
+}
+
+static void claim_aside(const uhttp_conn *list, uint8_t *found)
+{
+    for (size_t n = 0; n < SLOTS && list != NULL; n++, list = list->aside) {
+        for (size_t i = 0; i < SLOTS; i++)
+            found[i] = (uint8_t)(found[i] + (list == slots[i]));
+    }
+    CLAIM(list == NULL);
+}
+
+/* Every list ends, and each slot is once in each list in which it says it is, and in no other. */
+static void claim_lists(void)
+{
+    uint8_t unused[SLOTS] = { 0 }, closed[SLOTS] = { 0 }, owing[SLOTS] = { 0 };
+    claim_aside(hall.free_slot, unused);
+    claim_aside(hall.closed, closed);
+    claim_aside(hall.owing, owing);
+    for (size_t i = 0; i < SLOTS; i++) {
+        const uhttp_conn *c = slots[i];
+        CLAIM(unused[i] == (c->state == UH_FREE));
+        CLAIM(closed[i] + owing[i] == c->set_aside);
+        CLAIM(c->state != UH_FREE || (!c->set_aside && !c->told));
+        CLAIM(c->state != UH_CLOSED || c->told || c->set_aside);
+        CLAIM(closed[i] == 0 || (c->state == UH_CLOSED && !c->told));
+    }
+    for (size_t state = 0; state < UH_STATE_COUNT; state++) {
+        uint32_t n = 0;
+        for (size_t i = 0; i < SLOTS; i++)
+            n += slots[i]->state == state;
+        CLAIM(n == hall.counts[state]);
+    }
+}
+
+/* One thing that may happen to a slot. */
+static void happen(uhttp_conn *c)
+{
+    const uint8_t what = nondet_u8();
+    const uint8_t state = nondet_u8();
+    if (what == 0 && is_alive(c)) {
+        uh_conn_enter(c, UH_CLOSED);
+    } else if (what == 1 && is_alive(c)) {
+        ASSUME(state < UH_CLOSED && (uh_state_leads[c->state] & 1u << state) != 0);
+        uh_conn_enter(c, (uh_state)state);
+    } else if (what == 2 && is_alive(c)) {
+        c->told = true;
+    } else if (what == 3 && c->told) {
+        uh_conn_let_go(c);
+    } else if (what == 4 && is_alive(c)) {
+        uh_conn_set_aside(&hall.owing, c);
+    }
+}
+
+/* What happens to whoever is first: a newcomer comes, all that are closed end, one that owes output
+ * is flushed. */
+static void happen_to_first(void)
+{
+    const uint8_t what = nondet_u8();
+    uhttp_conn *c = hall.free_slot;
+    uh_peer peer;
+    memset(&peer, 0, sizeof peer);
+    if (what == 0) {
+        CLAIM(uh_conn_open(&hall, NULL, 3, &peer) == (c != NULL));
+        CLAIM(c == NULL || (c->state == UH_IDLE && c->queued && !c->told && !c->set_aside));
+    } else if (what == 1) {
+        uh_reclaim_closed(&hall);
+        CLAIM(hall.closed == NULL);
+    } else {
+        c = uh_aside_pop(&hall.owing);
+        if (c != NULL && c->state == UH_CLOSED && !c->told)
+            uh_conn_set_aside(&hall.closed, c);
+    }
+}
+
+/* Whatever lists three slots are in, and whatever happens next: each is free or in use, and is
+ * once in the list of the free ones, the closed ones or those that owe output if it says so, and
+ * in no other; each list ends; as many are in each state as the server counts. One step from any
+ * such state is any number of steps from the first.
+ * fault: s/    \*list = c->aside;/    *list = c->set_aside ? NULL : c->aside;/
+ * bound: 15, there are fourteen states, uh_reclaim_closed.0:4. Three slots: what changes has one
+ * before it and one behind it. */
+void proof_slots(void)
+{
+    any_hall(ASIDE);
+    for (size_t i = 0; i < SLOTS; i++) {
+        if (nondet_bool()) {
+            happen(slots[i]);
+            claim_lists();
+            return;
+        }
+    }
+    happen_to_first();
+    claim_lists();
+}
+
+/* The same of the ready queue: who is pushed is its last, once; who is popped was its first.
+ * fault: s/    s->ready_last = c;/    s->ready_last = s->ready_first;/
+ * bound: 4, three slots. */
+void proof_ready_queue(void)
+{
+    any_hall(READY);
+    const uhttp_conn *first = hall.ready_first;
+    uint8_t i = nondet_u8();
+    if (i < SLOTS) {
+        bool was = slots[i]->queued;
+        uh_ready_push(slots[i]);
+        CLAIM(slots[i]->queued && (was || hall.ready_last == slots[i]));
+        CLAIM(hall.ready_first == (first != NULL ? first : slots[i]));
+    } else {
+        uhttp_conn *c = uh_ready_pop(&hall);
+        CLAIM(c == first && (c == NULL || !c->queued));
+    }
+    uint8_t found[SLOTS] = { 0 };
+    const uhttp_conn *last = NULL;
+    const uhttp_conn *c = hall.ready_first;
+    for (size_t n = 0; n < SLOTS && c != NULL; n++, c = c->next) {
+        for (size_t k = 0; k < SLOTS; k++)
+            found[k] = (uint8_t)(found[k] + (c == slots[k]));
+        last = c;
+    }
+    CLAIM(c == NULL && (last == NULL || last == hall.ready_last));
+    for (size_t k = 0; k < SLOTS; k++)
+        CLAIM(found[k] == slots[k]->queued);
+}
+
+/* The same of the ring of a deadline: a slot that joins it, from anywhere, is its last; one that
+ * leaves is alone; forwards and backwards the ring has each that has this deadline, once.
+ * fault: s/    l->after->before = l->before;//
+ * bound: 4, three slots: one joins, with one before it and one behind it. */
+void proof_deadlines(void)
+{
+    const uh_link *head = &hall.lists[UH_TIME_IDLE];
+    any_hall(TIMED);
+    uint8_t chosen = nondet_u8();
+    bool joins = nondet_bool();
+    for (size_t i = 0; i < SLOTS; i++) {
+        if (i == chosen && joins)
+            uh_conn_join(slots[i], UH_TIME_IDLE);
+        else if (i == chosen)
+            uh_conn_disarm(slots[i]);
+        CLAIM(i != chosen || (joins ? head->before == &slots[i]->link
+                                    : slots[i]->link.after == &slots[i]->link));
+    }
+    uint8_t found[SLOTS] = { 0 };
+    const uh_link *l = head->after;
+    CLAIM(head->before->after == head && l->before == head);
+    for (size_t n = 0; n < SLOTS && l != head; n++, l = l->after) {
+        for (size_t i = 0; i < SLOTS; i++)
+            found[i] = (uint8_t)(found[i] + (l == &slots[i]->link));
+        CLAIM(l->before->after == l && l->after->before == l);
+    }
+    CLAIM(l == head);
+    for (size_t i = 0; i < SLOTS; i++)
+        CLAIM(found[i] == (slots[i]->time == UH_TIME_IDLE));
 }
