@@ -6,8 +6,9 @@
 #                  what everybody should run: a few minutes, with a compiler, cmocka, mbedTLS,
 #                  openssl and curl
 #   --quick        only the unit tests
-#   --full         everything: sanitizers, fuzzers, other compilers, processors and systems,
-#                  browsers; this installs much and takes most of an hour
+#   --full         everything: sanitizers (also of memory: msan), hardened unit tests, fuzzers,
+#                  other compilers, processors and systems, browsers; this installs much and
+#                  takes most of an hour
 #   --no-install   take the machine as it is; what cannot run is skipped
 #   STAGE          only these, of those that --help lists
 #   STAGE:NAME     only this test of the stage, as in asan:test_body, examples:example_form, "unit:test_text*"
@@ -28,8 +29,8 @@ jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 test_seconds=${TEST_SECONDS:-240}
 everyday="unit tls examples curl readme"
 # the longest first, so that the last ones to end are short; what counts and measures is alone
-all="compile clang asan long unit tls m32 pollers fuzz valgrind packaging tsan analysis examples
-    curl loops readme size counts boards"
+all="compile clang asan long unit tls m32 pollers fuzz valgrind packaging tsan msan analysis
+    examples curl loops readme size counts boards"
 all=$(echo $all)
 alone="counts boards"
 whole_budget=60
@@ -188,7 +189,7 @@ has_cjson() {
 }
 
 packages_apt() {
-    units="unit pollers asan clang m32 tsan loops tls valgrind"
+    units="unit pollers asan clang m32 tsan msan loops tls valgrind"
     missing "$all" "has cc" gcc libc6-dev
     missing "$units packaging" has_cmocka libcmocka-dev
     missing "loops" has_libuv libuv1-dev
@@ -206,8 +207,8 @@ packages_apt() {
     missing "packaging boards" "has make" make
     missing "packaging" "has pkg-config" pkg-config
     missing "curl examples boards long" "has curl" curl
-    missing "clang fuzz compile" "has clang" clang
-    missing "clang fuzz" has_clang_sanitizers libclang-rt-dev llvm
+    missing "clang fuzz msan compile" "has clang" clang
+    missing "clang fuzz msan" has_clang_sanitizers libclang-rt-dev llvm
     missing "fuzz" "has zip" zip
     missing "fuzz" "has afl-clang-fast" afl++
     missing "valgrind counts" "has valgrind" valgrind libc6-dbg
@@ -442,7 +443,7 @@ culprit=
 # can_pick: sets culprit, which is what repeats a failure of $1: a stage, or one test of it
 can_pick() {
     case $stage_name in
-    unit | asan | clang | m32 | tsan | pollers | valgrind | tls | examples | long)
+    unit | asan | clang | m32 | tsan | msan | pollers | valgrind | tls | examples | long)
         culprit=$stage_name:${1%.*} ;;
     *)  culprit=$stage_name ;;
     esac
@@ -592,6 +593,17 @@ export UBSAN_OPTIONS="print_stacktrace=1"
 export TSAN_OPTIONS="halt_on_error=1"
 sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 
+# As distributions build: the C library checks sizes that the compiler knows, functions their stack.
+# Both begin at -O1; at -O2 all would take three quarters longer to compile.
+hardened="-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong"
+
+# glibc warns where compiler or library do not know the level.
+can_harden() {
+    # shellcheck disable=SC2086
+    printf '%s\n' '#include <string.h>' 'int main(void) { return 0; }' |
+        compiles "$cc" -O1 -Werror $hardened
+}
+
 stage_unit() {
     stage unit "unit tests, $cc"
     optimize=-O1
@@ -601,6 +613,8 @@ stage_unit() {
         # affair of --full
         optimize="-O0 -g0 -w"
         runs=MACHINE_RUNS=2000
+    elif can_harden; then
+        optimize="-O1 $hardened"
     fi
     # shellcheck disable=SC2086
     build_tests unit "$cc" $unit_flags $optimize
@@ -700,6 +714,36 @@ stage_tsan() {
     setarch "$cpu" -R true 2>/dev/null && fixed="setarch $cpu -R"
     # shellcheck disable=SC2086
     run_tests tsan $((test_seconds * 3)) $fixed
+}
+
+# What is read before it was written, in a minute: units without a system below them that are
+# quick to build and run, and what the fuzzers keep. cmocka is not instrumented, and need not be.
+stage_msan() {
+    stage msan "unit tests and kept inputs of the fuzzers, clang, memory sanitizer"
+    unknown="-fsanitize=memory -fno-sanitize-recover=all -fno-omit-frame-pointer"
+    # shellcheck disable=SC2086
+    can_run clang $unknown || { skip "clang has no memory sanitizer here"; return; }
+    everything=$sources
+    sources=$(echo "$everything" |
+        grep '/text/test_\|/test_\(body\|driver\|files\|streams\)\.' | grep -v json)
+    # shellcheck disable=SC2086
+    build_tests msan clang -O0 $unit_flags $unknown
+    run_tests msan $((test_seconds * 2)) env DRIVER_SECONDS=1
+    sources=$(all_of "fuzz_*.c" | while read -r source; do
+        name=${source##*/fuzz_}
+        [ ! -d "tests/fuzz/corpus/${name%.c}" ] || echo "$source"
+    done)
+    libraries=tests/fuzz/standalone.c
+    # shellcheck disable=SC2086
+    build_tests msan clang -O0 $unit_flags $unknown
+    # shellcheck disable=SC2016  # expanded by the inner shell, which gets the program as $0
+    run_tests msan "$test_seconds" sh -c '
+        name=${0##*/fuzz_}
+        set -- tests/fuzz/corpus/"$name"/*
+        if "$0" "$@"; then echo "ok 1 - $# inputs of $name"; else echo "not ok 1 - $name"; fi
+        echo 1..1'
+    libraries=$(cmocka_flags)
+    sources=$everything
 }
 
 stage_valgrind() {

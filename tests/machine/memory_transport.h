@@ -58,6 +58,17 @@ static uint32_t world_now;              /* milliseconds; world_open() sets it be
 
 /*--- memory ---------------------------------------------------------------------------------*/
 
+/* Memory that was filled is still unknown to whoever gets it: clang's memory sanitizer is told. */
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define MEMORY_IS_UNKNOWN(memory, size) __msan_allocated_memory(memory, size)
+#endif
+#endif
+#ifndef MEMORY_IS_UNKNOWN
+#define MEMORY_IS_UNKNOWN(memory, size) ((void)0)
+#endif
+
 /* Stands before every block. */
 typedef struct memory_block {
     size_t size;
@@ -86,6 +97,7 @@ static inline void *memory_take(size_t size)
     block->magic = MEMORY_MAGIC;
     memory_blocks++;
     memset(block + 1, 0xa5, size < 4096 ? size : 4096);
+    MEMORY_IS_UNKNOWN(block + 1, size);
     return block + 1;
 }
 
@@ -409,6 +421,7 @@ static uhttp_result world_try(const uhttp_config *config, size_t memory_size, si
         if (world_memory == NULL)
             abort();
         memset(world_memory, WORLD_GUARD, skip + memory_size);
+        MEMORY_IS_UNKNOWN(world_memory + skip, memory_size);
         world_memory_skip = skip;
         complete.memory = world_memory + skip;
         complete.memory_size = memory_size;

@@ -71,7 +71,7 @@ def coverage(text):
 def sanitizers(_):
     parts = []
     for stage, name in [("asan", "address and undefined behaviour"), ("clang", "undefined, clang"),
-                        ("tsan", "threads"), ("valgrind", "memcheck")]:
+                        ("tsan", "threads"), ("msan", "memory"), ("valgrind", "memcheck")]:
         count = 0
         for file in glob.glob(os.path.join(ROOT, "build", "logs", f"{stage}-*.tap")):
             count += sum(line.startswith("ok ") and "SKIP" not in line for line in read(file))
@@ -97,7 +97,7 @@ ROWS = [("failed system calls and allocations", faults, "tests/trust/faults.sh")
         ("fuzzed inputs", fuzzing, "tests/run.sh fuzz"),
         ("planted faults", mutation, "tests/trust/mutation.py"),
         ("coverage by the quick tests", coverage, "tests/trust/coverage.py"),
-        ("sanitizers", sanitizers, "tests/run.sh asan clang tsan valgrind"),
+        ("sanitizers", sanitizers, "tests/run.sh asan clang tsan msan valgrind"),
         ("hostile clients", hostile, "tests/trust/long_hostile.sh"),
         ("long load", soak, "tests/trust/long_soak.sh")]
 
