@@ -6575,20 +6575,17 @@ UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *
     return p != NULL;
 }
 
-/* Finds the line of a field by its name, in lower case or as another has it; ptr NULL: there is
+/* Finds the line of a field by its name, in lower case or as another has it; NULL: there is
  * none. */
-static uhttp_str uh_fields_find(uhttp_str fields, uhttp_str name)
+static const char *uh_fields_find(uhttp_str fields, uhttp_str name)
 {
-    uhttp_str line, field, value;
-    line.len = 0;
+    const char *line;
+    uhttp_str field, value;
     do {
-        line.ptr = fields.ptr;
-        if (!uhttp_header_next(&fields, &field, &value)) {
-            line.ptr = NULL;
-            return line;
-        }
+        line = fields.ptr;
+        if (!uhttp_header_next(&fields, &field, &value))
+            return NULL;
     } while (!uh_text_same(field, name));
-    line.len = (size_t)(fields.ptr - line.ptr);
     return line;
 }
 
@@ -10439,16 +10436,27 @@ typedef enum uh_ws_given { UH_WS_NOTHING, UH_WS_FRAME, UH_WS_DATA } uh_ws_given;
 /* All that belongs to one request; wiped as a whole. Offsets count from the head's first
  * byte, which stays where it is until the request ends. */
 typedef struct uh_request {
-    uhttp_chunked framing;      /* of either kind: left and data count the body; together they
-                                   are the length that was announced, if one was */
-    union {                     /* of the request's body until an answer begins, then of its */
-        uint64_t limit;         /* most it may have; while skipping: what may still come */
-        uint64_t sent;          /* given to the network */
-        struct { uint32_t at, length; } shown;  /* of a WebSocket: the event's data in rx */
-    } bytes;
-    bool chunked;
-    uint8_t body_state;         /* up to here what may outlive the request, until its body has
-                                   been read */
+    const char *why;            /* text for error */
+    uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
+    uint32_t composed;          /* bytes of the draft's end that are its body already */
+    uint32_t margin;            /* bytes at the end of rx that are not window */
+    uint32_t head_len;          /* 0 until the head is whole */
+    uint32_t url;               /* the method stands at 0; protocol and fields follow url */
+    uint32_t path, query, query_room, host; /* path and host: in the head or in the margin;
+                                               query in the head, 0: none */
+    uint32_t at;                /* where the head begins in rx */
+    union {                     /* of a head in the making, or of a stream */
+        uint32_t scanned;       /* bytes already searched for the head's end */
+        uint32_t wanted;        /* tx had no room for so much: WRITABLE is owed */
+    } span;
+    uint32_t cookies, cookies_end;      /* in the margin; 0: not copied there yet */
+    uint32_t taken_count, taken_at;     /* parameters the program took in order, and where the
+                                           next one is */
+    uint32_t began;             /* when the head was whole */
+    uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
+    void *context;
+    uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
+                                   tx's end, and nothing of it has been offered to the peer */
     uint8_t sink;
     uint8_t piece;
     uint8_t overwritten;        /* the byte where the NUL of a GIVEN body or a FORM stands */
@@ -10460,28 +10468,17 @@ typedef struct uh_request {
     bool live : 1;              /* it has events, and its client has not shut its side yet */
     bool shut : 1;              /* its client has, behind input for which there is no room */
     uint8_t listed;             /* of uh_list: what taken_count and taken_at are about */
-    uint16_t status, error;     /* answered with; what failed, or a WebSocket's close code */
-    uint16_t chunk;             /* data of a stream's last chunk while it may grow: it lies at
-                                   tx's end, and nothing of it has been offered to the peer */
     uh_ws ws;
-    uint32_t at;                /* where the head begins in rx */
-    uint32_t head_len;          /* 0 until the head is whole */
-    union {                     /* of a head in the making, or of a stream */
-        uint32_t scanned;       /* bytes already searched for the head's end */
-        uint32_t wanted;        /* tx had no room for so much: WRITABLE is owed */
-    } span;
-    uint32_t url;               /* the method stands at 0; protocol and fields follow url */
-    uint32_t path, query, query_room, host; /* path and host: in the head or in the margin;
-                                               query in the head, 0: none */
-    uint32_t cookies, cookies_end;      /* in the margin; 0: not copied there yet */
-    uint32_t taken_count, taken_at;     /* parameters the program took in order, and where the
-                                           next one is */
-    uint32_t margin;            /* bytes at the end of rx that are not window */
-    uint32_t body, body_len;    /* decoded and not yet dropped, in body or from rx.data on */
-    uint32_t began;             /* when the head was whole */
-    uint32_t composed;          /* bytes of the draft's end that are its body already */
-    const char *why;            /* text for error */
-    void *context;
+    bool chunked;               /* from here on what may outlive the request, until its body has
+                                   been read */
+    uint8_t body_state;
+    union {                     /* of the request's body until an answer begins, then of its */
+        uint64_t limit;         /* most it may have; while skipping: what may still come */
+        uint64_t sent;          /* given to the network */
+        struct { uint32_t at, length; } shown;  /* of a WebSocket: the event's data in rx */
+    } bytes;
+    uhttp_chunked framing;      /* of either kind: left and data count the body; together they
+                                   are the length that was announced, if one was */
 } uh_request;
 
 /* A place in a ring of deadlines: a list's head, or a slot, of which it is the first member.
@@ -10496,11 +10493,9 @@ typedef struct uh_link {
  * between two requests. Those of a request are what its head said (chunked, minor, is_head,
  * expects) and what the response in the making has (dated, typed, parts). */
 struct uhttp_conn {
-    uh_link link;               /* the slot's own, which outlive its client: these and serial */
-    uhttp_server *server;
-    uhttp_conn *next;           /* in the ready queue */
-    uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
     /* What is asked often comes first: small offsets make small code. */
+    uh_link link;               /* these are the slot's own, as are those from serial on */
+    uhttp_server *server;
     bool queued;                /* in the ready queue; stays true for a slot freed there */
     uint8_t generation;         /* of the clients of this slot, for the program's own loop */
 
@@ -10526,13 +10521,15 @@ struct uhttp_conn {
     uh_buf rx, tx;
     void *t;                    /* the transport's state */
     const uhttp_transport *transport;
+    uh_socket fd;
+    uint32_t since;             /* when its deadline began to run */
     union {
         const uint8_t *data;    /* static bytes */
         void *file;             /* or a file of 11's: see source_kind */
     } source;                   /* what follows tx */
+    uh_request request;
     uh_extent source_left;
-    uh_socket fd;
-    uint32_t since;             /* when its deadline began to run */
+    uint64_t source_at;         /* of a source that is a file: where it goes on */
     uint32_t progress;          /* bytes since the deadline was renewed; while sending, with
                                    those that the system held at that time */
     uint32_t moved;             /* bytes in these quarters, counted alike; of a handshake: since
@@ -10540,9 +10537,10 @@ struct uhttp_conn {
     uint32_t served;            /* requests on this connection */
     uh_peer peer;
     uh_buf body;                /* on the heap only: see the window */
-    uh_request request;
-    uint64_t source_at;         /* of a source that is a file: where it goes on */
+
     uint64_t serial;            /* requests of this slot, from 1 */
+    uhttp_conn *next;           /* in the ready queue */
+    uhttp_conn *aside;          /* see set_aside; of a FREE slot: in the free list */
 };
 
 typedef struct uh_listener {
@@ -10578,19 +10576,13 @@ struct uhttp_server {
     bool rested;                /* a foreign loop has been told that nothing is left to do */
     bool handed;                /* or of sockets that are gone: now they may be closed */
     bool failed;                /* a response to the last event's request could not begin */
-    uint32_t waited;            /* when newcomers were last seen */
-    uint32_t looked;            /* when they were last looked for */
-    uint32_t thinned;           /* when slow peers were last sought */
-    uint32_t peeked;            /* when such peers were last asked about */
-    uint32_t quarter;           /* when this quarter of a second began, and how many more */
-    uint32_t partings;          /* responses may say close in it */
-    uint32_t leaving;           /* slots that are free once the program's loop knows it */
-    int turns;                  /* left until the network is asked */
     uint32_t now;               /* milliseconds; asked once a turn of the poller */
     uint32_t next_deadline;     /* nothing is due earlier */
+    uint32_t listener_count;
+    int turns;                  /* left until the network is asked */
+    uint32_t leaving;           /* slots that are free once the program's loop knows it */
     uint32_t accept_at;         /* while paused: when it is tried again */
     uint32_t trim_at;
-    uint32_t listener_count;
     uhttp_conn *slots;
     uhttp_conn *free_slot;
     uhttp_conn *ready_first, *ready_last;
@@ -10599,18 +10591,24 @@ struct uhttp_server {
     uhttp_conn *last;           /* returned by the last wait */
     const uh_file_calls *files; /* NULL until one is used */
     const uh_stream_calls *streams;     /* NULL until there is one */
-    uh_next (*offer)(uhttp_conn *c);    /* a turn in this state; NULL: not in event mode */
-    void (*last_comment)(uhttp_conn *c);    /* see uh_sse_last_comment(); NULL: no events yet */
-    uhttp_conn *writer;         /* the stream last written to */
-    uhttp_config config;        /* completed: no zero means default any more */
-    /* Writes the default headers, or with NULL counts them, but for those among added. */
-    size_t (*defaults)(const uhttp_server *s, uhttp_str added, const char *type, char *out);
-    char *(*put_keep_alive)(const uhttp_server *s, char *out);  /* NULL: no hint is wanted */
-    uh_next (*handshake)(uhttp_conn *c);    /* begins one or goes on; NULL: no listener is
-                                               secure */
     /* Keeps the socket of a connection open until the program's own loop, which follows
      * changes, knows that it is gone; false: it never knew it. NULL: nobody follows changes. */
     bool (*keep_socket)(uhttp_conn *c);
+    uh_next (*handshake)(uhttp_conn *c);    /* begins one or goes on; NULL: no listener is
+                                               secure */
+    /* Writes the default headers, or with NULL counts them, but for those among added. */
+    size_t (*defaults)(const uhttp_server *s, uhttp_str added, const char *type, char *out);
+    char *(*put_keep_alive)(const uhttp_server *s, char *out);  /* NULL: no hint is wanted */
+    uh_next (*offer)(uhttp_conn *c);    /* a turn in this state; NULL: not in event mode */
+    void (*last_comment)(uhttp_conn *c);    /* see uh_sse_last_comment(); NULL: no events yet */
+    uhttp_conn *writer;         /* the stream last written to */
+    uint32_t waited;            /* when newcomers were last seen */
+    uint32_t looked;            /* when they were last looked for */
+    uint32_t thinned;           /* when slow peers were last sought */
+    uint32_t peeked;            /* when such peers were last asked about */
+    uint32_t quarter;           /* when this quarter of a second began, and how many more */
+    uint32_t partings;          /* responses may say close in it */
+    uhttp_config config;        /* completed: no zero means default any more */
     uh_network *proxies;        /* config.trusted_proxies, read */
     uint32_t proxy_count;
     uint32_t times[UH_TIMES];   /* milliseconds of each deadline */
@@ -10688,6 +10686,11 @@ static void uh_server_log(uhttp_server *s, const uhttp_conn *c, int status, cons
 {
     const uhttp_str nothing = { NULL, 0 };
     uh_log_about(&s->config, c, status, why, nothing);
+}
+
+UH_APART static void uh_conn_log(const uhttp_conn *c, const char *why)
+{
+    uh_server_log(c->server, c, 0, why);
 }
 
 /*--- queues ---------------------------------------------------------------------*/
@@ -10977,7 +10980,7 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
     if (s->config.event_mode)
         (void)uh_conn_post(c, UHTTP_EVENT_CLOSED);
     else
-        uh_server_log(s, c, 0, UH_WHY("client has gone while the program holds its request"));
+        uh_conn_log(c, UH_WHY("gone while the program holds its request"));
 }
 
 static void uh_conn_lose(uhttp_conn *c) { uh_conn_end(c, true); }      /* transport failed */
@@ -11463,7 +11466,7 @@ static int uh_conn_shake(uhttp_conn *c)
     c->moved = UHTTP_MILLIS();      /* computing may have taken long */
     if (n != 0 && n != UHTTP_PLAIN && !uh_conn_wants(c, n)) {
         if (UH_LOG)
-            uh_server_log(c->server, c, 0, uh_tls_failure(c->transport, c->t, text));
+            uh_conn_log(c, uh_tls_failure(c->transport, c->t, text));
         uh_conn_lose(c);
     }
     return n;
@@ -11651,14 +11654,17 @@ static bool uh_response_reserve(uhttp_conn *c, size_t n)
 }
 
 /* Takes bytes off the end of what is drafted: a body in the making, then fields. */
-static void uh_draft_drop(uhttp_conn *c, uint32_t bytes)
+UH_APART static void uh_draft_drop(uhttp_conn *c, uint32_t bytes)
 {
     c->tx.tail -= bytes;
     c->draft -= bytes;
     c->request.composed -= uh_min(c->request.composed, bytes);
 }
 
-/* The same with all of a body in the making. */
+/* The same with all that is drafted. */
+UH_APART static void uh_draft_clear(uhttp_conn *c) { uh_draft_drop(c, c->draft); }
+
+/* And with all of a body in the making. */
 UH_APART static void uh_composed_drop(uhttp_conn *c)
 {
     uh_draft_drop(c, c->request.composed);
@@ -11683,18 +11689,21 @@ UH_APART static uhttp_str uh_draft_fields(const uhttp_conn *c)
     return fields;
 }
 
-static uhttp_str uh_draft_find(const uhttp_conn *c, const char *name)
+/* The line of a drafted field; NULL: there is none. */
+static const char *uh_draft_find(const uhttp_conn *c, const char *name)
 {
     return uh_fields_find(uh_draft_fields(c), uh_text_of(name));
 }
 
 /* Takes out a line of what is drafted. */
-static void uh_draft_cut(uhttp_conn *c, uhttp_str line)
+static void uh_draft_cut(uhttp_conn *c, const char *line)
 {
-    size_t at = (size_t)(line.ptr - (const char *)c->tx.data);
-    memmove(c->tx.data + at, c->tx.data + at + line.len, c->tx.tail - at - line.len);
-    c->tx.tail -= (uint32_t)line.len;
-    c->draft -= (uint32_t)line.len;
+    size_t at = (size_t)(line - (const char *)c->tx.data);
+    size_t left = c->tx.tail - at;
+    size_t length = (size_t)((const char *)memchr(line, '\n', left) + 1 - line);
+    memmove(c->tx.data + at, c->tx.data + at + length, left - length);
+    c->tx.tail -= (uint32_t)length;
+    c->draft -= (uint32_t)length;
 }
 
 /* What it means that no room could be made: trying may have shown that the peer is gone. */
@@ -11711,12 +11720,12 @@ static uhttp_result uh_response_fail(uhttp_conn *c, uhttp_result result)
     if (result == UHTTP_ERR_CLOSED)
         return uh_conn_tell(c, result);
     if (result == UHTTP_ERR_MEMORY)
-        why = UH_WHY("response exceeds max_send_buffer, or memory is out");
+        why = UH_WHY("response exceeds max_send_buffer or memory");
     else if (result == UHTTP_ERR_UNSUPPORTED)
-        why = UH_WHY("response: no files here, or built without this feature");
+        why = UH_WHY("response: no files, or not in this build");
     else if (result == UHTTP_ERR_STATE)
         why = UH_WHY("response: its JSON is not complete");
-    uh_server_log(c->server, c, 0, why);
+    uh_conn_log(c, why);
     if (c == c->server->last)
         c->server->failed = true;
     return result;
@@ -11908,7 +11917,7 @@ static uh_next uh_refuse(uhttp_conn *c, int status, const char *why)
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     uh_server_log(c->server, c, status, why);
     c->server->stats.refused++;
-    uh_draft_drop(c, c->draft);
+    uh_draft_clear(c);
     c->request.dated = c->request.typed = false;
     c->keep = false;
     c->pending = UHTTP_EVENT_NONE;
@@ -12130,7 +12139,7 @@ static size_t uh_fields_default(const uhttp_server *s, uhttp_str added, const ch
          line = rest.ptr) {
         size_t length = (size_t)(rest.ptr - line);
         if ((type != NULL && uh_text_is_nocase(name, "content-type")) ||
-            (uh_fields_find(added, name).ptr != NULL &&
+            (uh_fields_find(added, name) != NULL &&
              !uh_text_is_one_of(name, uh_fields_added)))
             continue;
         if (out != NULL)
@@ -12164,34 +12173,51 @@ static char *uh_draft_room(uhttp_conn *c, size_t length)
     return p;
 }
 
-/* Appends text to the fields drafted so far. */
-static uhttp_result uh_draft_add(uhttp_conn *c, const char *const *pieces, size_t count)
+/* Writes values, each behind its label, or counts them with out NULL; bytes. Labels stand one
+ * behind the other, as strings; that of a NULL is left out with it. */
+static size_t uh_put_labelled(char *out, const char *labels, const char *const *values,
+                              size_t count)
 {
-    size_t length = 0;
-    for (size_t i = 0; i < count; i++)
-        length += strlen(pieces[i]);
+    size_t written = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t label = strlen(labels);
+        if (values[i] != NULL) {
+            size_t value = strlen(values[i]);
+            if (out != NULL)
+                uh_text_put(uh_text_put(out + written, labels, label), values[i], value);
+            written += label + value;
+        }
+        labels += label + 1;
+    }
+    return written;
+}
+
+/* Appends such text to the fields drafted so far. */
+static uhttp_result uh_draft_add(uhttp_conn *c, const char *labels, const char *const *values,
+                                 size_t count)
+{
+    size_t length = uh_put_labelled(NULL, labels, values, count);
     char *p = uh_draft_room(c, length);
     if (p == NULL && c->state == UH_STREAM) {       /* a frame has all its fields or none */
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
         return uh_stream_no_room(c, length);
     }
     if (p == NULL)
         return uh_conn_tell(c, uh_response_no_room(c));
-    for (size_t i = 0; i < count; i++)
-        p = uh_text_puts(p, pieces[i]);
+    uh_put_labelled(p, labels, values, count);
     return UHTTP_OK;
 }
 
 static uhttp_result uh_draft_put(uhttp_conn *c, const char *name, const char *value)
 {
-    const char *pieces[] = { name, ": ", value, "\r\n" };
-    return uh_draft_add(c, pieces, 4);
+    const char *values[] = { name, value, "" };
+    return uh_draft_add(c, "\0: \0\r\n", values, 3);
 }
 
 /* Adds a field of the server's own, unless the program has. */
 static uhttp_result uh_draft_own(uhttp_conn *c, const char *name, const char *value)
 {
-    return uh_draft_find(c, name).ptr != NULL ? UHTTP_OK : uh_draft_put(c, name, value);
+    return uh_draft_find(c, name) != NULL ? UHTTP_OK : uh_draft_put(c, name, value);
 }
 
 UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const char *value)
@@ -12217,8 +12243,8 @@ UHTTP_API uhttp_result uhttp_add_header(uhttp_conn *c, const char *name, const c
     c->request.dated = c->request.dated || uh_text_is_nocase(field, "date");
     c->request.typed = c->request.typed || uh_text_is_nocase(field, "content-type");
     uhttp_str fields = uh_draft_fields(c);
-    uhttp_str first = uh_fields_find(fields, field);
-    if (first.ptr - fields.ptr < (ptrdiff_t)(before - c->request.composed))
+    const char *first = uh_fields_find(fields, field);
+    if (first - fields.ptr < (ptrdiff_t)(before - c->request.composed))
         uh_draft_cut(c, first);
     return UHTTP_OK;
 }
@@ -12265,8 +12291,9 @@ static bool uh_cookie_is_good(const uhttp_new_cookie *k, const char *path, bool 
 
 UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *cookie)
 {
-    static const char *const same_site[] = { "; SameSite=Lax", "; SameSite=Strict",
-                                             "; SameSite=None" };
+    static const char labels[] = "Set-Cookie: \0=\0; Path=\0; Domain=\0; Max-Age=\0; Expires=\0"
+                                 "; Secure\0; HttpOnly\0; SameSite=\0\r\n";
+    static const char *const same_site[] = { "Lax", "Strict", "None" };
     uhttp_result may = uh_conn_may(c, UH_MAY_RESPOND);
     if (may != UHTTP_OK)
         return may;
@@ -12279,36 +12306,16 @@ UHTTP_API uhttp_result uhttp_set_cookie(uhttp_conn *c, const uhttp_new_cookie *c
         return UHTTP_ERR_INVALID;
     char max_age[24];
     char expires[30];
-    const char *pieces[20];
-    const char **p = pieces;
-    *p++ = "Set-Cookie: ";
-    *p++ = cookie->name;
-    *p++ = "=";
-    *p++ = cookie->value != NULL ? cookie->value : "";
-    *p++ = "; Path=";
-    *p++ = path;
-    if (cookie->domain != NULL) {
-        *p++ = "; Domain=";
-        *p++ = cookie->domain;
-    }
-    if (cookie->max_age_s != 0) {
-        int64_t seconds = cookie->max_age_s > 0 ? cookie->max_age_s : 0;
-        *uh_text_put_decimal(max_age, (uint64_t)seconds) = '\0';
-        *p++ = "; Max-Age=";
-        *p++ = max_age;
-    }
-    if (cookie->expires_s != 0) {
-        uhttp_date_format(cookie->expires_s, expires);
-        *p++ = "; Expires=";
-        *p++ = expires;
-    }
-    if (secure)
-        *p++ = "; Secure";
-    if (!cookie->script_readable)
-        *p++ = "; HttpOnly";
-    *p++ = same_site[cookie->same_site];
-    *p++ = "\r\n";
-    return uh_draft_add(c, pieces, (size_t)(p - pieces));
+    uint64_t seconds = cookie->max_age_s > 0 ? (uint64_t)cookie->max_age_s : 0;
+    *uh_text_put_decimal(max_age, seconds) = '\0';
+    uhttp_date_format(cookie->expires_s, expires);
+    const char *values[] = {
+        cookie->name, cookie->value != NULL ? cookie->value : "", path, cookie->domain,
+        cookie->max_age_s != 0 ? max_age : NULL, cookie->expires_s != 0 ? expires : NULL,
+        secure ? "" : NULL, cookie->script_readable ? NULL : "",
+        same_site[cookie->same_site], ""
+    };
+    return uh_draft_add(c, labels, values, sizeof values / sizeof values[0]);
 }
 
 /* Answers with a status, its phrase and one field more; the field goes if that fails. */
@@ -12340,7 +12347,7 @@ UHTTP_API uhttp_result uhttp_respond_not_allowed(uhttp_conn *c, const char *allo
 static uhttp_result uh_draft_location(uhttp_conn *c, uhttp_str url, const char *slash)
 {
     size_t length = sizeof "Location: \r\n" - 1 + url.len + (slash != NULL ? 1 : 0);
-    if (uh_draft_find(c, "location").ptr != NULL)
+    if (uh_draft_find(c, "location") != NULL)
         return UHTTP_OK;
     for (size_t i = 0; i < url.len; i++)
         length += (unsigned char)url.ptr[i] > '~' ? 2 : 0;
@@ -12498,8 +12505,8 @@ static uhttp_result uh_stream_begin_live(uhttp_conn *c, const char *content_type
     if (result != UHTTP_OK)
         return result;
     uh_composed_drop(c);
-    uhttp_str typed = uh_draft_find(c, "content-type");
-    if (typed.ptr != NULL)
+    const char *typed = uh_draft_find(c, "content-type");
+    if (typed != NULL)
         uh_draft_cut(c, typed);
     c->request.typed = false;
     uint32_t draft = c->draft;
@@ -12608,7 +12615,7 @@ static uhttp_result uh_stream_take(uhttp_conn *c, size_t length, size_t before, 
     uhttp_result result = nowhere ? UHTTP_OK : uh_stream_make_room(c, length);
     *where = NULL;
     if (nowhere || result != UHTTP_OK)
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
     else
         *where = uh_stream_frame(c, length, before);
     return result;
@@ -12621,7 +12628,7 @@ static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where
     *where = NULL;
     if (may != UHTTP_OK)
         return may;
-    uh_draft_drop(c, c->draft);
+    uh_draft_clear(c);
     return uh_stream_take(c, length, 0, where);
 }
 
@@ -12653,7 +12660,7 @@ UHTTP_API uhttp_result uhttp_stream_end(uhttp_conn *c)
     uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
     if (may != UHTTP_OK)
         return may;
-    uh_draft_drop(c, c->draft);
+    uh_draft_clear(c);
     const char *last = uh_stream_last(c);
     size_t length = strlen(last);
     if (length > 0 && uh_buf_room(&c->tx) >= length) {
@@ -12855,21 +12862,21 @@ UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_
     uhttp_str mark = uh_text_slice(delimiter, uh_put_delimiter(c, delimiter));
     bool good = content_type == NULL || uh_value_is_good(content_type);
     if (!good || bytes.ptr == NULL || uh_text_contains(bytes, mark)) {
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
         return UHTTP_ERR_INVALID;
     }
     char *p = uh_text_puts(size, "\r\nContent-Length: ");
     uhttp_str line = uh_text_slice(size, uh_text_puts(uh_text_put_decimal(p, length), "\r\n"));
     size_t first = c->request.bytes.sent == 0 ? mark.len : 0;
     size_t fields = c->draft;
-    if (uh_draft_find(c, "content-type").ptr != NULL)
+    if (uh_draft_find(c, "content-type") != NULL)
         content_type = NULL;
     size_t before = first + line.len + (content_type != NULL ? strlen(content_type) + 16 : 0);
     uhttp_result result =
         uh_stream_take(c, before + fields + length + 4 + mark.len, before, &p);
     if (result == UHTTP_ERR_MEMORY && c->request.why == NULL) {     /* said once a stream */
         c->request.why = UH_WHY("frame exceeds max_send_buffer and is skipped");
-        uh_server_log(c->server, c, 0, c->request.why);
+        uh_conn_log(c, c->request.why);
     }
     if (result != UHTTP_OK || p == NULL)
         return result;
@@ -12967,7 +12974,7 @@ static uhttp_result uh_json_room_in_piece(uhttp_conn *c, size_t length, size_t e
         return result;
     result = uh_stream_make_room(c, c->draft + length + end);
     if (result != UHTTP_OK) {
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
         return result;
     }
     *where = (char *)c->tx.data + c->tx.tail;
@@ -12989,7 +12996,7 @@ static void uh_json_begin_piece(uhttp_json_writer *w, uhttp_conn *c,
                                 uhttp_result (*room)(void *user, size_t length, char **where))
 {
     if (uh_json_begin_in(w, c, UH_IN_STREAM, room))
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
     if (w != NULL)
         w->whole = true;
 }
@@ -13010,7 +13017,7 @@ static uhttp_result uh_json_send_piece(uhttp_json_writer *w, const char *end)
     if (result == UHTTP_OK && !c->request.is_head && c->draft != length)
         result = UHTTP_ERR_STATE;           /* sent already, or dropped by another write */
     if (result != UHTTP_OK) {
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
         return result;
     }
     result = uh_stream_take(c, length + strlen(end), 0, &where);
@@ -13184,7 +13191,7 @@ static uh_next uh_conn_begin_handshake(uhttp_conn *c)
     if (c->t == NULL && uh_server_evict(s, true))
         c->t = (c->transport->open)(l->transport_user, (intptr_t)c->fd);
     if (c->t == NULL) {
-        uh_server_log(s, c, 0, UH_WHY("no memory for a TLS connection"));
+        uh_conn_log(c, UH_WHY("no memory for a TLS connection"));
         uh_conn_lose(c);
         return UH_WAIT;
     }
@@ -14120,7 +14127,7 @@ static void uh_request_end(uhttp_conn *c)
     if (uh_body_is_whole(r))
         r->body_state = UH_BODY_GONE;
     uh_window_release(c);
-    uh_wipe((char *)r + offsetof(uh_request, sink), sizeof *r - offsetof(uh_request, sink));
+    uh_wipe(r, offsetof(uh_request, chunked));
     r->bytes.limit = UH_SKIP_LIMIT;
 }
 
@@ -14220,7 +14227,7 @@ static bool uh_body_is_too_long(uhttp_conn *c)
 static uh_next uh_body_fail_long(uhttp_conn *c)
 {
     if (c->told && c->request.bytes.limit != c->server->config.max_content_length)
-        return uh_body_fail(c, 413, UH_WHY("body exceeds the limit it was accepted with"));
+        return uh_body_fail(c, 413, UH_WHY("body exceeds the accepted limit"));
     return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
 }
 
@@ -14593,7 +14600,7 @@ static bool uh_file_source_read(uhttp_conn *c)
 
 static int uh_file_source_fails(uhttp_conn *c)
 {
-    uh_server_log(c->server, c, 0, UH_WHY("a file became shorter, or cannot be read"));
+    uh_conn_log(c, UH_WHY("a file became shorter, or cannot be read"));
     return UHTTP_FAILED;
 }
 
@@ -14815,18 +14822,27 @@ static uhttp_result uh_found_open(uh_found *f, const char *path, const char *roo
     return UHTTP_ERR_SYSTEM;
 }
 
+/* Reads the value of a drafted field; false: there is none. */
+static bool uh_draft_value(const uhttp_conn *c, const char *name, uhttp_str *value)
+{
+    uhttp_str field;
+    const char *line = uh_draft_find(c, name);
+    if (line == NULL)
+        return false;
+    uhttp_str lines = uh_text_slice(line, (const char *)c->tx.data + c->tx.tail);
+    return uhttp_header_next(&lines, &field, value);
+}
+
 /* Replaces the validators by those the program has added, as what is sent is compared. One that
  * is malformed is none. */
 static void uh_found_validate_added(const uhttp_conn *c, uh_found *f)
 {
-    uhttp_str name, value;
-    uhttp_str line = uh_draft_find(c, "etag");
-    if (uhttp_header_next(&line, &name, &value)) {
+    uhttp_str value;
+    if (uh_draft_value(c, "etag", &value)) {
         f->etag.ptr = NULL;
         (void)uh_etag_next(&value, &f->etag, &f->weak);
     }
-    line = uh_draft_find(c, "last-modified");
-    if (uhttp_header_next(&line, &name, &value) &&
+    if (uh_draft_value(c, "last-modified", &value) &&
         !uhttp_date_parse(value, UHTTP_TIME(), &f->info.modified))
         f->info.modified = 0;
 }
@@ -15013,7 +15029,7 @@ static uhttp_result uh_file_fields(uhttp_conn *c, const uh_found *f, int status,
 {
     uhttp_result result = UHTTP_OK;
     char text[UH_ETAG_MOST + 8];
-    if (f->etag.ptr != NULL && uh_draft_find(c, "etag").ptr == NULL) {
+    if (f->etag.ptr != NULL && uh_draft_find(c, "etag") == NULL) {
         char *p = uh_text_puts(text, f->weak ? "W/\"" : "\"");
         *uh_text_puts(uh_text_put(p, f->etag.ptr, f->etag.len), "\"") = '\0';
         uh_file_field(c, &result, "ETag", text);
@@ -15093,7 +15109,7 @@ static uhttp_result uh_file_answer(uhttp_conn *c, uh_found *f, const char *name,
     bool reads = uhttp_is_get(c);
     uh_composed_drop(c);
     uint32_t draft = c->draft;
-    if (uh_draft_find(c, "content-encoding").ptr != NULL) {
+    if (uh_draft_find(c, "content-encoding") != NULL) {
         uh_found_close(f);          /* the file's own decides, and its ranges are of that */
         return uh_response_fail(c, UHTTP_ERR_INVALID);
     }
@@ -15529,7 +15545,7 @@ static uint8_t *uh_ws_small(uhttp_conn *c, unsigned first, size_t length, uint32
 {
     uh_buf *tx = &c->tx;
     uint32_t need = (uint32_t)length + 2;
-    uh_draft_drop(c, c->draft);
+    uh_draft_clear(c);
     if (uh_buf_used(tx) + need + beside > uh_stream_limit(c) ||
         !uh_buf_reserve(&c->server->pool, tx, need))
         return NULL;
@@ -15568,7 +15584,7 @@ static uhttp_str uh_ws_bytes(const void *data, size_t length)
 /* Makes room for a message and drops what was drafted; AGAIN, MEMORY, CLOSED. */
 static uhttp_result uh_ws_make_way(uhttp_conn *c, size_t length)
 {
-    uh_draft_drop(c, c->draft);
+    uh_draft_clear(c);
     return uh_stream_make_room(c, length);
 }
 
@@ -15782,7 +15798,7 @@ static void uh_ws_expire(uhttp_conn *c)
     if (ws->owing)
         why = UH_WHY("send_timeout_ms");
     if (ws->owing || ws->pinged) {
-        uh_server_log(c->server, c, 0, why);
+        uh_conn_log(c, why);
         uh_conn_drop(c);
         return;
     }
@@ -16030,7 +16046,7 @@ UHTTP_API void uhttp_json_begin_message(uhttp_json_writer *w, uhttp_conn *c)
     w->whole = true;
     w->error = uh_ws_may_begin(c, UHTTP_WS_TEXT);
     if (w->error == UHTTP_OK)
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
 }
 
 UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
@@ -16050,7 +16066,7 @@ UHTTP_API uhttp_result uhttp_json_send_message(uhttp_json_writer *w)
     if (result == UHTTP_OK)
         result = uh_stream_make_room(c, c->draft);
     if (result != UHTTP_OK) {
-        uh_draft_drop(c, c->draft);
+        uh_draft_clear(c);
         return result;
     }
     uint8_t *end = uh_ws_put_head(head, UH_WS_FIN + (unsigned)UHTTP_WS_TEXT, c->draft);
@@ -16150,7 +16166,7 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
         if (uh_conn_owes(c)) {      /* else its client has shut its side, or does not close */
             if (uh_conn_makes_progress(c))
                 break;
-            uh_server_log(c->server, c, 0, UH_WHY("send_timeout_ms"));
+            uh_conn_log(c, UH_WHY("send_timeout_ms"));
         }
         uh_conn_drop(c);
         break;
@@ -16162,7 +16178,7 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
             uh_ws_expire(c);
         break;
     case UH_HANDSHAKE:
-        uh_server_log(c->server, c, 0, UH_WHY("handshake_timeout_ms"));
+        uh_conn_log(c, UH_WHY("handshake_timeout_ms"));
         uh_conn_drop(c);
         break;
     case UH_SKIP:
@@ -16488,7 +16504,7 @@ static void uh_server_thin_out(uhttp_server *s)
         uh_ready_push(slowest);
         return;
     }
-    uh_server_log(s, slowest, 0, UH_WHY("slow peer gives way to newcomers"));
+    uh_conn_log(slowest, UH_WHY("slow peer gives way to newcomers"));
     uh_conn_drop(slowest);
 }
 
@@ -16506,7 +16522,7 @@ static const char *uh_server_describe(const uhttp_server *s, char *text)
     p = uh_text_put_decimal(p, held);
     p = uh_text_puts(p, " requests, ");
     p = uh_text_put_decimal(p, gone);
-    *uh_text_puts(p, " of clients that have gone") = '\0';
+    *uh_text_puts(p, " of gone clients") = '\0';
     return text;
 }
 
@@ -17124,15 +17140,15 @@ static bool uh_default_headers_are_good(const char *lines, const char **why, uht
     uhttp_str rest = uh_text_of(lines);
     uhttp_str value;
     while (uhttp_header_next(&rest, what, &value)) {
-        *why = UH_WHY("default_headers: a field that is the server's own");
+        *why = UH_WHY("default_headers: a field of the server's");
         if (uh_text_is_one_of(*what, uh_fields_ours) ||
             uh_text_is_one_of(*what, "date\0" "content-encoding\0"))
             return false;
-        *why = UH_WHY("default_headers: a field that may stand once stands twice");
-        if (uh_text_is_one_of(*what, uh_fields_once) && uh_fields_find(rest, *what).ptr != NULL)
+        *why = UH_WHY("default_headers: a field stands twice");
+        if (uh_text_is_one_of(*what, uh_fields_once) && uh_fields_find(rest, *what) != NULL)
             return false;
     }
-    *why = UH_WHY("default_headers: not a line \"Name: value\" that ends with CR LF");
+    *why = UH_WHY("default_headers: not \"Name: value\" CR LF");
     *what = rest;
     return rest.len == 0;
 }
@@ -17443,8 +17459,8 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
     if (result != UHTTP_OK) {
         what.ptr = NULL;
         if (result == UHTTP_ERR_MEMORY && complete.memory != NULL)
-            uh_log_about(&complete, NULL, 0, UH_WHY("memory_size: too small for "
-                         "max_connections, see UHTTP_MEMORY_SIZE"), what);
+            uh_log_about(&complete, NULL, 0, UH_WHY("memory_size: too small, see "
+                         "UHTTP_MEMORY_SIZE"), what);
         *server = NULL;
         return result;
     }
@@ -17594,6 +17610,7 @@ static char *uh_line_put(char *out, const char *end, const char *text, bool esca
 
 UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_t size)
 {
+    const char *label = "\0 - - [\0] \"\0 \0 HTTP/1.\0\" ";
     char date[30];
     char when[32];
     char result[32];
@@ -17609,20 +17626,18 @@ UHTTP_API int uhttp_access_format(const uhttp_access *entry, char *buffer, size_
     *p++ = ' ';
     *uh_text_put_decimal(p, entry->bytes) = '\0';
     bool has_address = entry->address != NULL && *entry->address != '\0';
-    p = uh_line_put(buffer, end, has_address ? entry->address : "-", false);
-    p = uh_line_put(p, end, " - - [", false);
-    p = uh_line_put(p, end, when, false);
-    p = uh_line_put(p, end, "] \"", false);
-    if (entry->method != NULL && *entry->method != '\0') {
-        p = uh_line_put(p, end, entry->method, true);
-        p = uh_line_put(p, end, " ", false);
-        p = uh_line_put(p, end, entry->url, true);
-        p = uh_line_put(p, end, entry->version_minor > 0 ? " HTTP/1.1" : " HTTP/1.0", false);
-    } else {
-        p = uh_line_put(p, end, "-", false);
+    bool has_line = entry->method != NULL && *entry->method != '\0';
+    const char *values[] = {
+        has_address ? entry->address : "-", when, has_line ? entry->method : "-",
+        !has_line ? NULL : entry->url != NULL ? entry->url : "",
+        !has_line ? NULL : entry->version_minor > 0 ? "1" : "0", result
+    };
+    p = buffer;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        if (values[i] != NULL)
+            p = uh_line_put(uh_line_put(p, end, label, false), end, values[i], true);
+        label += strlen(label) + 1;
     }
-    p = uh_line_put(p, end, "\" ", false);
-    p = uh_line_put(p, end, result, false);
     if (p == NULL)
         return UHTTP_ERR_MEMORY;
     *p = '\0';
