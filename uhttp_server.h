@@ -16401,7 +16401,7 @@ static void uh_server_accept(uhttp_server *s)
             continue;
         uh_reclaim_closed(s);       /* nobody gives way where a slot is free */
         l->ready = !s->paused && !uh_listener_is_busy(s, l) && uh_listener_accept_one(s, l);
-        s->knocking = s->knocking || l->ready;
+        s->knocking |= l->ready;
     }
 }
 
@@ -16654,7 +16654,7 @@ static void uh_server_take_back(uhttp_server *s)
                         refused ? c->request.why : UH_WHY("the program's response failed"));
     }
     c->event = UHTTP_EVENT_NONE;
-    if (c->state == UH_SEND && !c->keep)        /* it may be closed before anybody sleeps */
+    if (!c->keep)                   /* it may be closed before anybody sleeps */
         uh_conn_turn(c);
     else
         uh_ready_push(c);
