@@ -425,7 +425,9 @@ static void habits_make(visitor *v)
 {
     v->piece = chance(60) ? SIZE_MAX : 1 + below(chance(50) ? 50 : 2000);
     v->pause = chance(80) ? below(3) : below(calm ? 3 : 400);
-    v->bite = chance(80) ? SIZE_MAX : 1 + below(BITE);
+    v->bite = chance(80) ? SIZE_MAX : 20 + below(BITE);
+    if (v->bite != SIZE_MAX)
+        v->thinks %= 2000;          /* or keep_alive_timeout_ms ends while it still reads */
     if (v->piece < 20 && v->length > 5000)
         v->piece = 500;
     if (v->pause > 2)
