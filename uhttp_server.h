@@ -2217,7 +2217,7 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_DIRECT        2048u      /* larger responses are sent from where they lie */
 #define UH_SKIP_LIMIT    65536u     /* unread body that is drained rather than closed upon */
 #define UH_WINDOW_MIN    64u        /* room behind a head that a body needs at least */
-#define UH_NAMES_ROOM    512u       /* and beside it, on the heap, the names of its file */
+#define UH_NAMES_ROOM    512u       /* and behind it, on the heap, the names of its file */
 #define UH_PROGRESS      1024u      /* bytes that renew a deadline */
 #define UH_WS_CONTROL    131u       /* the longest control frame of a client, and its head */
 #define UH_WS_ROOM       16u        /* in tx beside a message: its head, and what ends it all */
@@ -5057,6 +5057,7 @@ static void uh_poller_leave(uh_poller *p, bool refused)
 static void uh_poller_move(uh_poller *p)
 {
     p->queue = uh_queue_open();
+    p->sleeps = 0;
     p->owner = getpid();
     p->changed = UH_MARK_LAST;
     bool good = p->queue >= 0;
@@ -13263,8 +13264,8 @@ static bool uh_request_make_room(uhttp_conn *c, size_t margin, uint32_t head_len
     uint32_t window = uh_request_least_window(r);
     if (uh_pool_is_fixed(m) && window > 0)      /* all of the buffer is the body's */
         uh_buf_slide(&c->rx);
-    else if (UH_FILES && window > 0)            /* whatever requests came before */
-        window += UH_NAMES_ROOM;
+    else if (UH_FILES && window > 0 && c->server->config.event_mode)
+        window = UH_WINDOW_MIN + UH_NAMES_ROOM;     /* whatever requests came before */
     uint32_t more = window > behind ? window - behind : 0;
     if (uh_buf_reserve(m, &c->rx, margin + more))
         return true;
@@ -14774,8 +14775,8 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
     size_t record = sizeof(void *) + uh_upload_directory(path) + sizeof UH_UPLOAD_NAME +
                     strlen(path) + 1;
     size_t behind = c->rx.size - r->margin - r->body;
-    if (behind < UH_WINDOW_MIN || record > behind - UH_WINDOW_MIN ||
-        !uh_response_reserve(c, record))
+    bool fits = behind >= UH_WINDOW_MIN && record <= behind - UH_WINDOW_MIN;
+    if ((!fits && uhttp_content_length(c) != 0) || !uh_response_reserve(c, record))
         return uh_conn_tell(c, uh_response_no_room(c));
     char *composed = (char *)c->tx.data + c->tx.tail;
     uh_upload_compose(composed, path);      /* first: it may be part of the body */
@@ -16654,7 +16655,7 @@ static void uh_server_take_back(uhttp_server *s)
                         refused ? c->request.why : UH_WHY("the program's response failed"));
     }
     c->event = UHTTP_EVENT_NONE;
-    if (!c->keep)                   /* it may be closed before anybody sleeps */
+    if (!c->keep && !c->told)       /* it may be closed before anybody sleeps */
         uh_conn_turn(c);
     else
         uh_ready_push(c);
@@ -16961,13 +16962,13 @@ UHTTP_API uhttp_conn *uhttp_process_events(uhttp_server *server, const uhttp_wat
         return NULL;
     s->now = UHTTP_MILLIS();
     uh_changes_close(s);
-    uh_server_take_back(s);
     for (size_t i = 0; ready != NULL && i < count; i++) {
         uint32_t token = (uint32_t)ready[i].token;
         if (ready[i].ready != 0 && token < s->poller.tokens &&
             ready[i].token == uh_server_token(s, token))
             uh_server_mark(s, token, ready[i].ready);
     }
+    uh_server_take_back(s);
     if (UH_TELLS_LEAVING)
         uh_server_peek(s);
     if (s->rested)                  /* what came while the program worked is not reported yet */

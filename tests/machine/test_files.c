@@ -1323,6 +1323,33 @@ static void a_body_finds_room_for_its_names_behind_other_requests(void **state)
     }
 }
 
+/* An empty body needs no room for its names: they are used at once. */
+static void an_empty_body_needs_no_room_for_its_names(void **state)
+{
+    (void)state;
+    static char request[8192];
+    char text[2200];
+    for (int padding = 500; padding < 1000; padding++) {
+        for (int fixed = 0; fixed < 2; fixed++) {
+            peer *p = upload_begin(fixed ? 2048 : 0, 0, false, request);
+            snprintf(world_what, sizeof world_what, "padding %d, fixed %d", padding, fixed);
+            sprintf(text, "GET /first HTTP/1.1\r\nHost: a\r\nX: %0900d\r\n\r\n", 0);
+            peer_says(p, text);
+            uhttp_conn *c = world_next();
+            sprintf(text, "PUT /file HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nCookie: %0200d\r\n"
+                          "X: %0*d\r\n\r\n", 0, padding, 0);
+            peer_says(p, text);
+            CHECK(world_next() == NULL && uhttp_respond_text(c, 200, "first") == UHTTP_OK);
+            c = world_next();
+            CHECK(uhttp_accept_body_to_file(c, target.name, 0) == UHTTP_OK);
+            c = world_next();
+            CHECK(uhttp_event(c) == UHTTP_EVENT_COMPLETE);
+            CHECK(uhttp_respond_text(c, 201, "") == UHTTP_OK);
+            finish();
+        }
+    }
+}
+
 /* Whether there is room for the name depends on the head, not on what came with it. */
 static void a_name_too_long_for_the_memory_is_refused_and_nothing_happens(void **state)
 {
@@ -1411,6 +1438,7 @@ int main(void)
         TEST(an_upload_that_is_broken_off_leaves_nothing),
         TEST(a_limit_is_one_for_files_too),
         TEST(a_body_finds_room_for_its_names_behind_other_requests),
+        TEST(an_empty_body_needs_no_room_for_its_names),
         TEST(a_name_too_long_for_the_memory_is_refused_and_nothing_happens),
         TEST(without_the_functions_nothing_is_taken),
     };

@@ -1034,6 +1034,30 @@ static void empty_frames_behind_our_close_hide_nothing(void **state)
     }
 }
 
+/* Its second message is not read before its turn comes: a close in between drops it, also where
+ * the handshake was the last request that is answered. */
+static void message_that_waits_for_its_turn_is_dropped_by_our_close(void **state)
+{
+    (void)state;
+    uhttp_config config = world_config();
+    config.keep_alive_max_requests = 1;
+    uhttp_conn *c = open_with(&config, 0, "");
+    peer *other = world_connect();
+    CHECK(world_next() == NULL);
+    says("81\"first\" 81\"second\"");
+    peer_says(other, "GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(world_next() == c && uhttp_event(c) == UHTTP_EVENT_WS_MESSAGE);
+    CHECK(strcmp(uhttp_ws_message(c, NULL), "first") == 0);
+    uhttp_conn *held = world_next();
+    CHECK(held != NULL && held != c);
+    CHECK(uhttp_ws_close(c, 4001, "enough") == UHTTP_OK);
+    CHECK(uhttp_respond_text(held, 200, "x") == UHTTP_OK);
+    CHECK(world_next() == NULL);
+    says("88\"%0f%a1enough\"");
+    expect_close(4001, "enough");
+    close_world_quietly();
+}
+
 static void what_was_sent_before_our_close_may_be_read_slowly(void **state)
 {
     (void)state;
@@ -1473,6 +1497,7 @@ int main(void)
         cmocka_unit_test(reader_that_caught_up_is_pinged_again_only_when_silent),
         cmocka_unit_test(our_close_waits_two_seconds_for_theirs),
         cmocka_unit_test(empty_frames_behind_our_close_hide_nothing),
+        cmocka_unit_test(message_that_waits_for_its_turn_is_dropped_by_our_close),
         cmocka_unit_test(what_was_sent_before_our_close_may_be_read_slowly),
         cmocka_unit_test(long_message_behind_our_close_is_dropped_like_any_other),
         cmocka_unit_test(shutdown_says_1001_to_everybody_and_ends),
