@@ -832,10 +832,10 @@ UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
  *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or out of memory
  *
  * After a failure nothing has been sent, and except after CLOSED another response may be tried.
- * INVALID, MEMORY and UNSUPPORTED are logged. If the program then calls uhttp_wait() without
- * having sent another response or accepted the body, the client gets a 500 and the request is
- * finished: c is the server's again. This applies only to the request that the last
- * uhttp_wait() returned; one held longer stays the program's.
+ * INVALID, MEMORY and UNSUPPORTED are logged, and STATE of a JSON text that is not complete. If
+ * the program then calls uhttp_wait() without having sent another response or accepted the body,
+ * the client gets a 500 and the request is finished: c is the server's again. This applies only
+ * to the request that the last uhttp_wait() returned; one held longer stays the program's.
  */
 
 /* Sends a whole response and finishes the request.
@@ -11852,9 +11852,9 @@ static void uh_response_copy(uhttp_conn *c, const void *data, size_t length)
         uh_conn_flush(c);
         data = c->source.data;
         length = (size_t)c->source_left;
-        c->source_left = 0;
     }
-    if (c->state != UH_CLOSED && length > 0) {
+    if (c->state != UH_CLOSED && length > 0) {      /* else the log must know what has not left */
+        c->source_left = 0;
         memcpy(c->tx.data + c->tx.tail, data, length);
         c->tx.tail += (uint32_t)length;
     }
@@ -16116,7 +16116,8 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
 {
     if (c->pending != UHTTP_EVENT_NONE || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
-    if (uh_conn_is_due(c))      /* but it had spoken in time: this turn is its last */
+    /* It had spoken in time: this turn is its last, but what is owed has a time of its own. */
+    if (uh_conn_is_due(c) && !(c->time == UH_TIME_FIN && uh_conn_owes(c)))
         uh_conn_join(c, UH_TIME_DUE);
     uh_body_reclaim(c);
     uh_ws_reclaim(c);
@@ -16549,7 +16550,7 @@ static void uh_server_look(uhttp_server *s)
 /*--- time -------------------------------------------------------------------------------*/
 
 /* Ends those of one list that are due. A connection that has just spoken gets its turn first,
- * once. */
+ * once; one whose body is waited for, each time: the program may have been busy. */
 static void uh_server_expire_list(uhttp_server *s, uint32_t list)
 {
     uh_link *next = s->lists[list].after;
@@ -16560,7 +16561,8 @@ static void uh_server_expire_list(uhttp_server *s, uint32_t list)
             uh_conn_note_due(c);
             return;
         }
-        if (c->pending == UHTTP_EVENT_NONE && (!c->queued || list == UH_TIME_DUE))
+        bool may_turn = list != UH_TIME_DUE || (c->state == UH_BODY && c->readable);
+        if (c->pending == UHTTP_EVENT_NONE && !(c->queued && may_turn))
             uh_conn_expire(c);
     }
 }

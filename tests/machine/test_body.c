@@ -492,6 +492,59 @@ static void frame_beyond_the_limit_is_skipped_and_said_once(void **state)
     world_close();
 }
 
+/* What has come is read before the body's time counts, however long the program worked. */
+static void body_that_came_while_the_program_worked_is_in_time(void **state)
+{
+    (void)state;
+    static const char piece[2000];
+    for (int sends = 0; sends < 2; sends++) {
+        size_t length;
+        open_with(true, 0, 0);
+        peer *p = client(HEAD("POST", "/") "Content-Length: 10000\r\n\r\n");
+        uhttp_conn *c = hear(UHTTP_EVENT_HEADERS);
+        CHECK(uhttp_accept_body_streaming(c, UHTTP_UNLIMITED) == UHTTP_OK);
+        for (int i = 0; i < 2; i++) {
+            peer_says_bytes(p, piece, sizeof piece);
+            CHECK(hear(UHTTP_EVENT_DATA) == c);
+            CHECK(uhttp_read_buffer(c, &length) != NULL && length == sizeof piece);
+        }
+        if (sends)
+            peer_says_bytes(p, piece, sizeof piece);
+        world_sleep(10001);
+        CHECK(uhttp_process_events(world_server, NULL, 0) == NULL);
+        CHECK(hear(sends ? UHTTP_EVENT_DATA : UHTTP_EVENT_ERROR) == c);
+        CHECK(uhttp_error(c, NULL) == (sends ? 0 : 408));
+        world_close();
+    }
+}
+
+static uhttp_access access_last;
+
+static void on_access(void *user, const uhttp_access *entry)
+{
+    (void)user;
+    access_last = *entry;
+}
+
+/* Nothing of an answer left: no byte of its body is logged, however long it is. */
+static void access_log_counts_no_byte_that_never_left(void **state)
+{
+    (void)state;
+    static const char data[50000];
+    for (size_t length = 1; length <= sizeof data; length *= 7) {
+        uhttp_config config = world_config();
+        config.access_log = on_access;
+        world_open(&config, 0);
+        peer *p = client(GET("/"));
+        uhttp_conn *c = world_next();
+        p->send_fails = true;
+        (void)uhttp_respond(c, 200, "text/plain", data, length);
+        hear_nothing();
+        CHECK(access_last.status == 200 && access_last.bytes == 0);
+        world_close();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +563,8 @@ int main(void)
         cmocka_unit_test(failed_response_of_a_held_request_may_be_repeated),
         cmocka_unit_test(failures_that_are_no_response_cause_no_500),
         cmocka_unit_test(frame_beyond_the_limit_is_skipped_and_said_once),
+        cmocka_unit_test(body_that_came_while_the_program_worked_is_in_time),
+        cmocka_unit_test(access_log_counts_no_byte_that_never_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

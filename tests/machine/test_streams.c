@@ -817,6 +817,33 @@ static void failed_begin_leaves_the_request_as_it_was(void **state)
 
 static void on_failure(const char *file, int line) { _fail(file, line); }
 
+/* A client that has shut its side is silent for two seconds at most; what is written just before
+ * has send_timeout_ms, however long the program worked on it. */
+static void write_to_a_client_that_has_shut_its_side_has_its_own_time(void **state)
+{
+    (void)state;
+    open_world(true, 0);
+    uhttp_conn *c = ask(GET_11);
+    peer *p = world_peer_of(c);
+    CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+    p->fin = true;
+    got(c);
+    p->window = 0;
+    world_sleep(1000);
+    CHECK(uhttp_stream_write(c, pattern, 1000) == UHTTP_OK);
+    world_sleep(1100);
+    settle();
+    CHECK(!p->closed);
+    world_sleep(9000);
+    settle();
+    p->window = SIZE_MAX;
+    CHECK(has(got(c), "3e8\r\nabcdef") && !p->closed);
+    world_sleep(2000);
+    CHECK(world_next() == c && uhttp_event(c) == UHTTP_EVENT_CLOSED);
+    settle();
+    world_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -846,6 +873,7 @@ int main(void)
         cmocka_unit_test(json_whose_text_was_discarded_is_not_sent),
         cmocka_unit_test(streams_to_head_send_nothing_but_succeed),
         cmocka_unit_test(failed_begin_leaves_the_request_as_it_was),
+        cmocka_unit_test(write_to_a_client_that_has_shut_its_side_has_its_own_time),
     };
     world_on_failure = on_failure;
     return cmocka_run_group_tests(tests, NULL, NULL);
