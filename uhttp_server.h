@@ -472,7 +472,8 @@ typedef struct uhttp_config {
                                    heap, unless UHTTP_NO_HEAP */
     size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
 
-    void (*log)(void *user, const char *line);  /* one line for what was refused and why */
+    void (*log)(void *user, const char *line);  /* one line for what was refused and why; may
+                                   come during a call: it must not change what that sends */
     void (*access_log)(void *user, const uhttp_access *entry);
     void *user;                 /* handed to log and access_log */
 } uhttp_config;
@@ -832,10 +833,11 @@ UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
  *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or out of memory
  *
  * After a failure nothing has been sent, and except after CLOSED another response may be tried.
- * INVALID, MEMORY and UNSUPPORTED are logged, and STATE of a JSON text that is not complete. If
- * the program then calls uhttp_wait() without having sent another response or accepted the body,
- * the client gets a 500 and the request is finished: c is the server's again. This applies only
- * to the request that the last uhttp_wait() returned; one held longer stays the program's.
+ * INVALID, MEMORY and UNSUPPORTED are logged, and STATE of a JSON text that is not complete.
+ * If the program then calls uhttp_wait() without having sent another response or accepted the
+ * body, the client gets a 500 and the request is finished: c is the server's again. This
+ * applies only to the request that the last uhttp_wait() returned; one held longer stays the
+ * program's.
  */
 
 /* Sends a whole response and finishes the request.
@@ -2777,7 +2779,8 @@ static bool uh_sys_is_readable(uh_socket fd)
     return uhttp_port_wait(&one, 1, 0) > 0;
 }
 
-#define UH_SETS_ARE_SHORT 0
+#define UH_SETS_ARE_SHORT   0
+#define UH_ACCEPT_IS_GREEDY 0
 
 static uh_socket uh_sys_renumber(uh_socket fd) { return fd; }
 
@@ -3627,7 +3630,8 @@ static bool uh_sys_is_readable(uh_socket fd)
 #endif
 
 /* Can there be more descriptors than a set has room for? lwIP has as many of either. */
-#define UH_SETS_ARE_SHORT (!UH_LWIP)
+#define UH_SETS_ARE_SHORT   (!UH_LWIP)
+#define UH_ACCEPT_IS_GREEDY (!UH_LWIP)      /* needs a descriptor to see that nobody is there */
 
 /* Gives a socket the lowest number that is free, for sets that have a bit for each number. */
 static uh_socket uh_sys_renumber(uh_socket fd)
@@ -10984,7 +10988,7 @@ static void uh_conn_end(uhttp_conn *c, bool failed)
         uh_conn_log(c, UH_WHY("gone while the program holds its request"));
 }
 
-static void uh_conn_lose(uhttp_conn *c) { uh_conn_end(c, true); }      /* transport failed */
+UH_APART static void uh_conn_lose(uhttp_conn *c) { uh_conn_end(c, true); }     /* it failed */
 static void uh_conn_drop(uhttp_conn *c) { uh_conn_end(c, false); }     /* deadline, or wish */
 
 /*--- newcomers and who gives way to them ---------------------------------------------*/
@@ -11853,7 +11857,7 @@ static void uh_response_copy(uhttp_conn *c, const void *data, size_t length)
         data = c->source.data;
         length = (size_t)c->source_left;
     }
-    if (c->state != UH_CLOSED && length > 0) {      /* else the log must know what has not left */
+    if (c->state != UH_CLOSED && length > 0) {      /* else the log must know what is left */
         c->source_left = 0;
         memcpy(c->tx.data + c->tx.tail, data, length);
         c->tx.tail += (uint32_t)length;
@@ -12448,8 +12452,6 @@ static uh_next uh_step_stream(uhttp_conn *c)
 static bool uh_stream_settle(uhttp_conn *c)
 {
     bool owes = uh_conn_owes(c);
-    if (owes && c->time == UH_TIME_FIN)
-        uh_conn_arm(c);
     bool shut = uh_conn_is_shut(c);
     if (!owes && shut && c->time != UH_TIME_FIN && c->time != UH_TIME_DUE) {
         c->since = c->server->now;
@@ -12582,6 +12584,8 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
     c->tx.tail = (uint32_t)(data + open + length + (r->minor ? 2 : 0) - (char *)c->tx.data);
     c->draft = r->composed = 0;
     r->bytes.sent += length;
+    if (c->time == UH_TIME_FIN)     /* what is owed has a time of its own */
+        uh_conn_arm(c);
     uh_ready_push(c);
     return data + open;
 }
@@ -14351,7 +14355,8 @@ static uhttp_result uh_accept_may(uhttp_conn *c)
 /* It is accepted. One that was given already comes as any other, an absent one is empty. */
 UH_APART static void uh_accept_begin(uhttp_conn *c)
 {
-    c->server->failed = false;
+    if (c == c->server->last)
+        c->server->failed = false;
     if (c->state == UH_OFFER)
         return;
     uh_body_take_back(c);
@@ -15215,8 +15220,9 @@ static uhttp_result uh_serve_listing(uhttp_conn *c, uh_found *f, const char *roo
                                      const char *name, const uhttp_file_options *options)
 {
     char *path = options->list ? uh_file_path(c, root, name, "") : NULL;
-    if (path == NULL || uh_found_open(f, path, root) != UHTTP_OK)
-        return uhttp_respond_error(c, 404);
+    uhttp_result result = path != NULL ? uh_found_open(f, path, root) : UHTTP_ERR_INVALID;
+    if (result != UHTTP_OK)
+        return uhttp_respond_error(c, uh_found_status(result));
     bool is_dir = f->info.is_dir;
     uh_found_close(f);
     return is_dir ? UHTTP_ERR_UNSUPPORTED : uhttp_respond_error(c, 404);
@@ -15631,6 +15637,7 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
     va_end(list);
     if (n < 0)
         return UHTTP_ERR_INVALID;
+    int expected = n;
     may = uh_ws_make_way(c, (size_t)n);
     if (may != UHTTP_OK)
         return may;
@@ -15639,7 +15646,7 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
     va_start(list, format);
     n = vsnprintf((char *)text, (size_t)n + 1, format, list);   /* its NUL has room */
     va_end(list);
-    if (n < 0 || !uhttp_utf8_valid(uh_ws_bytes(text, (size_t)n)))
+    if (n != expected || !uhttp_utf8_valid(uh_ws_bytes(text, (size_t)n)))
         return UHTTP_ERR_INVALID;
     c->tx.tail = (uint32_t)(text + n - c->tx.data);
     uh_ready_push(c);
@@ -16116,8 +16123,9 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
 {
     if (c->pending != UHTTP_EVENT_NONE || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
-    /* It had spoken in time: this turn is its last, but what is owed has a time of its own. */
-    if (uh_conn_is_due(c) && !(c->time == UH_TIME_FIN && uh_conn_owes(c)))
+    /* It had spoken in time: this turn is its last. But more of a body may lie in the socket,
+     * unseen while the program was busy. */
+    if (c->state != UH_BODY && uh_conn_is_due(c))
         uh_conn_join(c, UH_TIME_DUE);
     uh_body_reclaim(c);
     uh_ws_reclaim(c);
@@ -16329,20 +16337,19 @@ static bool uh_server_make_room(uhttp_server *s)
     return s->keep_socket == NULL;
 }
 
-/* accept() gave nothing. Most errors are one peer's, who left early: the next may be taken.
- * Without descriptors somebody gives way; if nobody can, or nothing else comes, there is a
- * pause. */
+/* accept() gave nothing; true: try again. Most errors are one peer's, who left early: the next
+ * may be taken. Without descriptors somebody gives way, once, if a newcomer is there; if that
+ * does not help, or nothing else comes, there is a pause. */
 static bool uh_listener_failed(uhttp_server *s, uh_listener *l, uh_sys_error error)
 {
-    if (error == UH_SYS_AGAIN)
+    bool full = error == UH_SYS_FULL;
+    if (error == UH_SYS_AGAIN || (UH_ACCEPT_IS_GREEDY && full && !uh_sys_is_readable(l->fd)))
         return false;
-    if (error != UH_SYS_FULL && ++l->failures < UH_TURNS)
+    l->failures = (uint8_t)(l->failures + (full ? UH_TURNS : 1));
+    if (l->failures <= UH_TURNS && (!full || uh_server_make_room(s)))
         return true;
     l->failures = 0;
-    if (error == UH_SYS_FULL && uh_server_make_room(s))
-        return true;
-    if (error != UH_SYS_INTERRUPTED)
-        uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
+    uh_server_pause(s, UH_WHY("accept: no descriptors or memory"));
     return false;
 }
 
@@ -16550,7 +16557,7 @@ static void uh_server_look(uhttp_server *s)
 /*--- time -------------------------------------------------------------------------------*/
 
 /* Ends those of one list that are due. A connection that has just spoken gets its turn first,
- * once; one whose body is waited for, each time: the program may have been busy. */
+ * once; or each time, see uh_conn_turn(). */
 static void uh_server_expire_list(uhttp_server *s, uint32_t list)
 {
     uh_link *next = s->lists[list].after;
@@ -16561,8 +16568,7 @@ static void uh_server_expire_list(uhttp_server *s, uint32_t list)
             uh_conn_note_due(c);
             return;
         }
-        bool may_turn = list != UH_TIME_DUE || (c->state == UH_BODY && c->readable);
-        if (c->pending == UHTTP_EVENT_NONE && !(c->queued && may_turn))
+        if (c->pending == UHTTP_EVENT_NONE && (!c->queued || list == UH_TIME_DUE))
             uh_conn_expire(c);
     }
 }
@@ -16659,8 +16665,7 @@ static void uh_server_take_back(uhttp_server *s)
     c->event = UHTTP_EVENT_NONE;
     if (!c->keep && !c->told)       /* it may be closed before anybody sleeps */
         uh_conn_turn(c);
-    else
-        uh_ready_push(c);
+    uh_ready_push(c);
 }
 
 /* Returns a connection to the program with what it must hear. CLOSED is the end of a request,
@@ -17021,10 +17026,11 @@ UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set
         return UHTTP_ERR_UNSUPPORTED;
     uh_poller *p = &server->poller;
     uint32_t count = (uint32_t)uhttp_server_watch(server, NULL, 0);
+    uint32_t others = count > 0 ? count - 1 : 0;
     for (uint32_t i = 0; i < p->tokens; i++) {
         uh_socket fd = uh_poller_socket(p, i);
-        if (fd != UH_NO_SOCKET && (!uh_fd_set_holds(read_set, fd, count) ||
-                                   !uh_fd_set_holds(write_set, fd, count)))
+        if (fd != UH_NO_SOCKET && (!uh_fd_set_holds(read_set, fd, others) ||
+                                   !uh_fd_set_holds(write_set, fd, others)))
             return UHTTP_ERR_MEMORY;
     }
     for (uint32_t i = 0; i < p->tokens; i++) {

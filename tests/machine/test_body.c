@@ -422,6 +422,26 @@ static void failed_response_to_a_body_that_is_then_accepted_ends_nothing(void **
     world_close();
 }
 
+/* What the program does with another request says nothing about the one that failed. */
+static void failed_response_is_not_made_good_by_another_body(void **state)
+{
+    (void)state;
+    open_with(true, 0, 0);
+    peer *sender = client(HEAD("POST", "/") "Content-Length: 10\r\n\r\n");
+    uhttp_conn *held = hear(UHTTP_EVENT_HEADERS);
+    peer *p = client(GET("/"));
+    uhttp_conn *c = hear(UHTTP_EVENT_REQUEST);
+    CHECK(uhttp_respond(c, 200, "bad\n", "x", 1) == UHTTP_ERR_INVALID);
+    CHECK(uhttp_accept_body(held, 100) == UHTTP_OK);
+    hear_nothing();
+    CHECK(peer_has(p, "500 Internal Server Error"));
+    peer_says(sender, "0123456789");
+    CHECK(hear(UHTTP_EVENT_COMPLETE) == held);
+    CHECK(uhttp_respond_text(held, 200, "x") == UHTTP_OK);
+    hear_nothing();
+    world_close();
+}
+
 static void failed_response_of_a_held_request_may_be_repeated(void **state)
 {
     (void)state;
@@ -560,6 +580,7 @@ int main(void)
         cmocka_unit_test(failed_response_is_logged_and_gets_500),
         cmocka_unit_test(failed_response_may_be_followed_by_a_better_one),
         cmocka_unit_test(failed_response_to_a_body_that_is_then_accepted_ends_nothing),
+        cmocka_unit_test(failed_response_is_not_made_good_by_another_body),
         cmocka_unit_test(failed_response_of_a_held_request_may_be_repeated),
         cmocka_unit_test(failures_that_are_no_response_cause_no_500),
         cmocka_unit_test(frame_beyond_the_limit_is_skipped_and_said_once),

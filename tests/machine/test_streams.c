@@ -834,7 +834,7 @@ static void write_to_a_client_that_has_shut_its_side_has_its_own_time(void **sta
     world_sleep(1100);
     settle();
     CHECK(!p->closed);
-    world_sleep(9000);
+    world_sleep(7000);
     settle();
     p->window = SIZE_MAX;
     CHECK(has(got(c), "3e8\r\nabcdef") && !p->closed);

@@ -424,7 +424,8 @@ static void a_client_is_told_how_long_its_connection_is_kept(void **state)
     }
 }
 
-/* The one idle longest gives its descriptor, as soon as it has been idle for a second. */
+/* The one idle longest gives its descriptor, as soon as it has been idle for a second; others
+ * for others, not to see whether there are any. */
 static void without_descriptors_an_idle_connection_gives_way(void **state)
 {
     (void)state;
@@ -434,6 +435,12 @@ static void without_descriptors_an_idle_connection_gives_way(void **state)
     client *idle = client_connect();
     client_check(idle, "/before");
     uint32_t start = loop_millis();
+    client *later[2];
+    for (int i = 0; i < 2; i++) {
+        later[i] = client_connect();
+        client_check(later[i], "/before");
+    }
+    loop_pump_for(1050);
     client *newcomer = client_socket(AF_INET);
     int port = uhttp_server_port(loop.server);
     take_all_descriptors();
@@ -442,9 +449,14 @@ static void without_descriptors_an_idle_connection_gives_way(void **state)
     LOOP_UNTIL(loop_stats().evicted == 1);
     assert_true(loop_millis() - start + 20 >= 1000);
     bool is_served = client_answer(newcomer) == 200;
+    loop_pump_for(20);
     loop_free_descriptors();
     assert_true(is_served);
     client_expect_end(idle);
+    assert_int_equal(loop_stats().evicted, 1);
+    assert_int_equal(loop_stats().waiting, 0);
+    for (int i = 0; i < 2; i++)
+        client_check(later[i], "/after");
 }
 
 static void without_descriptors_wait_rests_and_recovers(void **state)
@@ -523,6 +535,24 @@ static void an_accept_that_fails_for_want_of_something_is_tried_again_later(void
         assert_int_equal(loop_stats().accept_failures, i + 1);
         assert_int_equal(loop.line_count, 1);       /* once while it goes on */
     }
+}
+
+/* Somebody gives way for a newcomer; if that does not help, nobody else does at once. */
+static void an_accept_without_memory_costs_one_idle_connection_at_a_time(void **state)
+{
+    (void)state;
+    loop_open_default();
+    for (int i = 0; i < 5; i++)
+        client_check(client_connect(), "/idle");
+    loop_pump_for(1050);
+    loop_accept_error = ENOMEM;
+    loop_accept_failures = UINT32_MAX;
+    client *waiting = client_connect();
+    loop_pump_for(50);
+    assert_int_equal(loop_stats().evicted, 1);
+    assert_int_equal(loop_stats().accept_failures, 1);
+    loop_accept_failures = 0;
+    client_check(waiting, "/after");
 }
 
 static void an_accept_that_always_fails_does_not_keep_the_server_busy(void **state)
@@ -1475,6 +1505,7 @@ int main(void)
         LOOP_TEST(a_server_that_finds_no_descriptor_at_open_says_so),
         LOOP_TEST(an_accept_that_fails_for_one_peer_does_not_hold_up_the_next),
         LOOP_TEST(an_accept_that_fails_for_want_of_something_is_tried_again_later),
+        LOOP_TEST(an_accept_without_memory_costs_one_idle_connection_at_a_time),
         LOOP_TEST(an_accept_that_always_fails_does_not_keep_the_server_busy),
         LOOP_TEST(a_slow_head_is_refused_though_it_moves),
         LOOP_TEST(a_silent_peer_is_closed_without_a_word),
