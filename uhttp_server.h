@@ -12590,13 +12590,20 @@ static char *uh_stream_frame(uhttp_conn *c, size_t length, size_t before)
     return data + open;
 }
 
-/* Makes room for a piece of this length, of which what is drafted is here already. */
-static uhttp_result uh_stream_make_room(uhttp_conn *c, size_t length)
+/* The program writes to this stream now: what the last one owes leaves first. That may be
+ * logged, and the hook change a text: whoever measures what he copies calls this before. */
+static void uh_stream_turn_to(uhttp_conn *c)
 {
     uhttp_conn *other = c->server->writer;
     c->server->writer = c;
     if (other != NULL && other != c && (UH_MAY_STREAM & 1u << other->state) != 0)
         uh_conn_unload(other);
+}
+
+/* Makes room for a piece of this length, of which what is drafted is here already. */
+static uhttp_result uh_stream_make_room(uhttp_conn *c, size_t length)
+{
+    uh_stream_turn_to(c);
     size_t limit = uh_stream_limit(c);
     size_t need = uh_stream_need(c, length);
     if (length > limit || need > limit)
@@ -12741,6 +12748,7 @@ UHTTP_API uhttp_result uhttp_sse_send(uhttp_conn *c, const uhttp_sse_event *even
         return may;
     if (event == NULL)
         return UHTTP_ERR_INVALID;
+    uh_stream_turn_to(c);
     bool silent = event->id == NULL && event->retry_ms == 0;
     if (event->data == NULL && (silent || event->event != NULL || event->data_length > 0))
         return UHTTP_ERR_INVALID;
@@ -12755,6 +12763,10 @@ UHTTP_API uhttp_result uhttp_sse_send(uhttp_conn *c, const uhttp_sse_event *even
 UHTTP_API uhttp_result uhttp_sse_comment(uhttp_conn *c, const char *text)
 {
     char *where;
+    uhttp_result may = uh_conn_may(c, UH_IN_STREAM);
+    if (may != UHTTP_OK)
+        return may;
+    uh_stream_turn_to(c);
     uhttp_str lines = uh_text_of(text != NULL ? text : "");
     size_t length = uh_sse_lines(NULL, ": ", lines.ptr, lines.len);
     uhttp_result result = uh_stream_reserve(c, length + 1, &where);
@@ -12860,6 +12872,7 @@ UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_
         return may;
     if (!c->request.parts)
         return UHTTP_ERR_STATE;
+    uh_stream_turn_to(c);
     uh_composed_drop(c);            /* of a row in the making, which is no field */
     uhttp_str bytes;
     bytes.ptr = length > 0 ? (const char *)data : "";

@@ -817,6 +817,46 @@ static void failed_begin_leaves_the_request_as_it_was(void **state)
 
 static void on_failure(const char *file, int line) { _fail(file, line); }
 
+static char last_line[400];
+
+static void keep_line(void *user, const char *line)
+{
+    (void)user;
+    snprintf(last_line, sizeof last_line, "%s%0200d", line, 0);
+}
+
+/* What is logged while another stream's output leaves may change the text that is sent: it is
+ * measured after that. */
+static void text_that_the_log_changes_is_measured_when_it_is_written(void **state)
+{
+    (void)state;
+    uhttp_config config = world_config();
+    config.log = keep_line;
+    for (int comment = 0; comment < 2; comment++) {
+        uhttp_sse_event event = { 0 };
+        char want[600];
+        world_open(&config, 0);
+        uhttp_conn *lost = ask(GET_11);
+        uhttp_conn *c = ask(GET_11);
+        peer *p = world_peer_of(c);
+        CHECK(uhttp_sse_begin(lost) == UHTTP_OK && uhttp_sse_begin(c) == UHTTP_OK);
+        settle();
+        got(c);
+        event.data = strcpy(last_line, "short");
+        CHECK(uhttp_sse_send(lost, &event) == UHTTP_OK);
+        world_peer_of(lost)->send_fails = true;
+        CHECK((comment ? uhttp_sse_comment(c, last_line) : uhttp_sse_send(c, &event)) == UHTTP_OK);
+        CHECK(strlen(last_line) > 200);
+        settle();
+        snprintf(want, sizeof want, "%zx\r\n%s: %s\n\n\r\n", strlen(last_line) + (comment ? 4 : 8),
+                 comment ? "" : "data", last_line);
+        CHECK(p->out_length == strlen(want) && memcmp(p->out, want, strlen(want)) == 0);
+        CHECK(uhttp_sse_end(lost) == UHTTP_ERR_CLOSED && uhttp_sse_end(c) == UHTTP_OK);
+        settle();
+        world_close();
+    }
+}
+
 /* A client that has shut its side is silent for two seconds at most; what is written just before
  * has send_timeout_ms, however long the program worked on it. */
 static void write_to_a_client_that_has_shut_its_side_has_its_own_time(void **state)
@@ -874,6 +914,7 @@ int main(void)
         cmocka_unit_test(streams_to_head_send_nothing_but_succeed),
         cmocka_unit_test(failed_begin_leaves_the_request_as_it_was),
         cmocka_unit_test(write_to_a_client_that_has_shut_its_side_has_its_own_time),
+        cmocka_unit_test(text_that_the_log_changes_is_measured_when_it_is_written),
     };
     world_on_failure = on_failure;
     return cmocka_run_group_tests(tests, NULL, NULL);
