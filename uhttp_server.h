@@ -11468,7 +11468,8 @@ static int uh_conn_shake(uhttp_conn *c)
     char text[UH_LOG ? 160 : 1];
     int n = (c->transport->handshake)(c->t);
     c->readable = n == 0;
-    c->moved = UHTTP_MILLIS();      /* computing may have taken long */
+    c->moved = UHTTP_MILLIS();      /* computing may have taken long: after two such steps */
+    c->server->turns -= UH_TURNS / 2;   /* the network is asked again */
     if (n != 0 && n != UHTTP_PLAIN && !uh_conn_wants(c, n)) {
         if (UH_LOG)
             uh_conn_log(c, uh_tls_failure(c->transport, c->t, text));
