@@ -515,8 +515,8 @@ parse nothing and send a canned answer. The lowest figure of a row is bold; late
 
 What is behind some rows: a TLS handshake is what the library computes, and mbedTLS, which is written in C for
 microcontrollers, needs four times as long for its curves as OpenSSL's assembler; h2o and lighttpd remember
-a file for a while, uHTTP opens it anew each time and never sends an old one; nginx stores an upload in a file; Debian's libwebsockets resets connections that say close, and takes no thousand of
-them here.
+a file for a while, uHTTP opens it anew each time and never sends an old one; nginx stores an upload in a file;
+Debian's libwebsockets resets connections that say close, and takes no thousand of them here.
 
 {text}
 """

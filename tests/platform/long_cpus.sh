@@ -27,7 +27,8 @@ test_cpu() {
             continue
         fi
         # shellcheck disable=SC2086
-        CMOCKA_MESSAGE_OUTPUT=TAP timeout 600 $emulator "$dir/$name" >"$dir/$name.log" 2>&1
+        CMOCKA_MESSAGE_OUTPUT=TAP MACHINE_RUNS=1000 timeout 600 $emulator "$dir/$name" \
+            >"$dir/$name.log" 2>&1
         status=$?
         passed=$(tap_passed "$dir/$name.log")
         failed=$(tap_failed "$dir/$name.log")
