@@ -16138,9 +16138,13 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
     if (c->pending != UHTTP_EVENT_NONE || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
     /* It had spoken in time: this turn is its last. But more of a body may lie in the socket,
-     * unseen while the program was busy. */
-    if (c->state != UH_BODY && uh_conn_is_due(c))
-        uh_conn_join(c, UH_TIME_DUE);
+     * unseen while the program was busy: the network is asked once more. */
+    if (uh_conn_is_due(c)) {
+        if (c->state == UH_BODY)
+            uh_conn_note_due(c);
+        else
+            uh_conn_join(c, UH_TIME_DUE);
+    }
     uh_body_reclaim(c);
     uh_ws_reclaim(c);
     if (c->readable && !c->fin)

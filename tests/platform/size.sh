@@ -11,9 +11,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 out=$root/build/size
 lwip=${LWIP_INCLUDE:-/usr/include/lwip}
-ceiling=13790
-websocket_ceiling=6064
-whole_ceiling=60440        # the goal is 57344
+ceiling=13799
+websocket_ceiling=6070
+whole_ceiling=60450        # the goal is 57344
 list=${1:-}
 
 smallest="-DUHTTP_NO_FILES -DUHTTP_NO_WEBSOCKET -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART

@@ -1890,9 +1890,9 @@ static void the_log_names_the_limit_and_the_peer(void **state)
     (void)state;
     uhttp_config config = loop_config();
     config.max_content_length = 10;
-    config.request_timeout_ms = 100;
-    config.body_timeout_ms = 100;
-    config.response_timeout_ms = 100;
+    config.request_timeout_ms = 300;
+    config.body_timeout_ms = 300;
+    config.response_timeout_ms = 300;
     loop_open(&config);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         client *c = client_connect();
