@@ -11769,7 +11769,7 @@ static size_t uh_response_framing(const uhttp_conn *c, int status, int64_t lengt
     } else if (length < 0 && r->minor) {
         p = uh_text_puts(p, "Transfer-Encoding: chunked\r\n");
     }
-    /* which names the hint as well: RFC 9110 section 7.6.1 */
+    /* Connection names the hint as well (RFC 9110 section 7.6.1). */
     if (!c->keep || !r->minor || c->server->put_keep_alive != NULL)
         p = uh_put_line(p, "Connection: ", c->keep ? "keep-alive" : "close");
     if (c->keep && c->server->put_keep_alive != NULL)
@@ -17792,6 +17792,9 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        a shutdown leaves kept-alive connections a second, as a request may be on its way;
  *        the manual and the texts of uhttp_strerror() in plain English; migration tables;
  *        64 slots by default on the heap; keep_alive_hint, which Connection names as well;
+ *        newcomers are accepted one by one, between turns; without descriptors one idle client
+ *        gives way at most, and none if nobody is there; a body that came while the program
+ *        worked longer than body_timeout_ms is in time;
  *        a stream whose client has shut its side ends after two seconds of silence;
  *        clients that leave behind input for which there is no room are noticed; what the
  *        system's buffer takes is no progress of a client that reads nothing;
