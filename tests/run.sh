@@ -1129,10 +1129,7 @@ apart=$(echo $apart)
 if [ -n "$together" ]; then
     queue=$together
     case $together in
-    *" "*)
-        jobs=1
-        # what everybody runs waits often, for clients and for time-outs
-        [ $whole = yes ] && run_queue "$processors" || run_queue $((processors + 1)) ;;
+    *" "*) jobs=1; run_queue "$processors" ;;
     *)  run_queue 1 ;;
     esac
 fi
