@@ -51,18 +51,20 @@
  *
  * STRINGS  Every string you are given (path, headers, body) ends with NUL and is stored in the
  * connection's own buffer. It is valid until the response is finished, and still readable
- * until the next uhttp_wait(). Two things are valid only until the next uhttp_wait(): a piece
- * of a streamed body and a WebSocket message. No string contains a NUL: such requests are
- * refused.
+ * until the next uhttp_wait(). Three things are valid only until the next uhttp_wait(): a piece
+ * of a streamed body, a WebSocket message, and after uhttp_ws_accept() the strings of its
+ * request. Requests with a NUL in their path, query or headers are refused; a body or a message
+ * may contain NULs: use its length.
  *
  * THREADS  Make all calls on a server and its connections in one thread, the one that runs the
  * loop. Only uhttp_server_wakeup() may be called from other threads and from signal handlers:
  * put your result into a queue of your own, wake the loop, and respond there
  * (examples/delayed.c). The parsers and JSON functions that take no connection may be used in
  * any thread. Several servers in one program are independent. What the header calls (log,
- * access_log, a transport, functions of files) must not call it back. Only file access can
- * block, for as long as the disk takes. The header prints nothing, never exits, has no global
- * state and installs no signal handlers.
+ * access_log, a transport, functions of files) must not call functions of a server or a
+ * connection; the parsers and uhttp_access_format() are allowed. Only file access can block,
+ * for as long as the disk takes. The header prints nothing, never exits, has no global state
+ * and installs no signal handlers.
  *
  * EVENTS  What uhttp_event(c) returns, and what you may do next. Without config.event_mode you
  * get only those marked *.
@@ -71,7 +73,8 @@
  *     HEADERS       a request whose body is still to come       respond, or accept the body
  *     DATA          part of a streamed body has arrived         uhttp_read_buffer()
  *     COMPLETE      the accepted body is complete               respond
- *     ERROR         the body failed, see uhttp_error()          respond, or wait: it is refused
+ *     ERROR         the body failed, or response_timeout_ms     respond, or wait: it is refused
+ *                   has passed, see uhttp_error()
  *     WRITABLE      there is room after UHTTP_ERR_AGAIN         continue writing
  *     CLOSED        the client of your request or stream left   forget the connection
  *     WS_REQUEST    a WebSocket handshake                       uhttp_ws_accept(), or respond
@@ -83,8 +86,8 @@
  * STATES  What may be called depends on how far the request is. Any other call returns
  * UHTTP_ERR_STATE and changes nothing; looking at the request is always allowed.
  *
- *     offered       after HEADERS, and in event mode after REQUEST: accept the body, respond,
- *                   begin a stream, close
+ *     offered       after HEADERS, and in event mode after REQUEST and WS_REQUEST: accept the
+ *                   body, respond, begin a stream, close
  *     arriving      after uhttp_accept_body*(): read it, close, or respond early, which ends
  *                   the upload
  *     complete      after REQUEST, WS_REQUEST, COMPLETE, ERROR: respond, begin a stream,
@@ -98,8 +101,10 @@
  * no buffers. They are allocated with its first byte, 2 KiB each, grow as needed, and are
  * given back when it becomes idle. One connection takes at most about
  *
- *     2 x max_headers_length            the request's head and its decoded strings
- *     max_content_length                a body collected in memory; 64 KiB for a streamed one
+ *     4 x max_headers_length + 2 KiB    the request's head, its decoded strings, requests
+ *                                       that came with it
+ *     max_content_length                a body collected in memory, or the limit it was
+ *                                       accepted with; 64 KiB for a streamed one
  *     max_send_buffer + 4 KiB           the response, or a file_chunk_size of a file
  *     max_ws_message_length + 2 KiB     a WebSocket, instead of the first two
  *
@@ -133,13 +138,14 @@
  *                         as the system cannot tell it from a client that does not read
  *     macOS, Windows 10   both
  *     BSD                 probes; unacknowledged data by send_timeout_ms
- *     lwIP                probes with LWIP_TCP_KEEPALIVE 1, else 11 minutes after the first;
- *                         unacknowledged data after TCP_MAXRTX attempts
+ *     lwIP                probes; without LWIP_TCP_KEEPALIVE 1 the client is given up only 11
+ *                         minutes after the first; unacknowledged data: after TCP_MAXRTX
+ *                         attempts
  *     Zephyr, ports       whatever the network stack does
  *
- * A client that closes its connection is noticed at once, but for one that has sent more than
- * there is room for before its request was answered: Linux, macOS and BSD are asked about it
- * every second. Elsewhere a stream discards such bytes, and its connection closes at its end;
+ * A client that closes its connection is noticed at once, except if it has sent more than fits
+ * the buffer while its request is being answered: then Linux, macOS and BSD are asked once a
+ * second. Elsewhere a stream discards such bytes, and its connection closes at its end;
  * a response that is held learns at its first write that the client has gone.
  *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
@@ -147,7 +153,7 @@
  *
  *     UHTTP_IMPLEMENTATION   compile the server here (in one file)
  *     UHTTP_STATIC           all functions static: a private copy for this one file
- *     UHTTP_TLS              HTTPS through mbedTLS 2.28, 3.x or 4.x, to be linked with it
+ *     UHTTP_TLS              HTTPS through mbedTLS 2.28 or 3.x, to be linked with it
  *     UHTTP_NO_JSON          no JSON reader and writer
  *     UHTTP_NO_MULTIPART     no reader of multipart/form-data
  *     UHTTP_NO_FILES         no files: neither sent nor written
@@ -238,22 +244,22 @@
  *
  * CONTENTS   search for the tag; how many lines, about
  *
- *     01 PUBLIC API     types, configuration, functions                   1700
- *     02 CONFIGURATION  switches and sizes                                 200
- *     03 PLATFORM       sockets, clock, poller, wake-up, files            2800
- *     04 MEMORY         block pool, the one buffer type                    100
- *     05 TEXT           pure functions on slices                          3500
- *     06 TRANSPORT      plain TCP, and TLS through mbedTLS                1100
- *     07 CONNECTION     the slot, its state, moving bytes                 1100
- *     08 RESPONSE       head writer, refusals, streams of every kind      1400
- *     09 REQUEST        what a head means; the accessors; the end         1000
- *     10 BODY           length or chunked; collected, streamed, skipped    400
- *     11 FILES          sent and written; conditions, ranges, directories  800
- *     12 WEBSOCKET      handshake, frames in and out                       800
- *     13 MACHINE        the table of states                                100
- *     14 SERVER         open, wait, deadlines, foreign loops, shutdown    1400
- *     15 CHANGES        what changed in which version                       50
- *     16 MIGRATION      from the Python uhttp server, Mongoose, ESP-IDF    180
+ *     01 PUBLIC API     types, configuration, functions                   1730
+ *     02 CONFIGURATION  switches and sizes                                 230
+ *     03 PLATFORM       sockets, clock, poller, wake-up, files            3170
+ *     04 MEMORY         block pool, the one buffer type                    130
+ *     05 TEXT           pure functions on slices                          3600
+ *     06 TRANSPORT      plain TCP, and TLS through mbedTLS                1180
+ *     07 CONNECTION     the slot, its state, moving bytes                 1280
+ *     08 RESPONSE       head writer, refusals, streams of every kind      1580
+ *     09 REQUEST        what a head means; the accessors; the end         1030
+ *     10 BODY           length or chunked; collected, streamed, skipped    390
+ *     11 FILES          sent and written; conditions, ranges, directories  810
+ *     12 WEBSOCKET      handshake, frames in and out                       750
+ *     13 MACHINE        the table of states                                110
+ *     14 SERVER         open, wait, deadlines, foreign loops, shutdown    1530
+ *     15 CHANGES        what changed in which version                       60
+ *     16 MIGRATION      from the Python uhttp server, Mongoose, ESP-IDF    160
  *
  * THE LIFE OF A CONNECTION
  *
@@ -379,7 +385,7 @@ typedef struct uhttp_str {
 
 typedef enum uhttp_result {
     UHTTP_OK              = 0,
-    UHTTP_ERR_CLOSED      = -1,     /* the client has disconnected */
+    UHTTP_ERR_CLOSED      = -1,     /* the client has disconnected, or was answered for you */
     UHTTP_ERR_STATE       = -2,     /* wrong state for this call; the connection is fine */
     UHTTP_ERR_INVALID     = -3,     /* an argument that cannot be sent or understood */
     UHTTP_ERR_AGAIN       = -4,     /* not yet, or no room now; try again later */
@@ -427,13 +433,15 @@ typedef struct uhttp_config {
     uint32_t unix_mode;         /* permissions of a "unix:" socket, as 0660; 0: what the umask
                                    leaves of 0777 */
     const intptr_t *listen_fd;  /* adopt this listening socket and ignore address and port; the
-                                   server owns it and closes it; NULL: none */
+                                   server owns it and closes it, but after a failed open it
+                                   is still yours; NULL: none */
     int backlog;                /* clients that wait to be accepted; 0: 128, on lwIP 2 */
     bool reuse_port;            /* SO_REUSEPORT: several processes accept on one port */
     bool event_mode;            /* bodies as events, see uhttp_accept_body() */
     bool keep_alive_hint;       /* send "Keep-Alive: timeout=", a second less than the time
                                    kept, unless newcomers wait: pooling clients close first */
-    const uhttp_tls_config *tls;    /* of the first listener; NULL: plain HTTP */
+    const uhttp_tls_config *tls;    /* of the first listener; NULL: plain HTTP; ignored with
+                                       UHTTP_PORT_NONE */
 
     uint32_t max_connections;           /* slots, up to a million; 0: 64 on the heap (Windows:
                                            60), 5 in fixed memory and on firmware */
@@ -443,7 +451,9 @@ typedef struct uhttp_config {
                                            byte; not renewed; 0: 5000 */
     uint32_t body_timeout_ms;           /* while less than 1 KiB of a body arrives; 0: 10000 */
     uint32_t send_timeout_ms;           /* while a client takes less than 1 KiB; 0: 10000 */
-    uint32_t response_timeout_ms;       /* a request held longer is answered 503; 0: never */
+    uint32_t response_timeout_ms;       /* a request held longer is answered 503, and calls on
+                                           it return UHTTP_ERR_CLOSED; in event mode an _ERROR
+                                           with 503 comes instead; 0: never */
     uint32_t dead_peer_timeout_ms;      /* until a client that vanished without closing is
                                            noticed, see VANISHED CLIENTS; 0: 60000 */
 
@@ -456,14 +466,16 @@ typedef struct uhttp_config {
     uint32_t ws_ping_interval_ms;   /* a WebSocket peer silent for so long is pinged, and
                                    disconnected when silent as long again; 0: 30000 */
 
-    size_t file_chunk_size;     /* of a file that is read piece by piece; 0: 16 KiB on the heap,
-                                   4 KiB in fixed memory */
+    size_t file_chunk_size;     /* of a file that is read piece by piece, at most
+                                   max_send_buffer; 0: 16 KiB on the heap, 4 KiB in fixed
+                                   memory */
     const uhttp_files *files;   /* NULL: the system's */
 
     const char *default_headers;    /* complete lines, "Name: value\r\n" each, for every
                                        response that has no field of that name (see
-                                       uhttp_add_header()); not Date, Content-Encoding, or what
-                                       only the server may set; checked at open; NULL: none */
+                                       uhttp_add_header()); not Date, Content-Encoding, what
+                                       only the server may set, nor a field twice that may occur
+                                       once; checked at open; NULL: none */
     const char *trusted_proxies;    /* whose X-Forwarded-* fields are trusted: addresses and
                                    CIDR blocks, "127.0.0.1, 10.0.0.0/8, fd00::/8", or "unix"
                                    for peers without an address; read at open, 24 bytes of
@@ -472,8 +484,9 @@ typedef struct uhttp_config {
                                    heap, unless UHTTP_NO_HEAP */
     size_t memory_size;         /* see UHTTP_MEMORY_SIZE */
 
-    void (*log)(void *user, const char *line);  /* one line for what was refused and why; may
-                                   come during a call: it must not change what that sends */
+    void (*log)(void *user, const char *line);  /* one line for what was refused and why; may be
+                                   called inside any function of the server: it must not change
+                                   what you have passed to that one */
     void (*access_log)(void *user, const uhttp_access *entry);
     void *user;                 /* handed to log and access_log */
 } uhttp_config;
@@ -553,10 +566,11 @@ UHTTP_API uhttp_result uhttp_server_open(uhttp_server **server, const uhttp_conf
  * are those of uhttp_config. Fails with UHTTP_ERR_MEMORY if there are UHTTP_MAX_LISTENERS
  * already, with UHTTP_ERR_STATE after uhttp_server_shutdown(), and like uhttp_server_open().
  *
- * "unix:/path" creates a Unix socket (POSIX; the path begins with a slash, port is ignored). An
- * existing socket of that name is replaced if no process listens on it; otherwise, or if it is
- * not a socket: UHTTP_ERR_IN_USE. It is removed when the listener is closed, unless another
- * server has put its own in that place. */
+ * "unix:/path" creates a Unix socket (POSIX; the path begins with a slash, port means nothing).
+ * UHTTP_ERR_INVALID: the path is too long for a socket's address (about 100 bytes), or the
+ * system has no Unix sockets. An existing socket of that name is replaced if no process listens
+ * on it; otherwise, or if it is not a socket: UHTTP_ERR_IN_USE. It is removed when the listener
+ * is closed, unless another server has put its own in that place. */
 #define UHTTP_MAX_LISTENERS 4
 UHTTP_API uhttp_result uhttp_server_listen(uhttp_server *server, const char *address, int port,
                                            const uhttp_tls_config *tls);
@@ -643,12 +657,13 @@ UHTTP_API uhttp_result uhttp_server_fd_sets(uhttp_server *server, void *read_set
 UHTTP_API uhttp_conn *uhttp_process_fd_sets(uhttp_server *server, const void *read_set,
                                             const void *write_set);
 
-/* Makes uhttp_wait() return NULL, now or the next time it is called, and wakes a loop of your
- * own. The only function that may be called from other threads and signal handlers (but not
- * from an interrupt handler of a microcontroller); it keeps errno. A wake-up that returned
- * UHTTP_OK is never lost, though it may come a second late when lwIP is out of memory; several
- * may lead to one NULL. UHTTP_ERR_AGAIN: the network has no memory for it now (Windows), try
- * again later. UHTTP_ERR_UNSUPPORTED: not possible on this system. */
+/* Makes uhttp_wait() return NULL, now or the next time it is called, though connections that
+ * have something for you come first; and wakes a loop of your own. The only function that may
+ * be called from other threads and signal handlers (but not from an interrupt handler of a
+ * microcontroller); it keeps errno. A wake-up that returned UHTTP_OK is never lost, though it
+ * may come a second late when lwIP is out of memory; several may lead to one NULL.
+ * UHTTP_ERR_AGAIN: the network has no memory for it now (Windows), try again later.
+ * UHTTP_ERR_UNSUPPORTED: not possible on this system. */
 UHTTP_API uhttp_result uhttp_server_wakeup(uhttp_server *server);
 
 /* Ends the server gracefully, without blocking: closes listeners, and connections kept alive
@@ -688,7 +703,8 @@ UHTTP_API bool uhttp_is_get(const uhttp_conn *c);           /* GET, or HEAD, whi
                                                                like GET but without a body */
 
 /* The decoded path; "*" for "OPTIONS *". Dot segments and %2F are decoded but not resolved; a
- * plus stays a plus. Never empty. RFC 9112 section 3.2. */
+ * plus stays a plus. Never empty as long as the request's strings are there. RFC 9112 section
+ * 3.2. */
 UHTTP_API const char *uhttp_path(const uhttp_conn *c);
 
 /* The host the client asked for, with its port if there is one: from an absolute target, else
@@ -773,7 +789,8 @@ UHTTP_API const char *uhttp_content_type(const uhttp_conn *c);      /* NULL: non
  *   UHTTP_ERR_STATE    the body is not collected in memory, or not yet complete
  *   UHTTP_ERR_INVALID  another content type, %00 or a NUL
  *   UHTTP_ERR_MEMORY   names without '=' need a byte each, and there is no room for it
- */
+ *
+ * A request without a body is an empty form: UHTTP_OK. */
 UHTTP_API uhttp_result uhttp_form_parse(uhttp_conn *c);
 
 /* The decoded value of the first form field of that name; "" when it is empty; NULL: absent. */
@@ -790,7 +807,8 @@ UHTTP_API int uhttp_socket_address(const uhttp_conn *c, char *buffer, size_t siz
 
 /* Writes the client's address. Without config.trusted_proxies this is the TCP peer. Otherwise
  * X-Forwarded-For is read from its right end, where the nearest proxy added an address, for as
- * long as the proxy that added it is trusted. Otherwise like uhttp_socket_address(). */
+ * long as the proxy that added it is trusted. Result and errors are those of
+ * uhttp_socket_address(), without the port. */
 UHTTP_API int uhttp_remote_address(const uhttp_conn *c, char *buffer, size_t size);
 
 /* Writes the addresses from that client to the TCP peer: "192.0.2.1, 10.0.0.7, 10.0.0.1".
@@ -828,8 +846,8 @@ UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
  *
  *   UHTTP_ERR_CLOSED   the client has disconnected; do not use c any more
  *   UHTTP_ERR_STATE    this request has been answered, or a stream has begun
- *   UHTTP_ERR_INVALID  status not 200 to 599, control characters in a header, data with
- *                      204, 205 or 304
+ *   UHTTP_ERR_INVALID  status not 200 to 599, control characters in a header; with 204, 205 or
+ *                      304: data, a stream, a formatted or a JSON response
  *   UHTTP_ERR_MEMORY   head and copied body exceed max_send_buffer, or out of memory
  *
  * After a failure nothing has been sent, and except after CLOSED another response may be tried.
@@ -850,6 +868,9 @@ UHTTP_API uhttp_server *uhttp_server_of(const uhttp_conn *c);
  * gets the head only. RFC 9110 section 15, RFC 9112 section 6. */
 UHTTP_API uhttp_result uhttp_respond(uhttp_conn *c, int status, const char *content_type,
                                      const void *data, size_t length);
+
+/* The same with a string: text/plain and text/html in UTF-8, application/json, which is not
+ * checked. NULL: UHTTP_ERR_INVALID. */
 UHTTP_API uhttp_result uhttp_respond_text(uhttp_conn *c, int status, const char *text);
 UHTTP_API uhttp_result uhttp_respond_html(uhttp_conn *c, int status, const char *html);
 UHTTP_API uhttp_result uhttp_respond_json(uhttp_conn *c, int status, const char *json);
@@ -1025,8 +1046,8 @@ UHTTP_API uhttp_result uhttp_close(uhttp_conn *c);
 /* Why uhttp_wait() has returned this connection, until it is called again; then _NONE. */
 UHTTP_API uhttp_event_type uhttp_event(const uhttp_conn *c);
 
-/* After UHTTP_EVENT_HEADERS or _REQUEST: accepts the body into memory; one _COMPLETE follows,
- * then uhttp_body(). Sends "100 Continue" if the client waits for it.
+/* After UHTTP_EVENT_HEADERS, _REQUEST or _WS_REQUEST: accepts the body into memory; one
+ * _COMPLETE follows, then uhttp_body(). Sends "100 Continue" if the client waits for it.
  *
  *   limit  bytes, announced or counted, beyond which _ERROR with 413 comes;
  *          0: max_content_length
@@ -1085,10 +1106,12 @@ UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path
  *     }
  *
  * c, uhttp_id(c) and uhttp_context(c) stay the same until the WebSocket ends. The strings of
- * its request are valid only until the next uhttp_wait(): copy what you need later. Masking,
- * fragments, UTF-8, pongs and the close handshake are handled automatically. A client that has
- * sent nothing for ws_ping_interval_ms is pinged, and disconnected if it sends nothing for as
- * long again; one that reads too slowly is disconnected after send_timeout_ms.
+ * its request are valid only until the next uhttp_wait(), and behind a proxy the client's
+ * address is known only until then: copy what you need later. Masking, fragments, UTF-8, pongs
+ * and the close handshake are handled automatically. A client that has sent nothing for
+ * ws_ping_interval_ms is pinged, and disconnected if it sends nothing for as long again, unless
+ * it was taking a large message; one that reads too slowly is disconnected after
+ * send_timeout_ms.
  *
  * Every WebSocket ends with exactly one UHTTP_EVENT_WS_CLOSE, whichever side closes it and even
  * if a call has returned UHTTP_ERR_CLOSED; from the next uhttp_wait() on, c is the server's
@@ -1174,7 +1197,7 @@ UHTTP_API uhttp_result uhttp_ws_printf(uhttp_conn *c, const char *format, ...)
 /* Sends one message of any length in pieces: begin, pieces, end. The client receives it as one
  * message; it needs no more memory than its largest piece. Each piece is sent whole or not at
  * all; a text may be cut in the middle of a character. Until the end no other message can be
- * sent. uhttp_ws_begin() sees to room for the end, which never fails for want of it.
+ * sent. uhttp_ws_begin() reserves room for the end, which never fails for lack of room.
  * UHTTP_ERR_INVALID: the text ends in the middle of a character; send the rest of it, or close
  * the WebSocket. */
 UHTTP_API uhttp_result uhttp_ws_begin(uhttp_conn *c, uhttp_ws_type type);
@@ -1265,7 +1288,8 @@ typedef struct uhttp_rom_file {
 } uhttp_rom_file;
 
 /* Like uhttp_serve_dir() for a table of files, which are sent without a copy. The table and
- * everything it points to must stay valid for ever. Needs no config.files. */
+ * everything it points to must stay valid for ever. Needs no config.files, but fails with
+ * UHTTP_ERR_UNSUPPORTED if UHTTP_NO_FILES is defined. */
 UHTTP_API uhttp_result uhttp_serve_rom(uhttp_conn *c, const uhttp_rom_file *files, size_t count,
                                        const char *prefix);
 
@@ -1532,7 +1556,7 @@ typedef enum uhttp_formdata_event {
     UHTTP_FORMDATA_DATA,        /* a piece of its data: data */
     UHTTP_FORMDATA_PART_END,    /* the part is complete */
     UHTTP_FORMDATA_END,         /* the form is complete; what follows is ignored */
-    UHTTP_FORMDATA_ERROR        /* it is malformed: uhttp_formdata_error(); as after _END */
+    UHTTP_FORMDATA_ERROR        /* malformed: uhttp_formdata_error(); the rest is ignored */
 } uhttp_formdata_event;
 
 typedef struct uhttp_formdata {
@@ -1808,7 +1832,8 @@ struct uhttp_files {
      *         and the rest comes from a client: it is checked (no "..", no empty segment, no
      *         name like "LONGNA~1"), but you must not follow a link in it out of root. "" is a
      *         valid root
-     * A directory may be opened too; it is closed again. UHTTP_ERR_DENIED becomes 403,
+     * A directory may be opened too; it is closed again. UHTTP_ERR_SYSTEM: there is no such
+     * file, so its .gz is sent if there is one, else 404. UHTTP_ERR_DENIED becomes 403,
      * UHTTP_ERR_MEMORY (no memory or descriptors) 503, any other failure 404. */
     uhttp_result (*open)(void *user, const char *path, const char *root, void **file,
                          uhttp_file_info *info);
@@ -1886,8 +1911,8 @@ UHTTP_API bool uhttp_cookie_next(uhttp_str *cookies, uhttp_str *name, uhttp_str 
  * False: no more, or, if fields->len is not 0, a malformed line. RFC 9112 section 5. */
 UHTTP_API bool uhttp_header_next(uhttp_str *fields, uhttp_str *name, uhttp_str *value);
 
-/* Takes the next element off a comma-separated list; empty ones are skipped. False: no more.
- * RFC 9110 section 5.6.1. */
+/* Takes the next element off a comma-separated list; empty ones are skipped. A comma in a
+ * quoted string separates, too. False: no more. RFC 9110 section 5.6.1. */
 UHTTP_API bool uhttp_list_next(uhttp_str *list, uhttp_str *element);
 
 /* Takes the next piece off a field value with parameters, as `text/html; charset="utf-8"`:
@@ -1903,8 +1928,9 @@ UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length)
 
 /* Turns a client's file name into one that is safe in a directory of yours, on every system:
  * what follows the last slash or backslash, as valid UTF-8, with '_' instead of control
- * characters and any of "*:<>?|, without leading or trailing dots and spaces, not a device name
- * of Windows, not a short name of FAT ("A~1" becomes "A_1"), and never empty ("_").
+ * characters, characters that change the direction of writing, and " * : < > ? | (without
+ * leading or trailing dots and spaces), not a device name of Windows, not a short name of FAT
+ * ("A~1" becomes "A_1"), and never empty ("_").
  *
  *   filename      NULL is allowed
  *   buffer, size  for the name and its NUL; a longer name is cut between two characters. At
@@ -2022,8 +2048,8 @@ UHTTP_API bool uhttp_utf8_valid(uhttp_str text);
  * it is unknown. Never NULL. */
 UHTTP_API const char *uhttp_mime_type(uhttp_str name);
 
-/* The phrase of a final status of RFC 9110, or of 428, 429, 431, 451 and, with files, 507, with
- * WebSocket 101; "" for any other. */
+/* The phrase of a final status of RFC 9110 (but not 305), or of 428, 429, 431, 451 and, with
+ * files, 507, with WebSocket 101; "" for any other. */
 UHTTP_API const char *uhttp_status_phrase(int status);
 
 #ifdef __cplusplus
@@ -4228,14 +4254,13 @@ static uhttp_result uh_file_finish(void *user, void *file, const char *written,
         result = uh_file_result();
         flushed = false;
     }
-    if (flushed && rename(written, path) == 0) {
-        if (uh_file_flush_directory(path))
-            return UHTTP_OK;
-        written = path;
-    }
+    bool renamed = flushed && rename(written, path) == 0;
+    if (renamed && uh_file_flush_directory(path))
+        return UHTTP_OK;
     if (flushed)
         result = uh_file_result();
-    unlink(written);
+    if (!renamed)               /* else it is whole, and what it has replaced is gone */
+        unlink(written);
     return result;
 }
 
@@ -10023,12 +10048,19 @@ typedef struct uh_tls_peer {
     uint32_t blocked;           /* length of the record that waits in ssl for the socket */
     bool held;                  /* the socket did not take all of what mbedTLS has out */
     bool full;                  /* or for memory of the system, which has none */
+    uint8_t reads;              /* how often the socket may still be read in this call */
     uint8_t first;              /* the first byte, which says what is spoken */
-    bool begun;                 /* it has come; ssl has its buffers */
+    bool begun;                 /* it has come */
+    bool ended;                 /* the socket has said that no more comes */
     bool unread;                /* ssl has not asked for it yet */
     bool plain;                 /* it is no TLS */
     bool parted;                /* after error: the write side is shut */
 } uh_tls_peer;
+
+/* mbedTLS reads on behind records that mean nothing, such as warnings and empty ones: a peer
+ * that sends them without end would hold the whole server in one call. What is left comes with
+ * the next round. */
+#define UH_TLS_READS 32
 
 static int uh_tls_bio_recv(void *t, unsigned char *to, size_t room)
 {
@@ -10038,7 +10070,12 @@ static int uh_tls_bio_recv(void *t, unsigned char *to, size_t room)
         p->unread = false;
         return 1;
     }
-    int n = uh_sys_recv(p->fd, to, room);
+    int n = UHTTP_WANT_READ;
+    if (p->reads > 0) {
+        p->reads--;
+        n = uh_sys_recv(p->fd, to, room);
+    }
+    p->ended = n == 0;
     p->full = n == UHTTP_FULL;
     if (n == UHTTP_WANT_READ || p->full)
         return MBEDTLS_ERR_SSL_WANT_READ;
@@ -10079,6 +10116,15 @@ static int uh_tls_result(uh_tls_peer *p, int code)
     }
 }
 
+static void uh_tls_drop(uh_tls_peer *p)
+{
+    mbedtls_ssl_free(&p->ssl);
+    uh_tls_release(p->tls);
+    mbedtls_free(p);
+}
+
+/* It is called when bytes have come: who connects and says nothing costs no buffers. NULL:
+ * there is no memory for them now. */
 static void *uh_tls_open(void *user, intptr_t fd)
 {
     uh_tls *tls = (uh_tls *)user;
@@ -10089,11 +10135,15 @@ static void *uh_tls_open(void *user, intptr_t fd)
     p->tls = tls;
     p->fd = (uh_socket)fd;
     tls->users++;
-    return p;
+    p->error = mbedtls_ssl_setup(&p->ssl, tls->conf);
+    mbedtls_ssl_set_bio(&p->ssl, p, uh_tls_bio_send, uh_tls_bio_recv, NULL);
+    if (!uh_tls_is_memory(p->error))
+        return p;
+    uh_tls_drop(p);
+    return NULL;
 }
 
-/* Looks at the first byte before mbedTLS takes its buffers: who connects and says nothing costs
- * none. TLS begins with 22; a letter is a method of plain HTTP. */
+/* Looks at the first byte: TLS begins with 22; a letter is a method of plain HTTP. */
 static int uh_tls_begin(uh_tls_peer *p)
 {
     int n = uh_sys_recv(p->fd, &p->first, 1);
@@ -10101,12 +10151,13 @@ static int uh_tls_begin(uh_tls_peer *p)
         return n == 0 ? UHTTP_FAILED : n;
     char letter = uh_char_lower((char)p->first);
     p->plain = letter >= 'a' && letter <= 'z';
-    if (p->plain)
+    if (p->plain) {
+        mbedtls_ssl_free(&p->ssl);
+        mbedtls_ssl_init(&p->ssl);
         return UHTTP_PLAIN;
+    }
     p->begun = p->unread = true;
-    int code = mbedtls_ssl_setup(&p->ssl, p->tls->conf);
-    mbedtls_ssl_set_bio(&p->ssl, p, uh_tls_bio_send, uh_tls_bio_recv, NULL);
-    return uh_tls_result(p, code);
+    return 0;
 }
 
 /* The handshake has failed, and the peer has an alert that says why (but for a missing
@@ -10131,6 +10182,7 @@ static int uh_tls_part(uh_tls_peer *p)
 static int uh_tls_handshake(void *t)
 {
     uh_tls_peer *p = (uh_tls_peer *)t;
+    p->reads = UH_TLS_READS;
     int n = p->begun ? 0 : uh_tls_begin(p);
     if (n == 0 && p->error == 0)
         n = uh_tls_result(p, mbedtls_ssl_handshake(&p->ssl));
@@ -10138,15 +10190,18 @@ static int uh_tls_handshake(void *t)
 }
 
 /* The end is told apart by nobody here: a peer that ends without close_notify has sent no
- * more either, and a body cut short is one by its length. */
+ * more either, and a body cut short is one by its length. But 0 may also be empty records. */
 static int uh_tls_recv(void *t, void *to, size_t room)
 {
     uh_tls_peer *p = (uh_tls_peer *)t;
     if (p->plain)
         return uh_sys_recv(p->fd, to, room);
+    p->reads = UH_TLS_READS;
     int n = mbedtls_ssl_read(&p->ssl, (unsigned char *)to, room);
     if (n == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || n == MBEDTLS_ERR_SSL_CONN_EOF)
         return 0;
+    if (n == 0 && !p->ended)
+        return UHTTP_WANT_READ;
     return n >= 0 ? n : uh_tls_result(p, n);
 }
 
@@ -10180,6 +10235,7 @@ static int uh_tls_send(void *t, const uhttp_str *parts, int count)
     int n = 0;
     if (p->plain)
         return uh_sys_send(p->fd, parts, count);
+    p->reads = UH_TLS_READS;
     while (count > 0 && sent < UH_TLS_SHARE) {
         if (at >= parts->len) {
             at -= parts->len;
@@ -10216,9 +10272,7 @@ static void uh_tls_close(void *t, bool only_write_side)
         uh_sys_shut_write(p->fd);
         return;
     }
-    mbedtls_ssl_free(&p->ssl);
-    uh_tls_release(p->tls);
-    mbedtls_free(p);
+    uh_tls_drop(p);
 }
 
 static const uhttp_transport uh_tls_transport = {
@@ -10233,12 +10287,13 @@ static bool uh_tls_is_renewable(const uhttp_transport *transport, const void *tl
            ((const uh_tls *)tls)->policy.mbedtls_config == NULL;
 }
 
-/* Why the handshake of a peer failed. */
-static const char *uh_tls_failure(const uhttp_transport *transport, const void *t, char *text)
+/* Why the handshake of a peer failed; otherwise: if nothing is known. */
+static const char *uh_tls_failure(const uhttp_transport *transport, const void *t, char *text,
+                                  const char *otherwise)
 {
     const uh_tls_peer *p = (const uh_tls_peer *)t;
     if (transport != UH_TLS_TRANSPORT || p->error == 0)
-        return "handshake failed";
+        return otherwise;
     *uh_tls_put_reason(text, p->error) = '\0';
     return text;
 }
@@ -10288,12 +10343,13 @@ static bool uh_tls_is_renewable(const uhttp_transport *transport, const void *tl
     return false;
 }
 
-static const char *uh_tls_failure(const uhttp_transport *transport, const void *t, char *text)
+static const char *uh_tls_failure(const uhttp_transport *transport, const void *t, char *text,
+                                  const char *otherwise)
 {
     (void)transport;
     (void)t;
     (void)text;
-    return "handshake failed";
+    return otherwise;
 }
 
 static int uh_tls_subject(const uhttp_transport *transport, const void *t, char *buffer,
@@ -11462,17 +11518,24 @@ static void uh_conn_unload(uhttp_conn *c)
         uh_buf_release(&c->server->pool, &c->tx);
 }
 
+/* Logs why a peer is given up. Whose handshake has failed may have been kept, to hear why. */
+static void uh_conn_log_loss(const uhttp_conn *c, const char *why)
+{
+    char text[UH_LOG ? 160 : 1];
+    if (UH_LOG && c->state == UH_HANDSHAKE)
+        why = uh_tls_failure(c->transport, c->t, text, why);
+    uh_conn_log(c, why);
+}
+
 /* Agrees on keys as far as it goes without waiting. 0: done; UHTTP_PLAIN: it will not be. */
 static int uh_conn_shake(uhttp_conn *c)
 {
-    char text[UH_LOG ? 160 : 1];
     int n = (c->transport->handshake)(c->t);
     c->readable = n == 0;
     c->moved = UHTTP_MILLIS();      /* computing may have taken long: after two such steps */
     c->server->turns -= UH_TURNS / 2;   /* the network is asked again */
     if (n != 0 && n != UHTTP_PLAIN && !uh_conn_wants(c, n)) {
-        if (UH_LOG)
-            uh_conn_log(c, uh_tls_failure(c->transport, c->t, text));
+        uh_conn_log_loss(c, UH_WHY("handshake failed"));
         uh_conn_lose(c);
     }
     return n;
@@ -12161,7 +12224,8 @@ static uhttp_result uh_stream_no_room(uhttp_conn *c, size_t need)
     if (!uh_conn_owes(c))
         return UHTTP_ERR_MEMORY;
     c->request.span.wanted = (uint32_t)need;
-    uh_ready_push(c);
+    if (!(c->interest & UH_WRITE))      /* else the network will tell */
+        uh_ready_push(c);
     return UHTTP_ERR_AGAIN;
 }
 
@@ -12648,12 +12712,10 @@ static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where
 UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length)
 {
     char *where;
-    if (length > 0 && data == NULL)
-        return UHTTP_ERR_INVALID;
-    uhttp_result result = uh_stream_reserve(c, length, &where);
+    uhttp_result result = uh_stream_reserve(c, data != NULL ? length : 0, &where);
     if (result == UHTTP_OK && where != NULL)
         memcpy(where, data, length);
-    return result;
+    return result == UHTTP_OK && data == NULL && length > 0 ? UHTTP_ERR_INVALID : result;
 }
 
 /* The last bytes of a body: the last part's end, the last chunk. They need no memory. */
@@ -14820,7 +14882,8 @@ typedef struct uh_found {
     void *file;
     uhttp_file_info info;
     uhttp_str etag;             /* ptr NULL: none */
-    bool weak;                  /* its entity tag, and its time */
+    bool weak;                  /* its entity tag */
+    bool fresh;                 /* its time: it may change again unnoticed */
     bool gzip, vary;            /* it is the .gz; there is one */
     uint64_t first, length;     /* what of it is asked for */
     char room[64];              /* for an entity tag of ours */
@@ -14855,16 +14918,18 @@ static bool uh_draft_value(const uhttp_conn *c, const char *name, uhttp_str *val
 
 /* Replaces the validators by those the program has added, as what is sent is compared. One that
  * is malformed is none. */
-static void uh_found_validate_added(const uhttp_conn *c, uh_found *f)
+static void uh_found_validate_added(const uhttp_conn *c, uh_found *f, int64_t now)
 {
     uhttp_str value;
     if (uh_draft_value(c, "etag", &value)) {
         f->etag.ptr = NULL;
         (void)uh_etag_next(&value, &f->etag, &f->weak);
     }
-    if (uh_draft_value(c, "last-modified", &value) &&
-        !uhttp_date_parse(value, UHTTP_TIME(), &f->info.modified))
-        f->info.modified = 0;
+    if (uh_draft_value(c, "last-modified", &value)) {
+        if (!uhttp_date_parse(value, now, &f->info.modified))
+            f->info.modified = 0;
+        f->fresh = f->info.modified > now - UH_STILL_NEW;
+    }
 }
 
 /* Makes the validators. A time is no good to tell two versions apart while the second may still
@@ -14873,7 +14938,7 @@ static void uh_found_validate(const uhttp_conn *c, uh_found *f)
 {
     const uhttp_file_info *info = &f->info;
     int64_t now = UHTTP_TIME();
-    f->weak = info->modified > now - UH_STILL_NEW;
+    f->fresh = f->weak = info->modified > now - UH_STILL_NEW;
     if (info->etag != NULL) {
         f->weak = false;
         if (strlen(info->etag) <= UH_ETAG_MOST && strchr(info->etag, '"') == NULL &&
@@ -14889,7 +14954,7 @@ static void uh_found_validate(const uhttp_conn *c, uh_found *f)
     }
     if (info->modified > now)       /* not to be told: RFC 9110 section 8.8.2.1 */
         f->info.modified = 0;
-    uh_found_validate_added(c, f);
+    uh_found_validate_added(c, f, now);
 }
 
 /* The status for a file that could not be opened. */
@@ -14917,8 +14982,23 @@ static uh_codings uh_request_codings(const uhttp_conn *c)
     return q;
 }
 
-/* Opens a file or the .gz beside it; path has room for that. Returns 200, or a status to be
- * answered with. */
+/* Opens the .gz beside a file; path has room for its name. */
+static uhttp_result uh_found_open_gz(uh_found *f, char *path, const char *root)
+{
+    size_t length = strlen(path);
+    memcpy(path + length, ".gz", 4);
+    uhttp_result result = uh_found_open(f, path, root);
+    path[length] = '\0';
+    if (result == UHTTP_OK && f->info.is_dir) {
+        uh_found_close(f);
+        result = UHTTP_ERR_SYSTEM;
+    }
+    f->gzip = f->vary = true;
+    return result;
+}
+
+/* Opens a file or the .gz beside it, never both: there may be one handle. Returns 200, or a
+ * status to be answered with. */
 static int uh_found_choose(const uhttp_conn *c, uh_found *f, char *path, const char *root,
                            const uhttp_file_options *options)
 {
@@ -14926,27 +15006,22 @@ static int uh_found_choose(const uhttp_conn *c, uh_found *f, char *path, const c
     uh_codings accepts = uh_request_codings(c);
     bool is_gz = length >= 3 && strcmp(path + length - 3, ".gz") == 0;
     bool may_gz = !options->no_gzip && !is_gz && path[length - 1] != '/';
-    uh_found gz = *f;
-    if (may_gz) {
-        memcpy(path + length, ".gz", 4);
-        may_gz = uh_found_open(&gz, path, root) == UHTTP_OK;
-        path[length] = '\0';
-        if (may_gz && gz.info.is_dir) {
-            uh_found_close(&gz);
-            may_gz = false;
-        }
-    }
-    gz.gzip = gz.vary = f->vary = may_gz;
-    bool gz_first = may_gz && uh_codings_want_gzip(&accepts, false);
-    uhttp_result result = gz_first ? UHTTP_ERR_SYSTEM : uh_found_open(f, path, root);
-    bool gz_alone = may_gz && result == UHTTP_ERR_SYSTEM;
-    if (gz_alone && uh_codings_want_gzip(&accepts, true)) {
-        *f = gz;
+    uhttp_result gz = may_gz ? uh_found_open_gz(f, path, root) : UHTTP_ERR_SYSTEM;
+    if (gz == UHTTP_OK && uh_codings_want_gzip(&accepts, false))
         return 200;
+    if (gz == UHTTP_OK)
+        uh_found_close(f);
+    f->gzip = false;
+    f->vary = gz == UHTTP_OK;
+    uhttp_result result = uh_found_open(f, path, root);
+    if (result != UHTTP_ERR_SYSTEM)
+        return uh_found_status(result);
+    if (gz == UHTTP_OK) {               /* there is nothing else */
+        if (!uh_codings_want_gzip(&accepts, true))
+            return 406;
+        gz = uh_found_open_gz(f, path, root);
     }
-    if (may_gz)
-        uh_found_close(&gz);
-    return gz_alone ? 406 : uh_found_status(result);
+    return uh_found_status(gz);
 }
 
 /*--- conditions -------------------------------------------------------------------------*/
@@ -15017,7 +15092,7 @@ static bool uh_condition_range(const uhttp_conn *c, const uh_found *f)
     if (uh_etag_next(&list, &opaque, &weak))
         return f->etag.ptr != NULL && list.len == 0 && !weak && !f->weak &&
                opaque.len == f->etag.len && memcmp(opaque.ptr, f->etag.ptr, opaque.len) == 0;
-    return uh_condition_date(c, "if-range", f, &date) && date == f->info.modified && !f->weak;
+    return uh_condition_date(c, "if-range", f, &date) && date == f->info.modified && !f->fresh;
 }
 
 /* Which of its bytes are asked for? */
@@ -15824,8 +15899,7 @@ static void uh_ws_expire(uhttp_conn *c)
         uh_conn_drop(c);
         return;
     }
-    (void)uh_ws_small(c, UH_WS_FIN | UH_WS_PING, 0, UH_WS_END);
-    ws->pinged = true;
+    ws->pinged = uh_ws_small(c, UH_WS_FIN | UH_WS_PING, 0, UH_WS_END) != NULL;
     uh_conn_arm(c);
 }
 
@@ -16137,10 +16211,10 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
 {
     if (c->pending != UHTTP_EVENT_NONE || c->state == UH_CLOSED || c->state == UH_FREE)
         return;
-    /* It had spoken in time: this turn is its last. But more of a body may lie in the socket,
-     * unseen while the program was busy: the network is asked once more. */
+    /* It had spoken in time: this turn is its last. But calls of the program give turns, too,
+     * and of a body more may lie in the socket: the network is asked once more. */
     if (uh_conn_is_due(c)) {
-        if (c->state == UH_BODY)
+        if (!c->readable || c->state == UH_BODY)
             uh_conn_note_due(c);
         else
             uh_conn_join(c, UH_TIME_DUE);
@@ -16206,7 +16280,7 @@ UH_APART static void uh_conn_expire(uhttp_conn *c)
             uh_ws_expire(c);
         break;
     case UH_HANDSHAKE:
-        uh_conn_log(c, UH_WHY("handshake_timeout_ms"));
+        uh_conn_log_loss(c, UH_WHY("handshake_timeout_ms"));
         uh_conn_drop(c);
         break;
     case UH_SKIP:
@@ -16507,12 +16581,14 @@ static void uh_server_thin_out(uhttp_server *s)
 {
     uhttp_conn *slowest = NULL;
     uint32_t least = 0;
+    bool full = uh_server_is_full(s);   /* else newcomers wait for a handshake's place */
     if (s->now - s->thinned < UH_QUARTER_MS)
         return;
     s->thinned = s->now;
     for (uint32_t i = 0; i < s->config.max_connections; i++) {
         uhttp_conn *c = &s->slots[i];
-        if (c->queued)
+        bool served = c->queued && (c->readable || c->pending != UHTTP_EVENT_NONE);
+        if (served || (!full && c->state != UH_HANDSHAKE))
             continue;
         if (uh_conn_is_stalled(c))
             c->moved = 0;
@@ -16531,7 +16607,7 @@ static void uh_server_thin_out(uhttp_server *s)
         uh_ready_push(slowest);
         return;
     }
-    uh_conn_log(slowest, UH_WHY("slow peer gives way to newcomers"));
+    uh_conn_log_loss(slowest, UH_WHY("slow peer gives way to newcomers"));
     uh_conn_drop(slowest);
 }
 
@@ -16549,7 +16625,7 @@ static const char *uh_server_describe(const uhttp_server *s, char *text)
     p = uh_text_put_decimal(p, held);
     p = uh_text_puts(p, " requests, ");
     p = uh_text_put_decimal(p, gone);
-    *uh_text_puts(p, " of gone clients") = '\0';
+    *uh_text_puts(p, " of clients that have gone") = '\0';
     return text;
 }
 
@@ -16586,7 +16662,8 @@ static void uh_server_expire_list(uhttp_server *s, uint32_t list)
             uh_conn_note_due(c);
             return;
         }
-        if (c->pending == UHTTP_EVENT_NONE && (!c->queued || list == UH_TIME_DUE))
+        bool spoken = c->queued && c->readable && list != UH_TIME_DUE;
+        if (c->pending == UHTTP_EVENT_NONE && !spoken)
             uh_conn_expire(c);
     }
 }
@@ -16732,7 +16809,7 @@ static void uh_server_shake_next(uhttp_server *s)
 }
 
 /* What must be done before anybody sleeps. */
-static void uh_server_before_sleep(uhttp_server *s)
+UH_APART static void uh_server_before_sleep(uhttp_server *s)
 {
     uh_flush_owing(s);
     uh_reclaim_closed(s);
@@ -17171,7 +17248,7 @@ static bool uh_default_headers_are_good(const char *lines, const char **why, uht
         if (uh_text_is_one_of(*what, uh_fields_ours) ||
             uh_text_is_one_of(*what, "date\0" "content-encoding\0"))
             return false;
-        *why = UH_WHY("default_headers: a field stands twice");
+        *why = UH_WHY("default_headers: a field occurs twice");
         if (uh_text_is_one_of(*what, uh_fields_once) && uh_fields_find(rest, *what) != NULL)
             return false;
     }
@@ -17604,7 +17681,7 @@ UHTTP_API void uhttp_server_close(uhttp_server *server)
         uhttp_conn *c = &s->slots[i];
         if (c->state == UH_FREE)
             continue;
-        if (UH_LOG && c->told && !uh_conn_is_ws(c))
+        if (UH_LOG && c->told && c->state != UH_STREAM && !uh_conn_is_ws(c))
             uh_server_log_unanswered(s, c);
         uh_conn_flush(c);           /* what the socket takes at once */
         uh_conn_let_go(c);
@@ -17777,10 +17854,11 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        of a form are skipped, a .gz alone is sent to clients without
  *        Accept-Encoding, 421 for https targets on plain listeners;
  *        WebSocket in both modes; base64 encoder, SHA-1, UTF-8 piece by piece;
- *        a WebSocket handshake with a chunked body is refused, though it be empty; what was
+ *        a WebSocket handshake with a chunked body is refused, even an empty one; what was
  *        sent before uhttp_ws_close() may be read slowly; X-Forwarded-Proto may say wss;
- *        an entity tag from a hook is used while its file is open; a row of JSON in the making
- *        is no field of a multipart frame; JSON whose text was discarded is not sent;
+ *        an entity tag from a hook is used while its file is open; an unfinished row of JSON
+ *        does not become a field of a multipart frame; JSON whose text was discarded is not
+ *        sent;
  *        a refused HEAD gets no body, also one that is refused before its line is read;
  *        fields that may occur once occur once in every response: the program's replace
  *        the server's own and those of default_headers;
@@ -17800,7 +17878,15 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        system's buffer takes is no progress of a client that reads nothing;
  *        dead_peer_timeout_ms;
  *        redirects escape bytes beyond ASCII, those of directories say their status in words;
- *        a server that closes leaves the Unix socket of its successor alone
+ *        a server that closes leaves the Unix socket of its successor alone;
+ *        warnings, empty records and wishes to renegotiate that a TLS peer sends without end do
+ *        not hold up the others, nor are empty records its end; an idle TLS connection gives
+ *        way when there is no memory for a newcomer's buffers; a .gz alone that cannot be
+ *        opened is answered 503 or 403, not 404; a file and its .gz are never open at once;
+ *        a body or a pong that came while the program worked is in time, whatever the program
+ *        then calls, and a body that stays away is late, although the program asks for it;
+ *        a loop of your own sleeps after UHTTP_ERR_AGAIN; slow peers give way only where that
+ *        gives the newcomer a slot; a ping without memory is not awaited
  */
 
 /*==============================================================================
@@ -17818,8 +17904,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *   - Streams are chunked and the connection is kept; the end of a stream is not a close.
  *   - WebSockets check the Origin field, and uhttp_wait() serves them beside everything else:
  *     there is no object whose own wait() would block the others.
- *   - Message framing and the Host field are checked strictly, and LF alone ends no line of a
- *     head; a stray % in a query is text, as in browsers, where Python raises a 400.
+ *   - Message framing and the Host field are checked strictly, and a bare LF does not end a
+ *     line of a head; a stray % in a query is text, as in browsers, where Python raises a 400.
  *
  *   Python                               C
  *   HttpServer(address, port, ...)       uhttp_server_open()
@@ -17924,9 +18010,11 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *   mg_json_get_...                      uhttp_json_find(), uhttp_json_to_...()
  *   mg_tls_init                          uhttp_config.tls, once, at open
  *   mg_wakeup(&mgr, id, ...)             your queue, uhttp_server_wakeup(), uhttp_find()
- *   c->id, c->data, c->fn_data           uhttp_id(), uhttp_context(), uhttp_config.user
+ *   c->id, c->data, c->fn_data           uhttp_id(); uhttp_context(), of one request;
+ *                                        uhttp_config.user
  *   c->send.len                          uhttp_send_room(); what does not fit is refused
- *   c->is_draining = 1                   the end of the response, or uhttp_close()
+ *   c->is_draining, c->is_closing = 1    uhttp_add_header(c, "Connection", "close") before the
+ *                                        response; uhttp_close()
  *
  * A handler that returns without a reply leaves the request open there; here too: the pointer
  * stays yours until you respond. Mongoose sends whatever you queue and lets memory grow; here a
@@ -17940,7 +18028,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *   httpd_stop                           uhttp_server_shutdown(), uhttp_server_close()
  *   httpd_register_uri_handler           if (uhttp_path_match(c, "/led/:id", &id, 1))
  *   r->method, r->uri, r->content_len    uhttp_method(), uhttp_path(), uhttp_content_length()
- *   r->user_ctx, r->sess_ctx             uhttp_context()
+ *   r->user_ctx, r->sess_ctx             uhttp_context(), of one request; sessions: a cookie
  *   httpd_req_get_hdr_value_str          uhttp_header()
  *   httpd_query_key_value                uhttp_query(), already decoded
  *   httpd_req_get_cookie_val             uhttp_cookie()

@@ -36,7 +36,7 @@ static void log_access(void *user, const uhttp_access *entry)
         puts(line);
 }
 
-/* What was refused, and why: "413 body larger than max_content_length, from 192.0.2.1". */
+/* What was refused, and why: "413 body exceeds max_content_length, from 192.0.2.1". */
 static void log_refusal(void *user, const char *line)
 {
     (void)user;

@@ -135,7 +135,7 @@ OWN = ["{port}", "{tls_port}", "{root}", "{chain}", "{key}", "{connections}"]
 TLS = ("-DUHTTP_TLS", )
 MBEDTLS = ("-lmbedtls", "-lmbedx509", "-lmbedcrypto")
 PEERS = [
-    Server("epoll_loop", "bare epoll", "bare_epoll.c", lacks="files memory upload chunked tls".split()),
+    Server("epoll_loop", "bare epoll", "bare_epoll.c", lacks="files memory upload chunked tls state".split()),
     Server("select_loop", "bare select", "bare_select.c", lacks="files memory upload chunked tls many".split()),
     Server("uhttp", "uHTTP", "peers/uhttp.c", TLS, MBEDTLS, options=OWN),
     Server("uhttp_select", "uHTTP, select", "peers/uhttp.c", TLS + ("-DUHTTP_POLLER=UHTTP_POLLER_SELECT",),
@@ -318,7 +318,7 @@ def workloads(idle):
         Latency("p50", "latency at {rate} a second, median", 0),
         Latency("p99", "latency at {rate} a second, 99 %", 2),
         Latency("p999", "latency at {rate} a second, 99.9 %", 3),
-        Memory("bytes", "bytes an idle connection", None, ["many"], connections=5100),
+        Memory("bytes", "bytes an idle connection", None, ["many", "state"], connections=5100),
     ]
 
 

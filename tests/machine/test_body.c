@@ -531,11 +531,34 @@ static void body_that_came_while_the_program_worked_is_in_time(void **state)
         if (sends)
             peer_says_bytes(p, piece, sizeof piece);
         world_sleep(10001);
-        CHECK(uhttp_process_events(world_server, NULL, 0) == NULL);
+        CHECK(uh_server_take_turns(world_server) == NULL);      /* uhttp_wait() begins so */
         CHECK(hear(sends ? UHTTP_EVENT_DATA : UHTTP_EVENT_ERROR) == c);
         CHECK(uhttp_error(c, NULL) == (sends ? 0 : 408));
         world_close();
     }
+}
+
+/* A program that asks for data in each round of its loop gives the connection turns, but its
+ * client no time. */
+static void body_that_stays_away_is_late_although_it_is_asked_for(void **state)
+{
+    (void)state;
+    size_t length;
+    uhttp_conn *heard = NULL;
+    open_with(true, 0, 0);
+    peer *p = client(HEAD("POST", "/") "Content-Length: 10000\r\n\r\n");
+    uhttp_conn *c = hear(UHTTP_EVENT_HEADERS);
+    CHECK(uhttp_accept_body_streaming(c, UHTTP_UNLIMITED) == UHTTP_OK);
+    peer_says_bytes(p, "some", 4);
+    CHECK(hear(UHTTP_EVENT_DATA) == c);
+    CHECK(uhttp_read_buffer(c, &length) != NULL && length == 4);
+    for (int seconds = 0; heard == NULL; seconds++) {
+        CHECK(seconds < 12 && uhttp_read_buffer(c, &length) == NULL);
+        heard = world_step();
+        world_sleep(1000);
+    }
+    CHECK(heard == c && uhttp_event(c) == UHTTP_EVENT_ERROR && uhttp_error(c, NULL) == 408);
+    world_close();
 }
 
 static uhttp_access access_last;
@@ -585,6 +608,7 @@ int main(void)
         cmocka_unit_test(failures_that_are_no_response_cause_no_500),
         cmocka_unit_test(frame_beyond_the_limit_is_skipped_and_said_once),
         cmocka_unit_test(body_that_came_while_the_program_worked_is_in_time),
+        cmocka_unit_test(body_that_stays_away_is_late_although_it_is_asked_for),
         cmocka_unit_test(access_log_counts_no_byte_that_never_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -884,10 +884,78 @@ static void write_to_a_client_that_has_shut_its_side_has_its_own_time(void **sta
     world_close();
 }
 
+/* Who has gone is heard of before an argument is judged, so that the program lets go. */
+static void write_of_nothing_to_nobody_is_closed(void **state)
+{
+    (void)state;
+    open_world(false, 0);
+    uhttp_conn *c = ask(GET_11);
+    CHECK(uhttp_stream_write(c, NULL, 3) == UHTTP_ERR_STATE);
+    CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+    CHECK(uhttp_stream_write(c, NULL, 0) == UHTTP_OK);
+    CHECK(uhttp_stream_write(c, NULL, 3) == UHTTP_ERR_INVALID);
+    world_peer_of(c)->reset = true;
+    settle();
+    CHECK(uhttp_stream_write(c, NULL, 3) == UHTTP_ERR_CLOSED);
+    settle();
+    world_close();
+}
+
+/* A loop of the program's own that tries once in each round sleeps until the client reads. */
+static void loop_sleeps_after_again(void **state)
+{
+    (void)state;
+    open_world(true, 0);
+    uhttp_conn *c = ask(GET_11);
+    peer *p = world_peer_of(c);
+    CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+    got(c);
+    p->window = 0;
+    while (uhttp_stream_write(c, pattern, 30000) == UHTTP_OK) { }
+    settle();
+    for (int i = 0; i < 3; i++) {
+        CHECK(uhttp_stream_write(c, pattern, 30000) == UHTTP_ERR_AGAIN);
+        CHECK(uhttp_server_timeout(world_server) > 0);
+        CHECK(world_step() == NULL);
+    }
+    p->window = SIZE_MAX;
+    CHECK(world_next() == c && uhttp_event(c) == UHTTP_EVENT_WRITABLE);
+    CHECK(uhttp_stream_write(c, pattern, 30000) == UHTTP_OK);
+    world_close();
+}
+
+static unsigned complaints;
+
+static void on_complaint(void *user, const char *line)
+{
+    (void)user;
+    complaints += strstr(line, "was never answered") != NULL;
+}
+
+/* A stream is an answer; it need not have ended when the server closes. */
+static void closed_server_complains_of_requests_but_not_of_streams(void **state)
+{
+    (void)state;
+    uhttp_config config = world_config();
+    config.log = on_complaint;
+    complaints = 0;
+    for (unsigned streams = 0; streams < 2; streams++) {
+        world_open(&config, 0);
+        uhttp_conn *c = ask(GET_11);
+        if (streams)
+            CHECK(uhttp_stream_begin(c, 200, NULL) == UHTTP_OK);
+        world_close();
+        CHECK(complaints == 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_writes_share_a_chunk),
+        cmocka_unit_test(write_of_nothing_to_nobody_is_closed),
+        cmocka_unit_test(loop_sleeps_after_again),
+        cmocka_unit_test(closed_server_complains_of_requests_but_not_of_streams),
         cmocka_unit_test(chunk_grows_over_every_number_of_digits),
         cmocka_unit_test(chunk_may_end_beyond_64_kib),
         cmocka_unit_test(chunk_that_was_offered_does_not_grow),

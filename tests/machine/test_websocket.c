@@ -945,6 +945,51 @@ static void pings_can_be_set_and_switched_off(void **state)
     world_close();
 }
 
+/* What the program sends meanwhile makes a turn before the network is asked. */
+static void pong_that_came_while_the_program_worked_is_in_time(void **state)
+{
+    (void)state;
+    uhttp_config config = world_config();
+    config.ws_ping_interval_ms = 500;
+    for (int answers = 0; answers < 2; answers++) {
+        uhttp_conn *c = open_with(&config, 0, "");
+        world_sleep(500);
+        CHECK(world_next() == NULL);
+        expect_sent("", "p\"\"");
+        if (answers)
+            says("8a\"\"");
+        world_sleep(600);
+        CHECK(uhttp_ws_send(c, UHTTP_WS_TEXT, "x", 1) == UHTTP_OK);
+        CHECK(uh_server_take_turns(world_server) == NULL);      /* uhttp_wait() begins so */
+        if (answers)
+            CHECK(world_next() == NULL && !open_peer->closed);
+        else
+            expect_close(1006, "");
+        world_close();
+    }
+}
+
+static void a_ping_there_was_no_memory_for_is_not_awaited(void **state)
+{
+    (void)state;
+    uhttp_config config = world_config();
+    config.ws_ping_interval_ms = 60000;
+    open_with(&config, 0, "");
+    for (int i = 0; i < 5; i++) {           /* until unused memory is given back */
+        world_sleep(11000);
+        CHECK(world_next() == NULL);
+    }
+    memory_fails_from = memory_calls;
+    memory_fails_to = SIZE_MAX;
+    world_sleep(5000);
+    CHECK(world_next() == NULL && memory_failures > 0);
+    memory_fails_from = memory_fails_to = 0;
+    world_sleep(60000);
+    CHECK(world_next() == NULL && !open_peer->closed);
+    expect_sent("", "p\"\"");
+    world_close();
+}
+
 static void reader_without_progress_is_given_up_by_send_timeout(void **state)
 {
     (void)state;
@@ -1493,6 +1538,8 @@ int main(void)
         cmocka_unit_test(silent_peer_is_pinged_and_given_up_if_it_stays_silent),
         cmocka_unit_test(peer_that_has_spoken_is_pinged_a_whole_interval_later),
         cmocka_unit_test(pings_can_be_set_and_switched_off),
+        cmocka_unit_test(pong_that_came_while_the_program_worked_is_in_time),
+        cmocka_unit_test(a_ping_there_was_no_memory_for_is_not_awaited),
         cmocka_unit_test(reader_without_progress_is_given_up_by_send_timeout),
         cmocka_unit_test(reader_that_caught_up_is_pinged_again_only_when_silent),
         cmocka_unit_test(our_close_waits_two_seconds_for_theirs),

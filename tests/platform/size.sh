@@ -13,7 +13,7 @@ out=$root/build/size
 lwip=${LWIP_INCLUDE:-/usr/include/lwip}
 ceiling=13799
 websocket_ceiling=6070
-whole_ceiling=60450        # the goal is 57344
+whole_ceiling=60560        # the goal is 57344
 list=${1:-}
 
 smallest="-DUHTTP_NO_FILES -DUHTTP_NO_WEBSOCKET -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART

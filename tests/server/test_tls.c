@@ -626,6 +626,8 @@ static void who_is_refused_hears_the_alert(void **state)
         if (late == 0)
             client_close(c);
         LOOP_UNTIL(loop_stats().connections == 0);      /* at the latest by its deadline */
+        assert_int_equal(loop_logged("handshake_timeout_ms"), 0);
+        assert_int_equal(loop_logged("ertificate"), 1 + late);
     }
 }
 
@@ -713,6 +715,58 @@ static void a_handshake_may_be_cut_after_every_byte(void **state)
         client_forget(c);
     }
     client_check(other, "/last");
+}
+
+/* Bytes that the system holds for the server from the first slot's peer. */
+static int unread_by_server(void)
+{
+    int bytes = 0;
+    assert_int_equal(ioctl((int)loop.server->slots[0].fd, FIONREAD, &bytes), 0);
+    return bytes;
+}
+
+/* mbedTLS passes over warnings by itself, and would do so for as long as they come. */
+static void warnings_without_end_do_not_hold_the_server(void **state)
+{
+    (void)state;
+    static const unsigned char warning[] = { 21, 3, 3, 0, 2, 1, 90 };
+    tls_wish wish;
+    memset(&wish, 0, sizeof wish);
+    wish.tls12 = true;
+    for (int agreed = 0; agreed < 2; agreed++) {
+        tls_open();
+        client *c = tls_connect_with(&wish);
+        if (agreed)
+            client_check(c, "/before");
+        else
+            assert_int_equal(tls_client_shake(c), 0);
+        loop_pump_for(20);
+        for (int i = 0; i < 1000; i++) {
+            if (agreed)
+                (void)mbedtls_ssl_send_alert_message(&tls_of(c)->ssl, 1, 90);
+            else
+                assert_int_equal(send(c->fd, warning, sizeof warning, LOOP_SEND_FLAGS),
+                                 sizeof warning);
+        }
+        for (int i = 0; i < 1000 && unread_by_server() < 7000; i++)
+            loop_sleep(1);
+        assert_true(unread_by_server() >= 7000);
+        loop_pump(0);
+        assert_true(unread_by_server() >= 6000);
+        client_check(c, "/after");
+        loop_close();
+    }
+}
+
+static void empty_records_are_no_end(void **state)
+{
+    (void)state;
+    tls_open();
+    client *c = tls_connect();
+    client_check(c, "/before");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(mbedtls_ssl_write(&tls_of(c)->ssl, (const unsigned char *)"", 0), 0);
+    client_check(c, "/after");
 }
 
 static void garbage_ends_this_connection_only(void **state)
@@ -830,6 +884,35 @@ static void handshakes_have_a_cap_and_others_wait(void **state)
     assert_int_equal(loop_stats().accepted, 5);
     client_await_end(stalled[0]);
     client_await_end(stalled[1]);
+}
+
+static void begin_stream(uhttp_conn *c)
+{
+    assert_ok(uhttp_stream_begin(c, 200, NULL));
+    loop_hold(c);
+}
+
+/* There are slots: a newcomer that waits for a handshake's place needs nobody else's. */
+static void for_a_handshake_only_handshakes_give_way(void **state)
+{
+    (void)state;
+    uhttp_tls_config tls = tls_config();
+    tls.max_handshakes = 1;
+    tls_open_with(&tls);
+    assert_ok(uhttp_server_listen(loop.server, "127.0.0.1", UHTTP_PORT_ANY, NULL));
+    loop.handler = begin_stream;
+    client *plain = client_connect_port(uh_sys_local(loop.server->listeners[1].fd).port);
+    client_send(plain, GET("/stream"));
+    LOOP_UNTIL(loop.held_count == 1);
+    tls_stall();
+    LOOP_UNTIL(loop.server->counts[UH_HANDSHAKE] == 1);
+    tls_stall();
+    uint32_t start = loop_millis();
+    client_shut(plain);
+    loop_pump_for(700);
+    if (loop_millis() - start < UH_LINGER_MS)   /* else it has been silent too long */
+        assert_ok(uhttp_stream_write(loop.held[0], "here", 4));
+    assert_int_equal(loop_logged("gives way"), 0);
 }
 
 static void half_of_the_slots_may_shake_hands_by_default(void **state)
@@ -1230,6 +1313,26 @@ static size_t stride(size_t n, size_t first, size_t step)
     return n < first || getenv("UHTTP_TEST_EVERY") != NULL ? 0 : step;
 }
 
+static bool buffers_are_there_once(size_t size)
+{
+    return size > 8192 && loop_stats().evicted == 0;
+}
+
+static void an_idle_connection_gives_its_buffers_to_a_newcomer(void **state)
+{
+    (void)state;
+    tls_open();
+    client *first = tls_connect();
+    client_check(first, "/1");
+    client *second = tls_connect();
+    loop_pump_for(UH_GRACE_MS + 50);        /* until then it is not idle */
+    tls_refuses = buffers_are_there_once;
+    client_check(second, "/2");
+    tls_refuses = NULL;
+    client_expect_end(first);
+    assert_int_equal(loop_stats().evicted, 1);
+}
+
 static void out_of_memory_refuses_one_handshake_only(void **state)
 {
     (void)state;
@@ -1399,11 +1502,14 @@ int main(void)
         LOOP_TEST(an_optional_certificate_counts_only_when_it_is_good),
         LOOP_TEST(client_certificates_need_somebody_to_trust),
         LOOP_TEST(a_handshake_may_be_cut_after_every_byte),
+        LOOP_TEST(warnings_without_end_do_not_hold_the_server),
+        LOOP_TEST(empty_records_are_no_end),
         LOOP_TEST(garbage_ends_this_connection_only),
         LOOP_TEST(a_stalled_handshake_is_ended_by_its_deadline),
         LOOP_TEST(a_secure_peer_that_is_silent_is_closed_as_any_other),
         LOOP_TEST(a_newcomer_is_served_beside_peers_that_do_not_shake_hands),
         LOOP_TEST(handshakes_have_a_cap_and_others_wait),
+        LOOP_TEST(for_a_handshake_only_handshakes_give_way),
         LOOP_TEST(half_of_the_slots_may_shake_hands_by_default),
         LOOP_TEST(a_connection_that_has_said_nothing_costs_no_buffers),
         LOOP_TEST(plain_http_on_the_secure_port_gets_a_readable_400),
@@ -1425,6 +1531,7 @@ int main(void)
         LOOP_TEST(without_a_secure_listener_there_is_nothing_to_reload),
         LOOP_TEST(a_thousand_reloads_leave_nothing_behind),
         LOOP_TEST(a_failure_without_a_text_is_told_by_its_number),
+        LOOP_TEST(an_idle_connection_gives_its_buffers_to_a_newcomer),
         LOOP_TEST(out_of_memory_refuses_one_handshake_only),
         LOOP_TEST(out_of_memory_at_open_and_reload_is_an_answer),
         LOOP_TEST(fixed_memory_takes_nothing_but_what_mbedtls_takes),
