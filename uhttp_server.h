@@ -10049,6 +10049,7 @@ typedef struct uh_tls_peer {
     bool held;                  /* the socket did not take all of what mbedTLS has out */
     bool full;                  /* or for memory of the system, which has none */
     uint8_t reads;              /* how often the socket may still be read in this call */
+    uint8_t spent;              /* calls that have used up all of them, since data came */
     uint8_t first;              /* the first byte, which says what is spoken */
     bool begun;                 /* it has come */
     bool ended;                 /* the socket has said that no more comes */
@@ -10059,8 +10060,9 @@ typedef struct uh_tls_peer {
 
 /* mbedTLS reads on behind records that mean nothing, such as warnings and empty ones: a peer
  * that sends them without end would hold the whole server in one call. What is left comes with
- * the next round. */
+ * the next round; after hundreds of such records the peer has failed. */
 #define UH_TLS_READS 32
+#define UH_TLS_SPENT 32
 
 static int uh_tls_bio_recv(void *t, unsigned char *to, size_t room)
 {
@@ -10070,10 +10072,13 @@ static int uh_tls_bio_recv(void *t, unsigned char *to, size_t room)
         p->unread = false;
         return 1;
     }
-    int n = UHTTP_WANT_READ;
+    int n = UHTTP_FAILED;
     if (p->reads > 0) {
         p->reads--;
         n = uh_sys_recv(p->fd, to, room);
+    } else if (p->spent < UH_TLS_SPENT) {
+        p->spent++;
+        n = UHTTP_WANT_READ;
     }
     p->ended = n == 0;
     p->full = n == UHTTP_FULL;
@@ -10202,6 +10207,8 @@ static int uh_tls_recv(void *t, void *to, size_t room)
         return 0;
     if (n == 0 && !p->ended)
         return UHTTP_WANT_READ;
+    if (n > 0)
+        p->spent = 0;
     return n >= 0 ? n : uh_tls_result(p, n);
 }
 

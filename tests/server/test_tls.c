@@ -753,8 +753,25 @@ static void warnings_without_end_do_not_hold_the_server(void **state)
         assert_true(unread_by_server() >= 7000);
         loop_pump(0);
         assert_true(unread_by_server() >= 6000);
-        client_check(c, "/after");
+        client_check(tls_connect_with(&wish), "/other");
+        LOOP_UNTIL(loop_stats().connections == 1);          /* so many are no mistake */
         loop_close();
+    }
+}
+
+/* A few may come, and in any place. */
+static void warnings_are_passed_over(void **state)
+{
+    (void)state;
+    tls_wish wish;
+    memset(&wish, 0, sizeof wish);
+    wish.tls12 = true;
+    tls_open();
+    client *c = tls_connect_with(&wish);
+    for (int round = 0; round < 100; round++) {
+        for (int i = 0; i < 20 && round > 0; i++)
+            assert_int_equal(mbedtls_ssl_send_alert_message(&tls_of(c)->ssl, 1, 90), 0);
+        client_check(c, "/after");
     }
 }
 
@@ -1503,6 +1520,7 @@ int main(void)
         LOOP_TEST(client_certificates_need_somebody_to_trust),
         LOOP_TEST(a_handshake_may_be_cut_after_every_byte),
         LOOP_TEST(warnings_without_end_do_not_hold_the_server),
+        LOOP_TEST(warnings_are_passed_over),
         LOOP_TEST(empty_records_are_no_end),
         LOOP_TEST(garbage_ends_this_connection_only),
         LOOP_TEST(a_stalled_handshake_is_ended_by_its_deadline),

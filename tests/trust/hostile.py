@@ -234,14 +234,25 @@ def client_context():
     return context
 
 
-def hello_flood(port, until):
-    """the first message of a handshake, over and over: the server signs, the client goes"""
+def client_hello(context):
     outgoing = ssl.MemoryBIO()
     try:
-        client_context().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+        context.wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
     except ssl.SSLWantReadError:
         pass
-    hello = outgoing.read()
+    return outgoing.read()
+
+
+def warning_flood(port, until):
+    """alerts that mean nothing, in the middle of a handshake and without end"""
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    pour(port, until, 4, client_hello(context), b"\x15\x03\x03\0\x02\x01\x5a" * 4000)
+
+
+def hello_flood(port, until):
+    """the first message of a handshake, over and over: the server signs, the client goes"""
+    hello = client_hello(client_context())
     while time.monotonic() < until:
         peers = [connect(port) for _ in range(8)]
         for peer in peers:
@@ -282,7 +293,8 @@ SCENARIOS = [
     ("chunk extensions", chunk_extension_bomb, False), ("form part bombs", part_bomb, False),
     ("form field bombs", field_bomb, False), ("WebSocket fragments", fragment_bomb, False),
     ("WebSocket pings", ping_bomb, False), ("nobody, TLS", None, True),
-    ("handshake floods", hello_flood, True), ("tiny TLS records", tiny_records, True)]
+    ("handshake floods", hello_flood, True), ("TLS warnings", warning_flood, True),
+    ("tiny TLS records", tiny_records, True)]
 WAITS = ["all slots taken"]     # a newcomer waits until one that is silent gives way
 # 64 turns are taken before the network is asked again, and in each the program may take a form apart
 BUSY_MS = {"form field bombs": 300}
