@@ -76,7 +76,8 @@
  *     ERROR         the body failed, or response_timeout_ms     respond, or wait: it is refused
  *                   has passed, see uhttp_error()
  *     WRITABLE      there is room after UHTTP_ERR_AGAIN         continue writing
- *     CLOSED        the client of your request or stream left   forget the connection
+ *     CLOSED        the client of your request or stream has    forget the connection
+ *                   gone; see VANISHED CLIENTS
  *     WS_REQUEST    a WebSocket handshake                       uhttp_ws_accept(), or respond
  *     WS_MESSAGE *  a WebSocket message                         uhttp_ws_message(), send
  *     WS_CHUNK_...  part of a message over the limit            uhttp_ws_message()
@@ -143,7 +144,9 @@
  *                         attempts
  *     Zephyr, ports       whatever the network stack does
  *
- * A client that closes its connection is noticed at once, except if it has sent more than fits
+ * A client that closes its connection may have closed its sending side only, and still read: a
+ * request that you hold goes on, uhttp_is_open() is false, and CLOSED comes when the client
+ * resets the connection. It is noticed at once, except if it has sent more than fits
  * the buffer while its request is being answered: then Linux, macOS and BSD are asked once a
  * second. Elsewhere a stream discards such bytes, and its connection closes at its end;
  * a response that is held learns at its first write that the client has gone.
@@ -957,6 +960,7 @@ UHTTP_API uhttp_result uhttp_stream_begin(uhttp_conn *c, int status, const char 
  * nothing. Fails with
  *   UHTTP_ERR_CLOSED   the client has disconnected; do not use c any more
  *   UHTTP_ERR_STATE    no stream has begun
+ *   UHTTP_ERR_INVALID  data is NULL, length is not 0
  *   UHTTP_ERR_AGAIN    no room now, the client reads slowly; in event mode one
  *                      UHTTP_EVENT_WRITABLE follows when it would fit
  *   UHTTP_ERR_MEMORY   it can never fit max_send_buffer, or out of memory */
@@ -1081,7 +1085,8 @@ UHTTP_API int uhttp_error(const uhttp_conn *c, const char **text);
  *   limit  as above; 0: none
  *
  * _ERROR follows if the file cannot be created or written (507 if the disk is full, else 500),
- * or if the body fails, as above. The call itself fails like the other two, and with
+ * or if the body fails, as above. If only the new name could not be made to last, the new file
+ * has replaced the old one all the same. The call itself fails like the other two, and with
  *   UHTTP_ERR_MEMORY       no room for the name in the buffer
  *   UHTTP_ERR_UNSUPPORTED  there are no files: see config.files and UHTTP_NO_FILES */
 UHTTP_API uhttp_result uhttp_accept_body_to_file(uhttp_conn *c, const char *path,
@@ -1848,7 +1853,7 @@ struct uhttp_files {
     uhttp_result (*write)(void *user, void *file, const void *data, size_t length);
     /* Closes the file created with the path written. path NULL: removes it. Else renames it
      * to path, replacing a file of that name, so that it survives a power loss; after a failure
-     * nothing is left of it. */
+     * nothing is left of it, unless it has been renamed already. */
     uhttp_result (*finish)(void *user, void *file, const char *written, const char *path);
 };
 
@@ -1928,9 +1933,9 @@ UHTTP_API uhttp_result uhttp_unquote(uhttp_str value, char *out, size_t *length)
 
 /* Turns a client's file name into one that is safe in a directory of yours, on every system:
  * what follows the last slash or backslash, as valid UTF-8, with '_' instead of control
- * characters, characters that change the direction of writing, and " * : < > ? | (without
- * leading or trailing dots and spaces), not a device name of Windows, not a short name of FAT
- * ("A~1" becomes "A_1"), and never empty ("_").
+ * characters, characters that change the direction of writing, and each of " * : < > ? |; it
+ * has no leading or trailing dots and spaces, is not a device name of Windows nor a short name
+ * of FAT ("A~1" becomes "A_1"), and is never empty ("_").
  *
  *   filename      NULL is allowed
  *   buffer, size  for the name and its NUL; a longer name is cut between two characters. At
@@ -2151,6 +2156,16 @@ UHTTP_API const char *uhttp_status_phrase(int status);
 #define UH_LINUX 1
 #else
 #define UH_LINUX 0
+#endif
+
+/* Do accepted sockets have what a listener was told about vanished clients? Elsewhere it must
+ * not be told: on macOS and NetBSD its own keepalive would end it. */
+#ifndef UH_INHERITS_PROBES
+#if UH_LINUX || (UH_POSIX && (defined(__FreeBSD__) || defined(__DragonFly__)))
+#define UH_INHERITS_PROBES 1
+#else
+#define UH_INHERITS_PROBES 0
+#endif
 #endif
 
 /* What watches the sockets: the program's choice, or both where there are two. */
@@ -3024,6 +3039,7 @@ static bool uh_sys_prepare(uh_socket fd)
     u_long on = 1;
     BOOL at_once = TRUE;        /* see POSIX */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, (const char *)&at_once, sizeof at_once);
+    (void)SetHandleInformation((HANDLE)fd, HANDLE_FLAG_INHERIT, 0);     /* to no child */
     return ioctlsocket(fd, (long)FIONBIO, &on) == 0;
 }
 
@@ -3609,6 +3625,11 @@ static uh_socket uh_sys_accept(uh_socket fd, uh_peer *peer, uh_sys_error *error)
         *error = uh_sys_last_error();
     else
         uh_peer_set(peer, &from);
+    if (UH_ROOMY && accepted != UH_NO_SOCKET && length == 0) {      /* macOS: it has left */
+        uh_sys_close(accepted);
+        *error = UH_SYS_FAILED;
+        return UH_NO_SOCKET;
+    }
     return accepted;
 }
 
@@ -3752,7 +3773,11 @@ static uh_leaving uh_sys_leaving(uh_socket fd)
 #elif UH_LINUX
     struct pollfd about;
     about.fd = fd;
-    about.events = 0x2000;      /* POLLRDHUP, for which <poll.h> wants _GNU_SOURCE */
+#ifdef POLLRDHUP
+    about.events = POLLRDHUP;
+#else
+    about.events = 0x2000;      /* the same, but for SPARC; <poll.h> wants _GNU_SOURCE for it */
+#endif
     if (poll(&about, 1, 0) < 1)
         return UH_STAYS;
     return (about.revents & (POLLERR | POLLHUP)) != 0 ? UH_GONE : UH_SHUT;
@@ -9230,7 +9255,7 @@ static const uhttp_transport uh_plain = {
     uh_plain_close
 };
 
-/*--- TLS through mbedTLS: 2.28, 3.x and 4.x ------------------------------------------
+/*--- TLS through mbedTLS: 2.28, 3.x, tried 4.0 ----------------------------------------
  *
  * A uh_tls is what a listener needs: configuration, certificates, keys, all parsed once. The
  * listener and each of its connections count as users of it, so that a renewed one takes its
@@ -10128,8 +10153,8 @@ static void uh_tls_drop(uh_tls_peer *p)
     mbedtls_free(p);
 }
 
-/* It is called when bytes have come: who connects and says nothing costs no buffers. NULL:
- * there is no memory for them now. */
+/* It is called when something has come, if only the end: who connects and says nothing costs
+ * no buffers. NULL: there is no memory for them now. */
 static void *uh_tls_open(void *user, intptr_t fd)
 {
     uh_tls *tls = (uh_tls *)user;
@@ -10159,6 +10184,7 @@ static int uh_tls_begin(uh_tls_peer *p)
     if (p->plain) {
         mbedtls_ssl_free(&p->ssl);
         mbedtls_ssl_init(&p->ssl);
+        p->error = 0;
         return UHTTP_PLAIN;
     }
     p->begun = p->unread = true;
@@ -12231,7 +12257,7 @@ static uhttp_result uh_stream_no_room(uhttp_conn *c, size_t need)
     if (!uh_conn_owes(c))
         return UHTTP_ERR_MEMORY;
     c->request.span.wanted = (uint32_t)need;
-    if (!(c->interest & UH_WRITE))      /* else the network will tell */
+    if (!(c->interest & UH_WRITE) && !(c->wants & UH_REST))     /* else it will be told */
         uh_ready_push(c);
     return UHTTP_ERR_AGAIN;
 }
@@ -12719,10 +12745,14 @@ static uhttp_result uh_stream_reserve(uhttp_conn *c, size_t length, char **where
 UHTTP_API uhttp_result uhttp_stream_write(uhttp_conn *c, const void *data, size_t length)
 {
     char *where;
-    uhttp_result result = uh_stream_reserve(c, data != NULL ? length : 0, &where);
+    bool lacks = length > 0 && data == NULL;
+    uhttp_result result = lacks ? uh_conn_may(c, UH_IN_STREAM)
+                                : uh_stream_reserve(c, length, &where);
+    if (lacks)
+        return result == UHTTP_OK ? UHTTP_ERR_INVALID : result;
     if (result == UHTTP_OK && where != NULL)
         memcpy(where, data, length);
-    return result == UHTTP_OK && data == NULL && length > 0 ? UHTTP_ERR_INVALID : result;
+    return result;
 }
 
 /* The last bytes of a body: the last part's end, the last chunk. They need no memory. */
@@ -16220,16 +16250,19 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
         return;
     /* It had spoken in time: this turn is its last. But calls of the program give turns, too,
      * and of a body more may lie in the socket: the network is asked once more. */
-    if (uh_conn_is_due(c)) {
-        if (!c->readable || c->state == UH_BODY)
-            uh_conn_note_due(c);
-        else
-            uh_conn_join(c, UH_TIME_DUE);
-    }
+    bool late = uh_conn_is_due(c);
+    uint64_t before = c->server->stats.bytes_in;
+    if (late && c->readable && c->state != UH_BODY)
+        uh_conn_join(c, UH_TIME_DUE);
+    else if (late)
+        uh_conn_note_due(c);
     uh_body_reclaim(c);
     uh_ws_reclaim(c);
-    if (c->readable && !c->fin)
+    if (c->readable && !c->fin) {
         uh_conn_pull(c);
+        if (UH_TLS && late && c->state == UH_BODY && before == c->server->stats.bytes_in)
+            uh_conn_join(c, UH_TIME_DUE);       /* TLS has read, but nothing of the body */
+    }
     for (;;) {
         uh_conn_run(c);
         if (c->set_aside && c->state != UH_SEND)    /* held output joins the next answer */
@@ -16480,7 +16513,7 @@ static bool uh_listener_accept_one(uhttp_server *s, uh_listener *l)
             return false;
     }
     l->failures = 0;
-    if (UH_LWIP)
+    if (!UH_INHERITS_PROBES)
         uh_server_probe(s, fd);
     if (UH_SETS_ARE_SHORT && !uh_poller_fits(&s->poller, fd) && uh_server_make_room(s))
         fd = uh_sys_renumber(fd);
@@ -17443,7 +17476,7 @@ static uhttp_result uh_server_add_listener(uhttp_server *s, uh_socket fd, uint32
         uh_listener_release(&l);
         return UHTTP_ERR_SYSTEM;
     }
-    if (!UH_LWIP)               /* what it accepts has its options */
+    if (UH_INHERITS_PROBES)
         uh_server_probe(s, fd);
     s->listeners[s->listener_count++] = l;
     return UHTTP_OK;
@@ -17886,14 +17919,16 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        dead_peer_timeout_ms;
  *        redirects escape bytes beyond ASCII, those of directories say their status in words;
  *        a server that closes leaves the Unix socket of its successor alone;
- *        warnings, empty records and wishes to renegotiate that a TLS peer sends without end do
- *        not hold up the others, nor are empty records its end; an idle TLS connection gives
- *        way when there is no memory for a newcomer's buffers; a .gz alone that cannot be
- *        opened is answered 503 or 403, not 404; a file and its .gz are never open at once;
- *        a body or a pong that came while the program worked is in time, whatever the program
- *        then calls, and a body that stays away is late, although the program asks for it;
- *        a loop of your own sleeps after UHTTP_ERR_AGAIN; slow peers give way only where that
- *        gives the newcomer a slot; a ping without memory is not awaited
+ *        warnings and wishes to renegotiate that a TLS peer sends without end do not hold up
+ *        the others, hundreds of them end its connection, and two empty records do not; an
+ *        idle TLS connection gives way when there is no memory for a newcomer's buffers; a .gz
+ *        alone that cannot be opened is answered 503 or 403, not 404; a file and its .gz are
+ *        never open at once; a body or a pong that came while the program worked is in time,
+ *        whatever the program then calls, and a body that stays away is late, although the
+ *        program asks for it; a loop of your own sleeps after UHTTP_ERR_AGAIN; slow peers give
+ *        way only where that gives the newcomer a slot; a ping without memory is not awaited;
+ *        macOS and NetBSD no longer end listeners by their own keepalive, and probe what was
+ *        accepted
  */
 
 /*==============================================================================

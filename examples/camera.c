@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FRAME_MS 100            /* ten pictures a second */
+
 #define WIDTH    320            /* both are multiples of 8 */
 #define HEIGHT   240
 #define JPEG_MAX 40000          /* what does not fit is left out; these take about 5000 */
@@ -305,13 +307,17 @@ int main(int argc, char **argv)
     printf("listening on http://localhost:%d/\n", uhttp_server_port(server));
     fflush(stdout);
 
-    broadcast();                                /* the first picture is for /frame.jpg */
+    uint32_t due = uhttp_millis();              /* the first picture is for /frame.jpg */
     while (!stop) {
-        uhttp_conn *c = uhttp_wait(server, 100);
+        int32_t left = (int32_t)(due - uhttp_millis());
+        if (left <= 0) {
+            broadcast();
+            left = FRAME_MS;
+            due = uhttp_millis() + FRAME_MS;
+        }
+        uhttp_conn *c = uhttp_wait(server, left);
         if (c != NULL)
             serve(c);
-        else
-            broadcast();                        /* a tenth of a second has passed */
     }
     for (uhttp_conn *c = uhttp_next(server, NULL); c != NULL; c = uhttp_next(server, NULL))
         uhttp_multipart_end(c);
@@ -320,6 +326,8 @@ int main(int argc, char **argv)
         if (c != NULL)
             uhttp_respond_error(c, 503);
     }
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     puts("stopped");
     return 0;

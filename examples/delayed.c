@@ -9,7 +9,7 @@
  * request up with uhttp_find(). If the client has disconnected there is none.
  *
  * The queue of jobs is bounded: when it is full, clients are told to come back later. The job of
- * a client that disconnects is removed from the queue.
+ * a client that has disconnected is skipped when its turn comes.
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
@@ -230,6 +230,8 @@ int main(int argc, char **argv)
     pthread_mutex_unlock(&lock);
     for (int i = 0; i < WORKERS; i++)
         pthread_join(workers[i], NULL);     /* before the server they would wake goes */
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     puts("stopped");
     return 0;

@@ -261,6 +261,8 @@ int main(int argc, char **argv)
         if (c != NULL)
             uhttp_respond_error(c, 503);
     }
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     puts("stopped");
     return 0;

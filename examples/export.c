@@ -174,6 +174,8 @@ int main(int argc, char **argv)
             serve(c);
         more = work_all();
     }
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);             /* exports under way break off, and look so */
     puts("stopped");
     return 0;

@@ -136,10 +136,12 @@ static bool look_at(const char *directory, const char *name, struct stat *about)
 {
     char path[4096];
     int n = snprintf(path, sizeof path, "%s/%s", directory, name);
-    return n > 0 && (size_t)n < sizeof path && stat(path, about) == 0;
+    return n > 0 && (size_t)n < sizeof path && lstat(path, about) == 0 &&
+           !S_ISLNK(about->st_mode);
 }
 
-/* Reads a directory, without hidden files and broken links; false: it cannot be read. */
+/* Reads a directory, without hidden files, and without links, which may lead out of what is
+ * served; false: it cannot be read. */
 static bool items_read(items *n, const char *directory)
 {
     DIR *d = opendir(directory);
@@ -304,6 +306,8 @@ int main(int argc, char **argv)
         if (c != NULL)
             answer(c, root);
     }
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     return 0;
 }

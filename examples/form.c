@@ -257,6 +257,8 @@ int main(int argc, char **argv)
         if (c != NULL)
             serve(c);
     }
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     puts("stopped");
     return 0;

@@ -204,6 +204,7 @@ int main(int argc, char **argv)
                 fprintf(stderr, "the old certificate stays in force: %s\n", error);
         }
     }
+    signal(SIGTERM, SIG_DFL);               /* the handler must not wake it any more */
     uhttp_server_close(server);
     if (argc > 4)
         remove(argv[4]);

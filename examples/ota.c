@@ -13,11 +13,13 @@
  *
  * If the query names a checksum, an image with another one is refused. An update that is cut
  * short, too large or not what was announced leaves the installed image unchanged. Only one
- * update can run at a time.
+ * update can run at a time. Other sites' pages cannot send one, but anybody who can reach the
+ * port can: add a password (auth.c).
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -183,7 +185,10 @@ static void update_drop(void)
 static int update_begin(uhttp_conn *c)
 {
     const char *expected = uhttp_query(c, SUM_NAME);
+    const char *site = uhttp_header(c, "Sec-Fetch-Site");   /* which page sends a browser */
     bool is_form = strcmp(uhttp_method(c), "POST") == 0;
+    if (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+        return 403;
     if (update.request != 0)
         return 503;
     memset(&update, 0, sizeof update);
@@ -195,8 +200,8 @@ static int update_begin(uhttp_conn *c)
                                         sizeof update.headers) != UHTTP_OK)
         return 415;
     update.is_form = is_form;
-    if (expected != NULL)
-        strcpy(update.expected, expected);
+    for (size_t i = 0; expected != NULL && i < 2 * SUM_SIZE; i++)
+        update.expected[i] = (char)tolower((unsigned char)expected[i]);
     if (!sum_begin(&update.digest) || !flash_begin()) {
         sum_free(&update.digest);
         return 500;
@@ -311,7 +316,7 @@ static void serve(uhttp_conn *c)
         else if (strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0)
             begin(c);
         else
-            uhttp_respond_error(c, 405);
+            uhttp_respond_not_allowed(c, "PUT, POST");
         break;
     case UHTTP_EVENT_DATA:
     case UHTTP_EVENT_COMPLETE:
@@ -385,6 +390,8 @@ int main(int argc, char **argv)
     }
 
     update_drop();
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     puts("stopped");
     return 0;

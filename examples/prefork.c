@@ -83,6 +83,8 @@ static int run_worker(intptr_t listen_fd, int ready_fd)
         if (c != NULL)
             serve(c);
     }
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     return 0;
 }

@@ -53,6 +53,7 @@ static void serve(uhttp_conn *c)
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
     case UHTTP_EVENT_HEADERS:
+    case UHTTP_EVENT_WS_REQUEST:
         begin(c);
         break;
     case UHTTP_EVENT_COMPLETE:      /* the file is there, and safe */
@@ -116,6 +117,8 @@ int main(int argc, char **argv)
             serve(c);
     }
 
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     puts("stopped");
     return 0;

@@ -76,7 +76,7 @@ static const unsigned char rom_3[] = {      /* logo.png */
 };
 
 static const uhttp_rom_file rom_files[] = {
-    { "app.js", rom_1, sizeof rom_1, "4551d28d", 0, 0 },
-    { "index.html", rom_2, sizeof rom_2, "1fc683d7", 0, 0 },
-    { "logo.png", rom_3, sizeof rom_3, "bd776e3c", 0, 0 },
+    { "app.js", rom_1, 220, "4551d28d", 0, 0 },
+    { "index.html", rom_2, 610, "1fc683d7", 0, 0 },
+    { "logo.png", rom_3, 194, "bd776e3c", 0, 0 },
 };

@@ -21,6 +21,11 @@ trap 'rm -f "$packed"' EXIT
 echo "/* Made by rom_pack.sh from ${1##*/}/: do not edit. */"
 number=0
 table=
+odd=$(find . -type f -name '*[!A-Za-z0-9._+~@=,-]*')
+if [ -n "$odd" ]; then
+    echo "rom_pack.sh: these names cannot be packed: $odd" >&2
+    exit 1
+fi
 for file in $(find . -type f | sort); do
     name=${file#./}
     if [ $zip = yes ] && gzip -9 -n -c "$file" >"$packed" &&
@@ -34,8 +39,9 @@ for file in $(find . -type f | sort); do
     echo
     echo "static const unsigned char rom_$number[] = {      /* $name */"
     od -A n -v -t u1 "$file" | sed 's/  */ /g; s/ \([0-9][0-9]*\)/ \1,/g; s/^/   /'
+    [ -s "$file" ] || echo "    0"     # C has no empty arrays
     echo "};"
-    table="$table    { \"$name\", rom_$number, sizeof rom_$number, \"$(printf %08x "$1")\", 0, 0 },
+    table="$table    { \"$name\", rom_$number, $(($(wc -c <"$file"))), \"$(printf %08x "$1")\", 0, 0 },
 "
 done
 echo

@@ -9,7 +9,8 @@
  * ".part", and if the upload is cut short the file is removed.
  *
  * An upload over the limit (1024 MiB) is refused before it begins: a client that waits for
- * "100 Continue" never sends it.
+ * "100 Continue" never sends it. Anybody who can reach the port, and any page that a user opens,
+ * can send files: add a password (auth.c).
  */
 #define UHTTP_IMPLEMENTATION
 #include "../uhttp_server.h"
@@ -329,6 +330,8 @@ int main(int argc, char **argv)
 
     for (uhttp_conn *c = NULL; (c = uhttp_next(server, c)) != NULL; )
         upload_free((upload *)uhttp_context(c));
+    signal(SIGINT, SIG_DFL);                /* the handler must not wake it any more */
+    signal(SIGTERM, SIG_DFL);
     uhttp_server_close(server);
     puts("stopped");
     return 0;

@@ -644,7 +644,7 @@ stage_pollers() {
             run_tests tcc "$test_seconds" env
         fi
         sources=$(all_of test_server.c; all_of "test_server_[dlp]*.c")
-        with_kqueue="$with_kqueue -DUH_KQUEUE=1 -I tests/platform/kqueue" ;;
+        with_kqueue="$with_kqueue -DUH_KQUEUE=1 -DUH_INHERITS_PROBES=0 -I tests/platform/kqueue" ;;
     esac
     # shellcheck disable=SC2086
     build_tests kqueue "$cc" -O0 $unit_flags $with_kqueue

@@ -788,8 +788,8 @@ static const unsigned char rom_4[] = {      /* style.css.gz */
 };
 
 static const uhttp_rom_file rom_files[] = {
-    { "app.js.gz", rom_1, sizeof rom_1, "55806621", 0, 0 },
-    { "icon.svg.gz", rom_2, sizeof rom_2, "ff7e3758", 0, 0 },
-    { "index.html.gz", rom_3, sizeof rom_3, "ba167bfa", 0, 0 },
-    { "style.css.gz", rom_4, sizeof rom_4, "62a64b21", 0, 0 },
+    { "app.js.gz", rom_1, 7198, "55806621", 0, 0 },
+    { "icon.svg.gz", rom_2, 223, "ff7e3758", 0, 0 },
+    { "index.html.gz", rom_3, 1753, "ba167bfa", 0, 0 },
+    { "style.css.gz", rom_4, 3216, "62a64b21", 0, 0 },
 };

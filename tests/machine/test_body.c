@@ -555,6 +555,7 @@ static void body_that_stays_away_is_late_although_it_is_asked_for(void **state)
     for (int seconds = 0; heard == NULL; seconds++) {
         CHECK(seconds < 12 && uhttp_read_buffer(c, &length) == NULL);
         heard = world_step();
+        CHECK(heard != NULL || uhttp_server_timeout(world_server) > 0);
         world_sleep(1000);
     }
     CHECK(heard == c && uhttp_event(c) == UHTTP_EVENT_ERROR && uhttp_error(c, NULL) == 408);

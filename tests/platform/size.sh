@@ -12,8 +12,8 @@ root=$(cd "$here/../.." && pwd)
 out=$root/build/size
 lwip=${LWIP_INCLUDE:-/usr/include/lwip}
 ceiling=13799
-websocket_ceiling=6070
-whole_ceiling=60560        # the goal is 57344
+websocket_ceiling=6080
+whole_ceiling=60620        # the goal is 57344
 list=${1:-}
 
 smallest="-DUHTTP_NO_FILES -DUHTTP_NO_WEBSOCKET -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART

@@ -6,6 +6,7 @@
  * Wi-Fi is example_connect(), which IDF's examples share; a product has its own, and perhaps
  * mDNS to be found by name. The server runs in app_main()'s task, in memory of its own: nothing
  * is allocated once it has been opened. ESP_PLATFORM makes the header use lwIP's sockets.
+ * Anybody who can reach the device can update it: add a password (auth.c).
  */
 #define UHTTP_NO_HEAP
 #define UHTTP_IMPLEMENTATION
@@ -134,6 +135,7 @@ static void serve(uhttp_conn *c)
     switch (uhttp_event(c)) {
     case UHTTP_EVENT_REQUEST:
     case UHTTP_EVENT_HEADERS:
+    case UHTTP_EVENT_WS_REQUEST:
         request(c);
         break;
     case UHTTP_EVENT_DATA:
@@ -183,7 +185,7 @@ void app_main(void)
         if (c != NULL)
             serve(c);
     }
-    while (uhttp_server_shutdown(server) == UHTTP_ERR_AGAIN) {
+    for (int i = 0; i < 50 && uhttp_server_shutdown(server) == UHTTP_ERR_AGAIN; i++) {
         uhttp_conn *c = uhttp_wait(server, 100);
         if (c != NULL)
             serve(c);
