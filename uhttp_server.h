@@ -84,6 +84,9 @@
  *     WS_PING       a ping, which has been answered             nothing
  *     WS_CLOSE *    the WebSocket has ended, see uhttp_ws_code  forget the connection
  *
+ * Answer every REQUEST, HEADERS and WS_REQUEST, if only with uhttp_respond_error(): one that is
+ * not answered keeps its slot.
+ *
  * STATES  What may be called depends on how far the request is. Any other call returns
  * UHTTP_ERR_STATE and changes nothing; looking at the request is always allowed.
  *
@@ -146,10 +149,10 @@
  *
  * A client that closes its connection may have closed its sending side only, and still read: a
  * request that you hold goes on, uhttp_is_open() is false, and CLOSED comes when the client
- * resets the connection. It is noticed at once, except if it has sent more than fits
+ * resets the connection. Both are noticed at once, except if the client has sent more than fits
  * the buffer while its request is being answered: then Linux, macOS and BSD are asked once a
- * second. Elsewhere a stream discards such bytes, and its connection closes at its end;
- * a response that is held learns at its first write that the client has gone.
+ * second. Elsewhere a stream discards such bytes, and its connection closes at its end; a
+ * response that is held learns at its first write that the client has gone.
  *
  * SWITCHES  Define them before the implementing include; a switch is on when it is
  * defined, whatever its value.
@@ -216,12 +219,16 @@
  *                         responses over 4 KiB ran at 22 a second instead of 1150
  *     MEM_SIZE            for data not yet acknowledged, at most slots x TCP_SND_BUF; with less
  *                         the server waits at times (10 KiB were enough for four slots)
+ *     LWIP_TCP_KEEPALIVE  1: see VANISHED CLIENTS
+ *     DEFAULT_ACCEPTMBOX_SIZE   not less than config.backlog
  *     LWIP_TCP_RTO_TIME   1000: a lost first packet is repeated after one second, not three
  *     ARP_QUEUEING        1; otherwise only one response to a first burst of clients arrives
  *     config.backlog      4: a browser opens its connections in one burst
  *
  * A connection that the server ends, after an error or its last request, is closed when the
- * client closes it, or two seconds later: half-closed sockets are not safe in lwIP.
+ * client closes it, or two seconds later: half-closed sockets are not safe in lwIP. If several
+ * threads call uhttp_server_wakeup(), LWIP_TCPIP_CORE_LOCKING or LWIP_NETCONN_SEM_PER_THREAD
+ * must be 1.
  *
  * The server's thread needs 1.2 KiB of stack for the server, 4 KiB with TLS, and what your
  * program needs. The example used 988 bytes in all (TLS: 2672), lwIP's thread 444. An open TLS
@@ -243,7 +250,8 @@
  *     CONFIG_NET_MAX_CONTEXTS, CONFIG_NET_MAX_CONN   slots + listeners + backlogs, and others
  *
  * There is a Date header once UHTTP_TIME is defined. Files need config.files, HTTPS mbedTLS
- * (UHTTP_TLS).
+ * (UHTTP_TLS). Zephyr does not half-close sockets: as on lwIP, a connection that the server
+ * ends is closed when the client closes it, or two seconds later.
  *
  * CONTENTS   search for the tag; how many lines, about
  *
@@ -1032,7 +1040,8 @@ UHTTP_API uhttp_result uhttp_multipart_frame(uhttp_conn *c, const char *content_
 UHTTP_API uhttp_result uhttp_multipart_end(uhttp_conn *c);  /* like uhttp_stream_end() */
 
 /* Abandons the request without a response, or in the middle of a stream: the connection is
- * closed, so that the client sees that the body is incomplete. UHTTP_ERR_STATE: already
+ * closed, so that the client sees that the body is incomplete. Responses to pipelined requests
+ * before it that the client has not taken yet may be lost, too. UHTTP_ERR_STATE: already
  * finished. */
 UHTTP_API uhttp_result uhttp_close(uhttp_conn *c);
 
@@ -2454,7 +2463,11 @@ typedef enum uh_sys_error {
 /* A socket that is watched for reading and writing costs poll two of its events; listeners and
  * the wake-up one. */
 #define UHTTP_PORT_VERSION 1
+#ifdef CONFIG_ZVFS_EVENTFD
 #define UHTTP_PORT_SOCKETS (CONFIG_ZVFS_POLL_MAX / 2 + 1)
+#else
+#define UHTTP_PORT_SOCKETS (CONFIG_ZVFS_POLL_MAX / 2)
+#endif
 
 typedef union uh_sockaddr {
     struct UH_ZEPHYR(sockaddr) any;
@@ -13541,7 +13554,8 @@ static uh_next uh_step_head(uhttp_conn *c)
     if (uh_request_is_misdirected(c, &head))
         return uh_refuse(c, 421, UH_WHY("https target on a plain listener"));
     if (!uh_request_begin(c, &head, (uint32_t)length))
-        return uh_refuse(c, 431, UH_WHY("no room for the head and its decoded copies"));
+        return uh_refuse(c, uh_pool_is_fixed(&c->server->pool) ? 431 : 503,
+                         UH_WHY("no room for the head and its decoded copies"));
     bool events = c->server->config.event_mode;
     if (UH_WS && uh_body_is_whole(r) && head.upgrade && events && uhttp_is_websocket_request(c))
         return uh_conn_deliver(c, UHTTP_EVENT_WS_REQUEST);
@@ -14344,6 +14358,9 @@ static bool uh_body_is_too_long(uhttp_conn *c)
 
 static uh_next uh_body_fail_long(uhttp_conn *c)
 {
+    const uhttp_chunked *f = &c->request.framing;
+    if (f->data + f->left <= c->request.bytes.limit)
+        return uh_body_fail(c, 413, UH_WHY("body exceeds the buffer"));
     if (c->told && c->request.bytes.limit != c->server->config.max_content_length)
         return uh_body_fail(c, 413, UH_WHY("body exceeds the accepted limit"));
     return uh_body_fail(c, 413, UH_WHY("body exceeds max_content_length"));
@@ -15351,7 +15368,11 @@ static uhttp_result uh_serve_listing(uhttp_conn *c, uh_found *f, const char *roo
         return uhttp_respond_error(c, uh_found_status(result));
     bool is_dir = f->info.is_dir;
     uh_found_close(f);
-    return is_dir ? UHTTP_ERR_UNSUPPORTED : uhttp_respond_error(c, 404);
+    if (!is_dir)
+        return uhttp_respond_error(c, 404);
+    if (c == c->server->last)           /* it forgets to list it: a 500 */
+        c->server->failed = true;
+    return UHTTP_ERR_UNSUPPORTED;
 }
 
 /* user: see uh_found */
@@ -17928,7 +17949,8 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        program asks for it; a loop of your own sleeps after UHTTP_ERR_AGAIN; slow peers give
  *        way only where that gives the newcomer a slot; a ping without memory is not awaited;
  *        macOS and NetBSD no longer end listeners by their own keepalive, and probe what was
- *        accepted
+ *        accepted; a head for which there is no memory is answered 503, not 431; a directory
+ *        that the program forgets to list is answered 500
  */
 
 /*==============================================================================

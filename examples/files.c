@@ -18,6 +18,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#ifdef _WIN32                   /* links are rare there, and <sys/stat.h> does not know them */
+#define lstat stat
+#define S_ISLNK(mode) 0
+#endif
+
 #define LISTING_MAX (1024 * 1024)
 
 static volatile sig_atomic_t stop;

@@ -130,7 +130,7 @@ has_clang_sanitizers() {
 # fails.
 missing() {
     [ $whole = yes ] || case $2 in      # everyday's are few
-        "has cc" | has_cmocka | has_mbedtls | "has openssl" | "has curl") ;;
+        "has cc" | "has bash" | has_cmocka | has_mbedtls | "has openssl" | "has curl") ;;
         *) return ;;
     esac
     for stage in $1; do
@@ -191,7 +191,7 @@ has_cjson() {
 packages_apt() {
     units="unit pollers asan clang m32 tsan msan loops tls valgrind"
     missing "$all" "has cc" gcc libc6-dev
-    missing "$units packaging" has_cmocka libcmocka-dev
+    missing "$units packaging long" has_cmocka libcmocka-dev
     missing "loops" has_libuv libuv1-dev
     missing "loops" "has pkg-config" pkg-config
     missing "loops" has_glib libglib2.0-dev
@@ -225,10 +225,10 @@ packages_apt() {
     missing "compile size boards" has_arm gcc-arm-none-eabi libnewlib-arm-none-eabi
     missing "compile size" has_lwip liblwip-dev
     missing "boards" "has qemu-system-arm" qemu-system-arm
-    missing "boards" "has dpkg-source" dpkg-dev
+    missing "boards long" "has dpkg-source" dpkg-dev
     missing "boards" "has python3" python3
     missing "boards" "has ip" iproute2
-    missing "boards" "has wrk" wrk
+    missing "boards long" "has wrk" wrk
     missing "long" "test -e /usr/lib/wine/wine64" wine64
     missing "long" "has qemu-s390x" qemu-user
     missing "long" "has s390x-linux-gnu-gcc" gcc-s390x-linux-gnu libc6-dev-s390x-cross
@@ -277,6 +277,7 @@ packages_dnf() {
 
 packages_apk() {
     missing "$all" "has cc" build-base
+    missing "$all" "has bash" bash
     missing "$all" has_cmocka cmocka-dev pkgconf
     missing "packaging" "has cmake" cmake make
     missing "loops" has_libuv libuv-dev
@@ -514,6 +515,7 @@ tap_count() {
     fi
     if [ "$skips" -gt 0 ]; then
         sed -n "s/.*# *SKIP */   skipped: $tap_name: /p" "$out" | head -n 20
+        skipped="$skipped $stage_name:${tap_name%.*}"
     fi
     culprit=
 }
@@ -868,7 +870,8 @@ fuzz_one() {
             -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$out/found/" "$@" \
             >"$out/log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/log")
-        echo "ok - fuzzer $name: nothing found in $runs runs"
+        [ "${runs:-0}" -gt 0 ] || printf 'not '
+        echo "ok - fuzzer $name: nothing found in ${runs:-0} runs"
     else
         echo "not ok - fuzzer $name"
         tail -n 40 "$out/log" | sed 's/^/# /'

@@ -1,8 +1,9 @@
 /* board.h - the few things every board has: a clock, a UART, an Ethernet device
  *
  * board.c is common to both boards, ethernet_stellaris.c and ethernet_lan9118.c drive what
- * they have for Ethernet. All of it is written for QEMU's boards lm3s6965evb and mps2-an385;
- * what a real one needs besides is clock, pins and PHY.
+ * they have for Ethernet. All of it is written for QEMU's boards lm3s6965evb and mps2-an385. A
+ * real one also needs clock, pins and PHY, and a driver that asks the device for checksums, waits
+ * until it has sent a frame, and looks at the errors it reports.
  */
 #ifndef BOARD_H
 #define BOARD_H

@@ -1,7 +1,7 @@
 /* lwipopts.h - lwIP for an HTTP server in 64 KiB of RAM
  *
  * Every number has its reason beside it. The four at the top are the program's; what depends on
- * them is computed. Anything may be overridden with -D.
+ * them is computed. What stands in an #ifndef may be overridden with -D.
  */
 #ifndef LWIPOPTS_H
 #define LWIPOPTS_H
@@ -54,9 +54,9 @@
 #endif
 #define TCP_LISTEN_BACKLOG          1   /* else lwIP accepts all that come, until it is out of
                                            netconns, and resets the rest */
-#define DEFAULT_ACCEPTMBOX_SIZE     4   /* not less than the backlog */
+#define DEFAULT_ACCEPTMBOX_SIZE     HTTP_BACKLOG    /* not less than the backlog */
 /* Pieces received and not yet read. When it is full a segment stays with TCP, so this needs no
- * more than a window in full segments; twice as much is for small ones. */
+ * more than a window in full segments, which is two; the rest is for small ones. */
 #define DEFAULT_TCP_RECVMBOX_SIZE   8
 #define DEFAULT_UDP_RECVMBOX_SIZE   2   /* wake-ups: one is as good as many */
 
@@ -86,6 +86,7 @@
 #ifndef MEMP_NUM_TCP_SEG
 #define MEMP_NUM_TCP_SEG            (HTTP_SLOTS * 6)    /* four on the way each, and FINs */
 #endif
+#define LWIP_TCP_KEEPALIVE          1       /* config.dead_peer_timeout_ms: else 11 minutes */
 #define TCP_QUEUE_OOSEQ             1       /* a lost packet costs one repeat, not a window;
                                                needs room in PBUF_POOL */
 
@@ -105,7 +106,7 @@
 #endif
 #define PBUF_POOL_BUFSIZE           1520    /* a frame of 1514 bytes in one piece */
 #define MEMP_NUM_PBUF               8       /* for static data that is sent without a copy */
-#define MEMP_NUM_UDP_PCB            1       /* the wake-up */
+#define MEMP_NUM_UDP_PCB            (1 + LWIP_DHCP + LWIP_DNS)  /* one is the wake-up's */
 #define MEMP_NUM_NETBUF             2       /* wake-ups on their way */
 #define TCPIP_MBOX_SIZE             16      /* frames and calls on their way to lwIP's thread */
 #define MEMP_NUM_TCPIP_MSG_INPKT    16      /* so many may be frames */

@@ -220,6 +220,8 @@ static void get_events(uhttp_conn *c)
         send_measurement(c);
 }
 
+/* With all its constants: a product whose image contains a secret, as tls.c's test key, must
+ * not hand it out. */
 static void get_firmware(uhttp_conn *c)
 {
     uhttp_respond_file(c, "firmware.bin", NULL);
@@ -255,6 +257,8 @@ static void get_speed(uhttp_conn *c)
         uhttp_respond_error(c, 503);
         return;
     }
+    if (strcmp(uhttp_method(c), "HEAD") == 0)
+        bytes = 0;                              /* none of them would be sent */
     uhttp_set_context(c, (void *)(uintptr_t)bytes);
     go_on_sending(c);
 }
@@ -336,9 +340,19 @@ static void update_drop(const uhttp_conn *c)
     update = 0;
 }
 
+/* Does a browser send this for another site's page? Who is no browser is not kept away: add a
+ * password (examples/auth.c). */
+static bool is_foreign(uhttp_conn *c)
+{
+    const char *site = uhttp_header(c, "Sec-Fetch-Site");
+    return site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+}
+
 static void put_firmware(uhttp_conn *c)
 {
-    if (update != 0) {
+    if (is_foreign(c)) {
+        uhttp_respond_error(c, 403);
+    } else if (update != 0) {
         uhttp_add_header(c, "Retry-After", "5");
         uhttp_respond_error(c, 503);
     } else if (uhttp_content_length(c) > (int64_t)IMAGE_MAX) {
@@ -354,7 +368,7 @@ static void put_firmware(uhttp_conn *c)
     }
 }
 
-/* Is the image what its sender thinks it is? Only then it is installed. */
+/* The image is whole. If its sender has announced a checksum, it is installed only with that. */
 static void update_complete(uhttp_conn *c)
 {
     const char *announced = uhttp_query(c, "crc32");
@@ -405,6 +419,10 @@ static void complete(uhttp_conn *c)
 
 static void post_restart(uhttp_conn *c)
 {
+    if (is_foreign(c)) {
+        uhttp_respond_error(c, 403);
+        return;
+    }
     restart = true;
     uhttp_respond_text(c, 200, "restarting\n");
 }

@@ -42,13 +42,13 @@ is "40 at once: each gets its own answer" 40 $good
 # both workers are kept busy for clients that leave; behind them the queue fills
 await_status "queued 0, busy 0,"
 for i in 1 2; do
-    curl -q -sS -o "$dir/out" "$url/work?ms=3000" &
+    curl -q -sS -o "$dir/out" "$url/work?ms=5000" &
     leaving=$!
     await_status "busy $i,"
     kill $leaving
     wait $leaving 2>"$dir/err"
 done
-at_once 20 --max-time 0.5 -o "$dir/many/#1" "$url/work?ms=[1001-1020]"
+at_once 20 --max-time 1.5 -o "$dir/many/#1" "$url/work?ms=[1001-1020]"
 await_status "queued 20, busy 2,"
 ok "a job goes on, and others wait, when their clients have left"
 at_once 50 -D "$dir/heads" -w '%{http_code}\n' -o "$dir/many/#1" \

@@ -45,7 +45,7 @@ renewed=0
 check() {
     reach "$2"
     ok "$1: it answers"
-    wrk -t1 -c24 -d6s -s "$dir/mixed.lua" "$2" >"$dir/wrk.out" 2>&1 &
+    wrk -t1 -c24 -d6s --timeout 30s -s "$dir/mixed.lua" "$2" >"$dir/wrk.out" 2>&1 &
     local load=$!
     for _ in 1 2 3; do
         sleep 1.3

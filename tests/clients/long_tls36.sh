@@ -51,7 +51,7 @@ status=$?
 is "the test program, all allocations failing: $(tap_passed "$dir/tap") tests" 0 $status
 grep '^not ok' "$dir/tap" | grep -v SKIP | sed 's/^/# /'
 for name in server server_requests server_limits server_streams server_uploads server_files \
-    request_extras; do
+    server_fields server_arguments server_websocket request_extras; do
     # shellcheck disable=SC2086
     "$cc" -std=gnu11 -g -O0 -pthread -I . -I tests/server $MBEDTLS_CFLAGS -DLOOP_TLS -DUHTTP_TLS \
         "tests/server/test_$name.c" -o "$dir/suite" -Wl,--wrap=calloc $MBEDTLS_LIBS -lcmocka -lm \

@@ -112,8 +112,9 @@ if s_client "$close" -tls1_3 -sess_out "$dir/session" -ign_eof | grep -q TLSv1.3
 else
     echo "# this mbedTLS is built without TLS 1.3"
 fi
-has "renegotiation is refused" "hello" "$( (printf 'R\n'; sleep 0.5; printf "$close") |
-    timeout 20 openssl s_client -connect "127.0.0.1:$port" -tls1_2 2>&1; ask "$url/")"
+has "renegotiation is refused" "no renegotiation" "$( (printf 'R\n'; sleep 0.5; printf "$close") |
+    timeout 20 openssl s_client -connect "127.0.0.1:$port" -tls1_2 2>&1)"
+is "and others are served" hello "$(ask "$url/")"
 printf 'rubbish that is no TLS at all and long enough to be a record' |
     timeout 5 openssl s_client -connect "127.0.0.1:$plain" >"$dir/log" 2>&1
 is "the plain port survives a TLS hello" hello "$(ask "http://localhost:$plain/")"

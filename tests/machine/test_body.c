@@ -562,6 +562,42 @@ static void body_that_stays_away_is_late_although_it_is_asked_for(void **state)
     world_close();
 }
 
+/* Which limit it was: the program's, or what fixed memory holds. */
+static void log_names_the_limit_that_a_body_exceeds(void **state)
+{
+    (void)state;
+    open_with(false, 1024, 0);
+    peer *p = client(HEAD("POST", "/") "Content-Length: 5000\r\n\r\n");
+    hear_nothing();
+    CHECK(peer_has(p, "HTTP/1.1 413 ") && strstr(log_text, "body exceeds the buffer") != NULL);
+    world_close();
+    open_with(false, 0, 0);
+    p = client(HEAD("POST", "/") "Content-Length: 99999999\r\n\r\n");
+    hear_nothing();
+    CHECK(peer_has(p, "HTTP/1.1 413 ") && strstr(log_text, "max_content_length") != NULL);
+    world_close();
+}
+
+/* A head within its limit is not too large: the server lacks memory. */
+static void head_without_memory_for_its_copies_is_503(void **state)
+{
+    static char head[5000];
+    (void)state;
+    size_t n = (size_t)snprintf(head, sizeof head, "GET /%%41?a=b HTTP/1.1\r\nHost: t\r\nX-Fill: ");
+    memset(head + n, 'x', 1950);
+    snprintf(head + n + 1950, sizeof head - n - 1950, "\r\n\r\n");
+    open_with(false, 0, 0);
+    peer *p = client(head);
+    p->arrived = 1000;
+    hear_nothing();
+    memory_fails_from = memory_calls;
+    memory_fails_to = SIZE_MAX;
+    p->arrived = p->in_length;
+    hear_nothing();
+    CHECK(peer_has(p, "HTTP/1.1 503 ") && memory_failures > 0);
+    world_close();
+}
+
 static uhttp_access access_last;
 
 static void on_access(void *user, const uhttp_access *entry)
@@ -609,6 +645,8 @@ int main(void)
         cmocka_unit_test(failures_that_are_no_response_cause_no_500),
         cmocka_unit_test(frame_beyond_the_limit_is_skipped_and_said_once),
         cmocka_unit_test(body_that_came_while_the_program_worked_is_in_time),
+        cmocka_unit_test(log_names_the_limit_that_a_body_exceeds),
+        cmocka_unit_test(head_without_memory_for_its_copies_is_503),
         cmocka_unit_test(body_that_stays_away_is_late_although_it_is_asked_for),
         cmocka_unit_test(access_log_counts_no_byte_that_never_left),
     };

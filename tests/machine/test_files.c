@@ -575,6 +575,24 @@ static void serve_dated(uhttp_conn *c)
     serve(c);
 }
 
+static void forget_listing(uhttp_conn *c)
+{
+    uhttp_file_options options;
+    memset(&options, 0, sizeof options);
+    options.list = true;
+    CHECK(uhttp_serve_dir_with(c, "/srv", "/", &options) == UHTTP_ERR_UNSUPPORTED);
+}
+
+static void directory_that_nobody_lists_is_500(void **state)
+{
+    (void)state;
+    program = forget_listing;
+    peer *p = begin("GET /bare/ HTTP/1.1\r\nHost: a\r\n\r\n", &easy);
+    run(p, 0);
+    CHECK(peer_has(p, "HTTP/1.1 500 "));
+    finish();
+}
+
 /* An entity tag that the program adds says nothing of the file's time, and the time that it adds
  * may be as new as a file's. */
 static void added_validators_leave_a_new_time_weak(void **state)
@@ -1496,6 +1514,7 @@ int main(void)
         TEST(conditions_are_judged_in_the_order_of_the_rfc),
         TEST(what_is_new_is_compared_weakly),
         TEST(added_validators_leave_a_new_time_weak),
+        TEST(directory_that_nobody_lists_is_500),
         TEST(a_gz_needs_no_second_handle_and_says_why_it_fails),
         TEST(files_in_rom_have_the_same_conditions_and_ranges),
         TEST(no_spelling_of_a_path_leads_out_of_a_directory),

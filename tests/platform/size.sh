@@ -13,7 +13,7 @@ out=$root/build/size
 lwip=${LWIP_INCLUDE:-/usr/include/lwip}
 ceiling=13799
 websocket_ceiling=6080
-whole_ceiling=60620        # the goal is 57344
+whole_ceiling=60640        # the goal is 57344
 list=${1:-}
 
 smallest="-DUHTTP_NO_FILES -DUHTTP_NO_WEBSOCKET -DUHTTP_NO_JSON -DUHTTP_NO_MULTIPART

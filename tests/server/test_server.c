@@ -90,7 +90,7 @@ static void what_is_wrong_with_a_configuration_is_logged_with_its_field(void **s
           "default_headers: a field of the server's: content-length",
           UHTTP_ERR_INVALID },
         { { .default_headers = "ETag: a\r\nA: b\r\nETag: c\r\n" },
-          "default_headers: a field stands twice: ETag",
+          "default_headers: a field occurs twice: ETag",
           UHTTP_ERR_INVALID },
         { { .trusted_proxies = "127.0.0.1, proxy.example, ::1" },
           "trusted_proxies: not an address, a network or unix: proxy.example",
@@ -1056,7 +1056,7 @@ static void a_wait_that_the_system_fails_neither_ends_early_nor_spins(void **sta
         uint32_t start = loop_millis();
         assert_null(uhttp_wait(loop.server, 250));
         assert_true(loop_millis() - start >= 240);
-        assert_in_range(loop_selects - before, 3, 4);
+        assert_in_range(loop_selects - before, 1, 4);
         loop_wait_error = 0;
         client_check(c, "/after");
     }

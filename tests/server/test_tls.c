@@ -614,7 +614,7 @@ static void who_is_refused_hears_the_alert(void **state)
     wish.tls12 = true;
     wish.chain = "mallory.pem";
     wish.key = "mallory.key";
-    tls.handshake_timeout_ms = 300;
+    tls.handshake_timeout_ms = 1500;
     tls_open_with(&tls);
     for (size_t late = 0; late < 2; late++) {
         client *c = tls_connect_with(&wish);
@@ -759,7 +759,7 @@ static void warnings_without_end_do_not_hold_the_server(void **state)
     }
 }
 
-/* A few may come, and in any place. */
+/* A few may come. */
 static void warnings_are_passed_over(void **state)
 {
     (void)state;
@@ -903,7 +903,7 @@ static void handshakes_have_a_cap_and_others_wait(void **state)
 {
     (void)state;
     uhttp_tls_config tls = tls_config();
-    tls.handshake_timeout_ms = 300;
+    tls.handshake_timeout_ms = 1000;
     tls.max_handshakes = 2;
     tls_open_with(&tls);
     assert_ok(uhttp_server_listen(loop.server, "127.0.0.1", UHTTP_PORT_ANY, NULL));

@@ -70,7 +70,8 @@ one() {
     failed=$((failed + $(grep -c '^not ok ' "$out/$name.tap")))
     faults=$(sed -n 's/^# \([0-9]*\) faults injected.*/\1/p' "$out/$name.tap")
     injected=$((injected + ${faults:-0}))
-    if [ -z "$faults" ]; then       # it has crashed
+    if [ "${faults:-0}" -eq 0 ] ||      # it has crashed, or there was nothing to do
+            { [ $status -ne 0 ] && ! grep -q '^not ok ' "$out/$name.tap"; }; then
         tests=$((tests + 1)) failed=$((failed + 1))
         echo "not ok - faults over $name ended with status $status"
         tail -n 40 "$out/$name.err" | sed 's/^/# /'

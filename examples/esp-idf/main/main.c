@@ -176,6 +176,7 @@ void app_main(void)
     uhttp_result result = uhttp_server_open(&server, &config);
     if (result != UHTTP_OK) {
         ESP_LOGE(tag, "cannot listen: %s", uhttp_strerror(result));
+        esp_restart();          /* an image that has just been installed is rolled back */
         return;
     }
     ESP_LOGI(tag, "listening on port %d", uhttp_server_port(server));
@@ -185,7 +186,8 @@ void app_main(void)
         if (c != NULL)
             serve(c);
     }
-    for (int i = 0; i < 50 && uhttp_server_shutdown(server) == UHTTP_ERR_AGAIN; i++) {
+    uint32_t start = uhttp_millis();
+    while (uhttp_server_shutdown(server) == UHTTP_ERR_AGAIN && uhttp_millis() - start < 5000) {
         uhttp_conn *c = uhttp_wait(server, 100);
         if (c != NULL)
             serve(c);

@@ -1,6 +1,10 @@
-/* threads.c - see threads.h; Cortex-M0 to M7 */
+/* threads.c - see threads.h; Cortex-M0 to M7, floating point in software */
 #include "threads.h"
 #include "board.h"
+
+#ifdef __ARM_FP
+#error "change() does not save the registers of the floating-point unit"
+#endif
 
 #define PATTERN 0xdeadbeefu
 
@@ -46,7 +50,7 @@ int thread_add(void (*run)(void *), void *argument, uint64_t *stack, uint32_t by
     for (uint32_t i = 0; i < threads[n].words; i++)
         threads[n].stack[i] = PATTERN;
     /* what change() will take: eight registers and the address, 8 bytes aligned at entry */
-    threads[n].sp = threads[n].stack + threads[n].words - 10;
+    threads[n].sp = threads[n].stack + threads[n].words - 9;
     threads[n].sp[8] = (uint32_t)(uintptr_t)enter | 1u;
     return n;
 }
