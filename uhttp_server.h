@@ -11453,8 +11453,8 @@ static void uh_ws_alive(uhttp_conn *c)
 }
 
 /* Asks the transport once for as much as there is room for. A short read means that the
- * socket is empty: it is not asked again before the poller reports it. */
-static void uh_conn_pull(uhttp_conn *c)
+ * socket is empty: it is not asked again before the poller reports it. True: bytes came. */
+static bool uh_conn_pull(uhttp_conn *c)
 {
     uint8_t trash[UH_ROOMY ? 16384 : 256];
     uh_buf *to;
@@ -11464,7 +11464,7 @@ static void uh_conn_pull(uhttp_conn *c)
     else if (room == UH_SIZE_MAX)
         room = uh_conn_is_ws(c) ? uh_ws_make_room(c) : uh_conn_make_room(c);
     if (room == 0)
-        return;
+        return false;
     int n = (c->transport->recv)(c->t, to != NULL ? to->data + to->tail : trash, room);
     if (n > 0 && (uint32_t)n > room)
         n = UHTTP_FAILED;           /* the program's transport has lost count */
@@ -11485,6 +11485,7 @@ static void uh_conn_pull(uhttp_conn *c)
     } else if (!uh_conn_wants(c, n)) {
         uh_conn_lose(c);
     }
+    return n > 0;
 }
 
 /* So much of the source has been sent, or read into tx. */
@@ -16272,18 +16273,14 @@ UH_APART static void uh_conn_turn(uhttp_conn *c)
     /* It had spoken in time: this turn is its last. But calls of the program give turns, too,
      * and of a body more may lie in the socket: the network is asked once more. */
     bool late = uh_conn_is_due(c);
-    uint64_t before = c->server->stats.bytes_in;
     if (late && c->readable && c->state != UH_BODY)
         uh_conn_join(c, UH_TIME_DUE);
     else if (late)
         uh_conn_note_due(c);
     uh_body_reclaim(c);
     uh_ws_reclaim(c);
-    if (c->readable && !c->fin) {
-        uh_conn_pull(c);
-        if (UH_TLS && late && c->state == UH_BODY && before == c->server->stats.bytes_in)
-            uh_conn_join(c, UH_TIME_DUE);       /* TLS has read, but nothing of the body */
-    }
+    if (c->readable && !c->fin && !uh_conn_pull(c) && UH_TLS && late && c->state == UH_BODY)
+        uh_conn_join(c, UH_TIME_DUE);           /* TLS has read, but nothing of the body */
     for (;;) {
         uh_conn_run(c);
         if (c->set_aside && c->state != UH_SEND)    /* held output joins the next answer */

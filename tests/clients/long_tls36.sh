@@ -53,7 +53,7 @@ grep '^not ok' "$dir/tap" | grep -v SKIP | sed 's/^/# /'
 for name in server server_requests server_limits server_streams server_uploads server_files \
     server_fields server_arguments server_websocket request_extras; do
     # shellcheck disable=SC2086
-    "$cc" -std=gnu11 -g -O0 -pthread -I . -I tests/server $MBEDTLS_CFLAGS -DLOOP_TLS -DUHTTP_TLS \
+    "$cc" -std=gnu11 -g -O0 -pthread -I . -I tests/server -I tests/machine $MBEDTLS_CFLAGS -DLOOP_TLS -DUHTTP_TLS \
         "tests/server/test_$name.c" -o "$dir/suite" -Wl,--wrap=calloc $MBEDTLS_LIBS -lcmocka -lm \
         >"$dir/log" 2>&1 || bail_out "test_$name.c builds over TLS"
     CMOCKA_MESSAGE_OUTPUT=TAP "$dir/suite" >"$dir/tap" 2>&1
