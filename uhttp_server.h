@@ -10089,7 +10089,7 @@ typedef struct uh_tls_peer {
     uint8_t reads;              /* how often the socket may still be read in this call */
     uint8_t spent;              /* calls that have used up all of them, since data came */
     uint8_t first;              /* the first byte, which says what is spoken */
-    bool begun;                 /* it has come */
+    bool begun;                 /* it has come; ssl has its buffers */
     bool ended;                 /* the socket has said that no more comes */
     bool unread;                /* ssl has not asked for it yet */
     bool plain;                 /* it is no TLS */
@@ -10159,15 +10159,6 @@ static int uh_tls_result(uh_tls_peer *p, int code)
     }
 }
 
-static void uh_tls_drop(uh_tls_peer *p)
-{
-    mbedtls_ssl_free(&p->ssl);
-    uh_tls_release(p->tls);
-    mbedtls_free(p);
-}
-
-/* It is called when something has come, if only the end: who connects and says nothing costs
- * no buffers. NULL: there is no memory for them now. */
 static void *uh_tls_open(void *user, intptr_t fd)
 {
     uh_tls *tls = (uh_tls *)user;
@@ -10178,15 +10169,11 @@ static void *uh_tls_open(void *user, intptr_t fd)
     p->tls = tls;
     p->fd = (uh_socket)fd;
     tls->users++;
-    p->error = mbedtls_ssl_setup(&p->ssl, tls->conf);
-    mbedtls_ssl_set_bio(&p->ssl, p, uh_tls_bio_send, uh_tls_bio_recv, NULL);
-    if (!uh_tls_is_memory(p->error))
-        return p;
-    uh_tls_drop(p);
-    return NULL;
+    return p;
 }
 
-/* Looks at the first byte: TLS begins with 22; a letter is a method of plain HTTP. */
+/* Looks at the first byte before mbedTLS takes its buffers: who connects and says nothing costs
+ * none. TLS begins with 22; a letter is a method of plain HTTP. */
 static int uh_tls_begin(uh_tls_peer *p)
 {
     int n = uh_sys_recv(p->fd, &p->first, 1);
@@ -10194,14 +10181,12 @@ static int uh_tls_begin(uh_tls_peer *p)
         return n == 0 ? UHTTP_FAILED : n;
     char letter = uh_char_lower((char)p->first);
     p->plain = letter >= 'a' && letter <= 'z';
-    if (p->plain) {
-        mbedtls_ssl_free(&p->ssl);
-        mbedtls_ssl_init(&p->ssl);
-        p->error = 0;
+    if (p->plain)
         return UHTTP_PLAIN;
-    }
     p->begun = p->unread = true;
-    return 0;
+    int code = mbedtls_ssl_setup(&p->ssl, p->tls->conf);
+    mbedtls_ssl_set_bio(&p->ssl, p, uh_tls_bio_send, uh_tls_bio_recv, NULL);
+    return uh_tls_result(p, code);
 }
 
 /* The handshake has failed, and the peer has an alert that says why (but for a missing
@@ -10318,7 +10303,9 @@ static void uh_tls_close(void *t, bool only_write_side)
         uh_sys_shut_write(p->fd);
         return;
     }
-    uh_tls_drop(p);
+    mbedtls_ssl_free(&p->ssl);
+    uh_tls_release(p->tls);
+    mbedtls_free(p);
 }
 
 static const uhttp_transport uh_tls_transport = {
@@ -17938,8 +17925,7 @@ UH_STATIC_ASSERT(sizeof(uhttp_server) + 16 + 24 + UH_TOKEN_SLOT * UH_WATCHED_SIZ
  *        redirects escape bytes beyond ASCII, those of directories say their status in words;
  *        a server that closes leaves the Unix socket of its successor alone;
  *        warnings and wishes to renegotiate that a TLS peer sends without end do not hold up
- *        the others, hundreds of them end its connection, and two empty records do not; an
- *        idle TLS connection gives way when there is no memory for a newcomer's buffers; a .gz
+ *        the others, hundreds of them end its connection, and two empty records do not; a .gz
  *        alone that cannot be opened is answered 503 or 403, not 404; a file and its .gz are
  *        never open at once; a body or a pong that came while the program worked is in time,
  *        whatever the program then calls, and a body that stays away is late, although the

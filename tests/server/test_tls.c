@@ -1353,26 +1353,6 @@ static size_t stride(size_t n, size_t first, size_t step)
     return n < first || getenv("UHTTP_TEST_EVERY") != NULL ? 0 : step;
 }
 
-static bool buffers_are_there_once(size_t size)
-{
-    return size > 8192 && loop_stats().evicted == 0;
-}
-
-static void an_idle_connection_gives_its_buffers_to_a_newcomer(void **state)
-{
-    (void)state;
-    tls_open();
-    client *first = tls_connect();
-    client_check(first, "/1");
-    client *second = tls_connect();
-    loop_pump_for(UH_GRACE_MS + 50);        /* until then it is not idle */
-    tls_refuses = buffers_are_there_once;
-    client_check(second, "/2");
-    tls_refuses = NULL;
-    client_expect_end(first);
-    assert_int_equal(loop_stats().evicted, 1);
-}
-
 static void out_of_memory_refuses_one_handshake_only(void **state)
 {
     (void)state;
@@ -1573,7 +1553,6 @@ int main(void)
         LOOP_TEST(without_a_secure_listener_there_is_nothing_to_reload),
         LOOP_TEST(a_thousand_reloads_leave_nothing_behind),
         LOOP_TEST(a_failure_without_a_text_is_told_by_its_number),
-        LOOP_TEST(an_idle_connection_gives_its_buffers_to_a_newcomer),
         LOOP_TEST(out_of_memory_refuses_one_handshake_only),
         LOOP_TEST(out_of_memory_at_open_and_reload_is_an_answer),
         LOOP_TEST(fixed_memory_takes_nothing_but_what_mbedtls_takes),

@@ -25,13 +25,10 @@ void *__wrap_calloc(size_t count, size_t size);
 static bool tls_in_server;      /* the server is running, not a client */
 static size_t tls_allocations;  /* so many since tls_fail_at was set, in the server */
 static size_t tls_fail_at;      /* the allocation that fails, from 1; 0: none */
-static bool (*tls_refuses)(size_t size);    /* allocations of that size; NULL: none */
 
 void *__wrap_calloc(size_t count, size_t size)
 {
     if (tls_in_server && ++tls_allocations == tls_fail_at)
-        return NULL;
-    if (tls_in_server && tls_refuses != NULL && tls_refuses(count * size))
         return NULL;
     return __real_calloc(count, size);
 }
@@ -92,7 +89,6 @@ static void tls_open_with(const uhttp_tls_config *tls)
     config.tls = tls;
     loop_open(&config);
     loop.pump = tls_pump_server;
-    tls_refuses = NULL;
 }
 
 static void tls_open(void)
