@@ -925,12 +925,6 @@ static void handshakes_have_a_cap_and_others_wait(void **state)
     client_await_end(stalled[1]);
 }
 
-static void begin_stream(uhttp_conn *c)
-{
-    assert_ok(uhttp_stream_begin(c, 200, NULL));
-    loop_hold(c);
-}
-
 /* There are slots: a newcomer that waits for a handshake's place needs nobody else's. */
 static void for_a_handshake_only_handshakes_give_way(void **state)
 {
@@ -939,7 +933,6 @@ static void for_a_handshake_only_handshakes_give_way(void **state)
     tls.max_handshakes = 1;
     tls_open_with(&tls);
     assert_ok(uhttp_server_listen(loop.server, "127.0.0.1", UHTTP_PORT_ANY, NULL));
-    loop.handler = begin_stream;
     client *plain = client_connect_port(uh_sys_local(loop.server->listeners[1].fd).port);
     client_send(plain, GET("/stream"));
     LOOP_UNTIL(loop.held_count == 1);
